@@ -1,0 +1,49 @@
+//! What people said is fine: images by digest or name pattern, workloads with the image they ran.
+//!
+//! Not here: matching, which `state` does. Labels grant nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::WorkloadKey;
+use crate::time::Time;
+use crate::untrusted::Untrusted;
+
+/// What an approval covers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Scope {
+    /// The image with this configuration digest, whatever its name.
+    Digest {
+        /// `sha256:…`
+        digest: Untrusted,
+        /// The name it had when it was approved, for people.
+        image: Untrusted,
+    },
+    /// Every image whose name matches a glob: `registry.example/shop/*`. Trusts whoever can tag images on the host.
+    Pattern {
+        /// The glob.
+        pattern: Untrusted,
+    },
+    /// This workload, running this image.
+    Workload {
+        /// The workload.
+        workload: WorkloadKey,
+        /// The image it must run, as a configuration digest.
+        digest: Untrusted,
+    },
+}
+
+/// One approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Dense number given by the store; people revoke by it.
+    pub id: u64,
+    /// What it covers.
+    pub scope: Scope,
+    /// Who gave it (the user that ran the command).
+    pub owner: Untrusted,
+    /// When.
+    pub at: Time,
+    /// Why, in the owner's words.
+    pub note: Untrusted,
+}

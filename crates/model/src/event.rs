@@ -1,0 +1,190 @@
+//! Event: what happened, whatever told us.
+//!
+//! Not here: who it was (`identity.rs`). Time, approvals and our own restarts arrive as events as well, so that
+//! the fold needs nothing else.
+
+use serde::{Deserialize, Serialize};
+
+use crate::approval::Approval;
+use crate::coverage::{Loss, Source, SourceReport};
+use crate::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
+use crate::incident::{Closing, Incident, IncidentId};
+use crate::runtime::ContainerFacts;
+use crate::time::Time;
+use crate::untrusted::Untrusted;
+use crate::usage::{HostUsage, KernelCounts, LogSize, Usage};
+
+/// One thing that happened, stamped by the source that saw it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The host it happened on.
+    pub node: NodeId,
+    /// Who told us.
+    pub source: Source,
+    /// Dense per source and run: a gap is loss.
+    pub seq: u64,
+    /// When it happened.
+    pub time: Time,
+    /// When we got it.
+    pub seen: Time,
+    /// What happened.
+    pub body: Body,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "data")]
+pub enum Body {
+    /// A program was executed.
+    Exec(Box<Exec>),
+    /// A running process was found by a scan.
+    Process(Box<Exec>),
+    /// A process ended.
+    Exit(Exit),
+    /// A cgroup was made, or found by a scan.
+    CgroupCreated(CgroupPath),
+    /// A cgroup was removed.
+    CgroupRemoved(CgroupPath),
+    /// A process was moved into a cgroup.
+    CgroupAttached(Attach),
+    /// A TCP socket changed state.
+    Socket(Box<Socket>),
+    /// What the probes counted for one cgroup.
+    Counts(Box<KernelCounts>),
+    /// A reading of one cgroup.
+    Usage(Box<Usage>),
+    /// A reading of one container's log file.
+    Log(Box<LogSize>),
+    /// A reading of the host; comes after the readings of cgroups and logs of the same second.
+    Host(Box<HostUsage>),
+    /// A runtime tells of a container: it appeared or something about it changed.
+    Container(Box<ContainerFacts>),
+    /// A runtime says a container ended or is gone.
+    ContainerGone {
+        /// The runtime's id.
+        id: Untrusted,
+    },
+    /// A runtime's whole list, after (re)connecting: whatever it claimed before and is not here is gone.
+    ContainerList {
+        /// The runtime's ids.
+        ids: Vec<Untrusted>,
+    },
+    /// Somebody approved something.
+    Approved(Box<Approval>),
+    /// Somebody took an approval back.
+    Revoked {
+        /// Which.
+        id: u64,
+    },
+    /// An incident that was open when Tidewatch last ended.
+    Restored(Box<Incident>),
+    /// Somebody closed an incident.
+    Closed {
+        /// Which.
+        id: IncidentId,
+        /// With what verdict.
+        closing: Closing,
+    },
+    /// A source tells how it is.
+    Report(SourceReport),
+    /// A source knows it lost events.
+    Lost(Loss),
+    /// Tidewatch was not running in between: the gap in everything it could have seen.
+    Resumed {
+        /// The last time it is known to have run.
+        last: Time,
+    },
+    /// A second passed.
+    Tick,
+}
+
+/// A program that runs: the process, where it runs, and what it is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// The process.
+    pub process: ProcessKey,
+    /// Its parent's pid.
+    pub parent_pid: u32,
+    /// User id in the host's user namespace.
+    pub uid: u32,
+    /// Its cgroup.
+    pub cgroup: CgroupId,
+    /// Its namespaces.
+    pub namespaces: Namespaces,
+    /// Program name (`comm`).
+    pub name: Untrusted,
+    /// File as the kernel was asked for it; for a scan, the target of `/proc/PID/exe`.
+    pub path: Untrusted,
+    /// Arguments, space separated.
+    pub args: Untrusted,
+}
+
+/// The end of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The process.
+    pub process: ProcessKey,
+    /// Its cgroup.
+    pub cgroup: CgroupId,
+    /// Exit status, 0 to 255.
+    pub status: u8,
+    /// Signal that ended it, 0 when it ended by itself.
+    pub signal: u8,
+    /// Whether the kernel dumped core.
+    pub core_dumped: bool,
+    /// Program name (`comm`).
+    pub name: Untrusted,
+}
+
+/// A cgroup and its path below the hierarchy's root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupPath {
+    /// Which cgroup.
+    pub cgroup: CgroupId,
+    /// For example `/docker/<id>` or `/system.slice/docker-<id>.scope`.
+    pub path: Untrusted,
+}
+
+/// A process moved into a cgroup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// The process.
+    pub process: ProcessKey,
+    /// Where it was moved to.
+    pub cgroup: CgroupId,
+    /// Path of that cgroup.
+    pub path: Untrusted,
+}
+
+/// States of a TCP socket worth an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SocketState {
+    /// Connected, by us to a peer.
+    Connected,
+    /// Accepted from a peer.
+    Accepted,
+    /// Could not connect.
+    Failed,
+    /// Closed; bytes are final.
+    Closed,
+    /// Listens.
+    Listening,
+}
+
+/// A TCP socket that changed state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Socket {
+    /// The cgroup that owns the socket (not the one that happened to run).
+    pub cgroup: CgroupId,
+    /// The new state.
+    pub state: SocketState,
+    /// Own address.
+    pub local: std::net::SocketAddr,
+    /// The peer's address.
+    pub remote: std::net::SocketAddr,
+    /// Bytes the peer has acknowledged.
+    pub sent_bytes: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+}

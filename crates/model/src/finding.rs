@@ -1,0 +1,239 @@
+//! Finding: one judge's claim about one subject, with evidence and coverage.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::coverage::Coverage;
+use crate::identity::Container;
+use crate::ids::{CgroupId, NodeId, WorkloadKey};
+use crate::time::Time;
+use crate::untrusted::Untrusted;
+
+/// What must tally for the books to balance; independent families add up, judges within one do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// What is spent, by whom.
+    Resource,
+    /// Who talks to whom.
+    Communication,
+    /// Who is allowed to be here.
+    Provenance,
+    /// Whether we can be relied on.
+    Integrity,
+}
+
+impl Family {
+    /// The word used in output and in strategies.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resource => "resource",
+            Self::Communication => "communication",
+            Self::Provenance => "provenance",
+            Self::Integrity => "integrity",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One piece of evidence; serialised as the bare value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// A count or a size.
+    Count(u64),
+    /// A measure; the evidence's name ends with its unit.
+    Measure(f64),
+    /// Text.
+    Text(Untrusted),
+}
+
+/// Evidence in the order it should be read: name (unit last, `own_cpu_cores`) and value.
+pub type Evidence = Vec<(Cow<'static, str>, Value)>;
+
+/// The container a finding or an incident names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRef {
+    /// Name people know it by.
+    pub name: Untrusted,
+    /// The runtime's id; empty when no runtime claims it.
+    pub id: Untrusted,
+    /// Image as asked for; empty when unknown.
+    pub image: Untrusted,
+    /// Configuration digest of the image; empty when unknown.
+    pub digest: Untrusted,
+    /// Path of its cgroup.
+    pub cgroup: Untrusted,
+    /// Number of its cgroup.
+    pub cgroup_id: CgroupId,
+    /// When its first process was seen.
+    pub started: Time,
+}
+
+impl ContainerRef {
+    /// The container as it is known now.
+    pub fn new(container: &Container) -> Self {
+        let facts = container.facts.known();
+        let text = |pick: fn(&crate::runtime::ContainerFacts) -> &Untrusted| {
+            facts.map(pick).cloned().unwrap_or_default()
+        };
+        Self {
+            name: container.name().clone(),
+            id: text(|facts| &facts.id),
+            image: text(|facts| &facts.image),
+            digest: text(|facts| &facts.digest),
+            cgroup: container.cgroup_path.clone(),
+            cgroup_id: container.key.cgroup,
+            started: container.key.started,
+        }
+    }
+}
+
+/// What a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Subject {
+    /// A workload on a node.
+    Workload {
+        /// The host.
+        node: NodeId,
+        /// The workload.
+        workload: WorkloadKey,
+    },
+    /// The node itself.
+    Node {
+        /// The host.
+        node: NodeId,
+    },
+}
+
+impl Subject {
+    /// The host it is on.
+    pub fn node(&self) -> &NodeId {
+        match self {
+            Self::Workload { node, .. } | Self::Node { node } => node,
+        }
+    }
+
+    /// The workload, unless it is the node.
+    pub fn workload(&self) -> Option<&WorkloadKey> {
+        match self {
+            Self::Workload { workload, .. } => Some(workload),
+            Self::Node { .. } => None,
+        }
+    }
+}
+
+/// One judge's claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// When what it claims happened.
+    pub at: Time,
+    /// Which judge: `out_of_band_log`.
+    pub judge: Cow<'static, str>,
+    /// What did not tally.
+    pub family: Family,
+    /// Slug of the strategy that uses the judge; set by the engine from the loaded strategies.
+    pub strategy: Arc<str>,
+    /// Evidence in bits: log2 of how much likelier this is under attack than without.
+    pub bits: f64,
+    /// What it is about.
+    pub subject: Subject,
+    /// The container, when there is one.
+    pub container: Option<ContainerRef>,
+    /// The claim in one sentence for people. Foreign text in it is already escaped.
+    pub claim: String,
+    /// The figures behind it.
+    pub evidence: Evidence,
+    /// Harm done to the host or to others, as opposed to mere oddity: raises severity, cannot be explained away.
+    pub harm: bool,
+    /// Whether the container's facts were still missing when it was judged.
+    pub unresolved: bool,
+    /// What could not be seen.
+    pub coverage: Coverage,
+}
+
+impl Finding {
+    /// A claim about a container, without evidence yet.
+    pub fn about(container: &Container, judge: &'static str, family: Family, at: Time, bits: f64) -> Self {
+        let subject = Subject::Workload { node: container.key.node.clone(), workload: container.workload() };
+        let mut finding = Self::new(subject, judge, family, at, bits);
+        finding.container = Some(ContainerRef::new(container));
+        finding.unresolved = container.facts.is_pending();
+        finding
+    }
+
+    /// A claim about a node, without evidence yet.
+    pub fn about_node(node: &NodeId, judge: &'static str, family: Family, at: Time, bits: f64) -> Self {
+        Self::new(Subject::Node { node: node.clone() }, judge, family, at, bits)
+    }
+
+    fn new(subject: Subject, judge: &'static str, family: Family, at: Time, bits: f64) -> Self {
+        Self {
+            at,
+            judge: Cow::Borrowed(judge),
+            family,
+            strategy: Arc::from(""),
+            bits: tenths(bits),
+            subject,
+            container: None,
+            claim: String::new(),
+            evidence: Vec::new(),
+            harm: false,
+            unresolved: false,
+            coverage: Coverage::default(),
+        }
+    }
+
+    /// The same finding with a claim.
+    #[must_use]
+    pub fn claiming(mut self, claim: String) -> Self {
+        self.claim = claim;
+        self
+    }
+
+    /// The same finding with one more piece of evidence.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.evidence.push((Cow::Borrowed(name), value.into()));
+        self
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        // Three decimals are more than any of our measurements carries, and keep output readable.
+        Self::Measure((value * 1000.0).round() / 1000.0)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Count(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(Untrusted::new(text))
+    }
+}
+
+impl From<&Untrusted> for Value {
+    fn from(text: &Untrusted) -> Self {
+        Self::Text(text.clone())
+    }
+}
+
+/// Bits are shown and summed in tenths: finer is noise.
+fn tenths(bits: f64) -> f64 {
+    (bits * 10.0).round() / 10.0
+}

@@ -1,0 +1,135 @@
+//! Identity: who. A container as all views together know it, and the workload it belongs to.
+//!
+//! Not here: how facts are joined (`enrich`).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+use crate::fact::Fact;
+use crate::ids::{ContainerKey, Namespaces, ProcessKey, WorkloadKey};
+use crate::runtime::ContainerFacts;
+use crate::time::Time;
+use crate::untrusted::Untrusted;
+
+/// What kind of process tree a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A runtime claims it.
+    Managed,
+    /// No runtime claims it, though it lives in namespaces and a cgroup of its own.
+    Ghost,
+    /// A systemd unit with private namespaces.
+    Service,
+    /// Not settled: a runtime may still claim it.
+    Unsettled,
+}
+
+impl Kind {
+    /// The word used in output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Managed => "managed",
+            Self::Ghost => "ghost",
+            Self::Service => "service",
+            Self::Unsettled => "unsettled",
+        }
+    }
+}
+
+/// One container as all views together know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its key.
+    pub key: ContainerKey,
+    /// What kind it is.
+    pub kind: Kind,
+    /// Path of its cgroup.
+    pub cgroup_path: Untrusted,
+    /// Namespaces of its first process.
+    pub namespaces: Namespaces,
+    /// Its first process that we saw.
+    pub init: Option<ProcessKey>,
+    /// Program and arguments that the kernel saw last at the start (what a ghost is called by).
+    pub program: Untrusted,
+    /// What the runtime claims.
+    pub facts: Fact<ContainerFacts>,
+    /// When it ended; kept for a while so that late facts and findings still find it.
+    pub ended: Option<Time>,
+}
+
+impl Container {
+    /// What survives a restart: Swarm or Compose service *and* image, else image and command; for a container
+    /// that no runtime claims, its program. The image is part of it, so a forged label joins nobody's workload.
+    pub fn workload(&self) -> WorkloadKey {
+        let Some(facts) = self.facts.known() else {
+            return WorkloadKey::new(&format!("unclaimed:{}", self.program.raw()));
+        };
+        let image = image_repository(facts.image.raw());
+        let label = |key| facts.label(key).map(Untrusted::raw);
+        if let Some(service) = label("com.docker.swarm.service.name") {
+            return WorkloadKey::new(&format!("swarm:{service} {image}"));
+        }
+        if let (Some(project), Some(service)) =
+            (label("com.docker.compose.project"), label("com.docker.compose.service"))
+        {
+            return WorkloadKey::new(&format!("compose:{project}/{service} {image}"));
+        }
+        WorkloadKey::new(&format!("{image} [{}]", facts.command.raw()))
+    }
+
+    /// The name people know it by: the runtime's, else what runs in it.
+    pub fn name(&self) -> &Untrusted {
+        self.facts.known().map_or(&self.program, |facts| &facts.name)
+    }
+}
+
+/// Who an event is about.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Identity {
+    /// The process, when the event is about one.
+    pub process: Option<ProcessKey>,
+    /// The container; `None` for the host.
+    pub container: Option<Arc<Container>>,
+    /// Containers whose kind or facts this event settled; judges of provenance look at these.
+    pub settled: Vec<Arc<Container>>,
+}
+
+/// An event and who it is about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// What happened.
+    pub event: Event,
+    /// Who it was.
+    pub identity: Identity,
+}
+
+/// `registry:5000/team/app:1.2@sha256:…` → `registry:5000/team/app`.
+fn image_repository(image: &str) -> &str {
+    let name = image.split('@').next().unwrap_or(image);
+    match name.rfind(':') {
+        // A colon before the last slash belongs to the registry's port.
+        Some(colon) if !name[colon..].contains('/') => &name[..colon],
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::image_repository;
+
+    #[test]
+    fn tag_and_digest_are_not_part_of_the_repository() {
+        for (image, repository) in [
+            ("busybox", "busybox"),
+            ("busybox:1.36", "busybox"),
+            ("registry:5000/team/app", "registry:5000/team/app"),
+            ("registry:5000/team/app:1.2@sha256:00", "registry:5000/team/app"),
+            ("sha256:00ff", "sha256"),
+        ] {
+            assert_eq!(image_repository(image), repository);
+        }
+    }
+}

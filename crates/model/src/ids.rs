@@ -1,0 +1,103 @@
+//! Names of things: nodes, cgroups, containers, processes, namespaces, workloads.
+//!
+//! Not here: what is known about them (`identity.rs`) and what they did (`event.rs`).
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Time;
+use crate::untrusted::Untrusted;
+
+/// A host that runs containers, by its host name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(Arc<str>);
+
+impl NodeId {
+    /// A node by name; names longer than 253 bytes (the limit of DNS) are cut.
+    pub fn new(name: &str) -> Self {
+        let end = name.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= 253).last();
+        Self(Arc::from(&name[..end.unwrap_or(0)]))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A control group by the inode number of its directory: on cgroup v2 and hybrid hosts the number that
+/// `bpf_get_current_cgroup_id` gives; on v1-only hosts the inode in the cpuacct hierarchy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CgroupId(pub u64);
+
+impl fmt::Display for CgroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// One container, kernel first: names and images are facts that arrive later. `started` tells apart two
+/// containers that were given the same cgroup number one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ContainerKey {
+    /// The host it runs on.
+    pub node: NodeId,
+    /// Its control group.
+    pub cgroup: CgroupId,
+    /// When its first process was seen.
+    pub started: Time,
+}
+
+/// A process, told apart from a later one with the same pid by its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProcessKey {
+    /// Thread-group id in the host's pid namespace.
+    pub pid: u32,
+    /// Start in nanoseconds since boot, cut to whole clock ticks (10 ms): `/proc` tells no more.
+    pub start_ns: u64,
+}
+
+/// The namespaces of a process that tell a container from the host, as inode numbers of `/proc/PID/ns`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Namespaces {
+    /// Pid namespace of the process itself.
+    pub pid: u32,
+    /// Mount namespace.
+    pub mnt: u32,
+    /// Network namespace.
+    pub net: u32,
+}
+
+/// What survives a restart: the key of baselines, approvals and incidents. Made by
+/// [`crate::identity::Container::workload`]; never from labels alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkloadKey(Untrusted);
+
+impl WorkloadKey {
+    /// A workload by its text form, bounded like all foreign text.
+    pub fn new(text: &str) -> Self {
+        Self(Untrusted::new(text))
+    }
+
+    /// The text as it came, unescaped: for comparing, not for showing.
+    pub fn raw(&self) -> &str {
+        self.0.raw()
+    }
+}
+
+impl fmt::Display for WorkloadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,29 @@
+//! The nouns of Tidewatch, one word per thing: what the rooms hand to each other.
+//!
+//! Not here: any input or output, any clock, any decision. Everything is plain data, bounded, and serialisable.
+
+pub mod time;
+
+pub mod ids;
+
+pub mod untrusted;
+
+pub mod fact;
+
+pub mod event;
+
+pub mod usage;
+
+pub mod runtime;
+
+pub mod coverage;
+
+pub mod approval;
+
+pub mod identity;
+
+pub mod novelty;
+
+pub mod finding;
+
+pub mod incident;

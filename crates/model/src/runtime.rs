@@ -1,0 +1,65 @@
+//! What a container runtime claims about a container.
+//!
+//! Claims, not truth: names, labels and images are chosen by whoever starts a container.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Time;
+use crate::untrusted::Untrusted;
+
+/// Most labels kept of one container; the rest is counted in [`ContainerFacts::labels_dropped`].
+pub const LABELS_MAX: usize = 64;
+
+/// Life of a container as its runtime tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Made, not started.
+    Created,
+    /// Has a running process.
+    Running,
+    /// Frozen.
+    Paused,
+    /// Being restarted.
+    Restarting,
+    /// Ended.
+    Exited,
+}
+
+/// The facts a runtime tells about one container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerFacts {
+    /// The runtime's id (64 hexadecimal digits for Docker).
+    pub id: Untrusted,
+    /// Name without Docker's leading slash.
+    pub name: Untrusted,
+    /// Image as it was asked for: `busybox`, `registry.example/app:1.2`.
+    pub image: Untrusted,
+    /// Content digest of the image configuration (`sha256:…`), which no re-tagging changes.
+    pub digest: Untrusted,
+    /// Entry point and arguments, space separated.
+    pub command: Untrusted,
+    /// Labels, sorted by key, at most [`LABELS_MAX`].
+    pub labels: Vec<(Untrusted, Untrusted)>,
+    /// Labels that did not fit.
+    pub labels_dropped: u32,
+    /// First process in the host's pid namespace; `None` when it does not run.
+    pub pid: Option<u32>,
+    /// Where it is in its life.
+    pub state: RunState,
+    /// When it was made.
+    pub created: Option<Time>,
+    /// When it was last started.
+    pub started: Option<Time>,
+    /// Log driver: `json-file`, `journald`, `none`, …
+    pub log_driver: Untrusted,
+    /// Log file on the host, when the driver has one.
+    pub log_path: Option<Untrusted>,
+}
+
+impl ContainerFacts {
+    /// The value of a label, when it has that label.
+    pub fn label(&self, key: &str) -> Option<&Untrusted> {
+        self.labels.iter().find(|(name, _)| name.raw() == key).map(|(_, value)| value)
+    }
+}

@@ -1,0 +1,194 @@
+//! What the kernel counts: usage of one cgroup, of the host, of the container engines. Raw and cumulative, as read.
+//!
+//! Not here: rates and shares, which `state` derives from two readings. A value that could not be read is
+//! `None`, never zero.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CgroupId, ProcessKey};
+use crate::untrusted::Untrusted;
+
+/// Pressure-stall information (kernel `Documentation/accounting/psi.rst`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pressure {
+    /// Share of the last 10 s in which some task waited, in percent.
+    pub some_avg10_percent: f32,
+    /// Share of the last 60 s in which some task waited, in percent.
+    pub some_avg60_percent: f32,
+    /// Share of the last 10 s in which all tasks waited, in percent.
+    pub full_avg10_percent: f32,
+    /// Total time in which some task waited, in microseconds.
+    pub some_total_us: u64,
+}
+
+/// Pressure on the three resources the kernel tracks; `None` where the kernel or the hierarchy has no PSI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pressures {
+    /// CPU.
+    pub cpu: Option<Pressure>,
+    /// Memory.
+    pub memory: Option<Pressure>,
+    /// Block I/O.
+    pub io: Option<Pressure>,
+}
+
+/// One reading of one cgroup; counters are cumulative since the cgroup was made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Which cgroup.
+    pub cgroup: CgroupId,
+    /// CPU time in nanoseconds.
+    pub cpu_ns: Option<u64>,
+    /// Scheduler periods in which the limit was hit, and all periods (`cpu.stat`).
+    pub throttled_periods: Option<u64>,
+    /// All scheduler periods with a limit in force.
+    pub periods: Option<u64>,
+    /// Time spent throttled in nanoseconds.
+    pub throttled_ns: Option<u64>,
+    /// CPU limit in cores; `None` when unlimited.
+    pub cpu_limit_cores: Option<f32>,
+    /// Memory in bytes, page cache included.
+    pub memory_bytes: Option<u64>,
+    /// Memory limit in bytes; `None` when unlimited.
+    pub memory_limit_bytes: Option<u64>,
+    /// OOM kills in this cgroup.
+    pub oom_kills: Option<u64>,
+    /// Tasks now.
+    pub pids: Option<u64>,
+    /// Task limit; `None` when unlimited.
+    pub pids_limit: Option<u64>,
+    /// Bytes read from block devices.
+    pub io_read_bytes: Option<u64>,
+    /// Bytes written to block devices.
+    pub io_write_bytes: Option<u64>,
+    /// Block operations, both ways.
+    pub io_operations: Option<u64>,
+    /// Pressure inside this cgroup.
+    pub pressures: Pressures,
+}
+
+/// CPU time of the whole host by kind, cumulative nanoseconds (`/proc/stat`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuTimes {
+    /// User mode, nice included.
+    pub user_ns: u64,
+    /// Kernel mode.
+    pub system_ns: u64,
+    /// Idle.
+    pub idle_ns: u64,
+    /// Idle while block I/O was outstanding.
+    pub iowait_ns: u64,
+    /// Hardware interrupts.
+    pub irq_ns: u64,
+    /// Software interrupts.
+    pub softirq_ns: u64,
+    /// Taken by the hypervisor.
+    pub steal_ns: u64,
+}
+
+/// What part of a container engine a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineRole {
+    /// Serves many containers: `dockerd`, `containerd`, `crio`.
+    Daemon,
+    /// Serves one container: `containerd-shim`, `conmon`.
+    Shim,
+}
+
+/// CPU of one engine process, cumulative.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineUsage {
+    /// Which process.
+    pub process: ProcessKey,
+    /// Its part in the engine.
+    pub role: EngineRole,
+    /// Program name (`comm`).
+    pub name: Untrusted,
+    /// For a shim, the runtime's id of the container it serves.
+    pub container_id: Option<Untrusted>,
+    /// CPU time in nanoseconds, all threads.
+    pub cpu_ns: u64,
+}
+
+/// Space of one file system that containers can fill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSpace {
+    /// Path the runtime writes below.
+    pub path: Untrusted,
+    /// Size in bytes.
+    pub total_bytes: u64,
+    /// Free for unprivileged users, in bytes.
+    pub free_bytes: u64,
+    /// Inodes in all.
+    pub inodes_total: u64,
+    /// Inodes free.
+    pub inodes_free: u64,
+}
+
+/// One reading of the host; the books of that second are closed on it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostUsage {
+    /// Online cores.
+    pub cores: u32,
+    /// CPU time by kind, all cores.
+    pub cpu: CpuTimes,
+    /// CPU time of kernel threads in nanoseconds; `None` until the first full scan.
+    pub kernel_threads_ns: Option<u64>,
+    /// CPU of the container engines' processes, host namespaces only.
+    pub engines: Vec<EngineUsage>,
+    /// Memory in bytes.
+    pub memory_total_bytes: u64,
+    /// Memory available without swapping, in bytes.
+    pub memory_available_bytes: u64,
+    /// Host-wide pressure.
+    pub pressures: Pressures,
+    /// Tasks now, and their limit.
+    pub tasks: u64,
+    /// `kernel.pid_max`.
+    pub tasks_limit: u64,
+    /// Processes that run or wait to run (`procs_running`).
+    pub runnable: u64,
+    /// File systems of the runtimes' roots.
+    pub disks: Vec<DiskSpace>,
+}
+
+/// Size of the log file a container engine writes for one container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogSize {
+    /// The runtime's id of the container.
+    pub container_id: Untrusted,
+    /// The file.
+    pub path: Untrusted,
+    /// Bytes in the current file and in rotated ones beside it. Falls when an old one is deleted.
+    pub bytes: u64,
+}
+
+/// What the kernel probes counted for one cgroup since they were loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelCounts {
+    /// Which cgroup.
+    pub cgroup: CgroupId,
+    /// Forks and clones of processes (threads not counted).
+    pub forks: u64,
+    /// Programs executed.
+    pub execs: u64,
+    /// Processes that ended.
+    pub exits: u64,
+    /// Of those, with a core dump.
+    pub core_dumps: u64,
+    /// TCP connections opened by a process of the cgroup.
+    pub connects: u64,
+    /// TCP connections accepted.
+    pub accepts: u64,
+    /// Bytes sent over TCP connections that have closed.
+    pub sent_bytes: u64,
+    /// Bytes received over TCP connections that have closed.
+    pub received_bytes: u64,
+    /// Events handed to us.
+    pub submitted: u64,
+    /// Events dropped because the cgroup spent its budget.
+    pub over_budget: u64,
+    /// Events dropped because the ring buffer had no room.
+    pub no_room: u64,
+}

@@ -1,1 +1,13 @@
-//! placeholder
+//! What yields events: each source runs at the rim, stamps what it saw and pushes it into one bounded queue.
+//!
+//! Not here: any judgement. A source that cannot keep up loses its own events, counts them, and stalls nobody.
+
+pub mod outlet;
+
+pub mod kernel;
+
+pub mod sampler;
+
+pub mod scan;
+
+pub mod containers;

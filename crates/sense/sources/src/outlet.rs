@@ -1,0 +1,137 @@
+//! The one way out of a source: stamps, numbers and queues its events; and the one way to ask it to stop.
+//!
+//! Not here: the queue's other end, which is the engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use model::coverage::Source;
+use model::event::{Body, Event};
+use model::ids::NodeId;
+use model::time::Time;
+
+/// Where sources put their events. Cheap to clone.
+///
+/// Numbers are dense per source. An event that finds the queue full uses up its number, so the engine sees the
+/// gap and books it as loss: the sender never waits.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    node: NodeId,
+    queue: Sender<Event>,
+    numbers: Arc<[AtomicU64; Source::ALL.len()]>,
+}
+
+impl Outlet {
+    /// An outlet and the engine's end of its queue, which holds at most `events_max`.
+    pub fn new(node: NodeId, events_max: usize) -> (Self, Receiver<Event>) {
+        let (queue, receiver) = bounded(events_max);
+        (Self { node, queue, numbers: Arc::default() }, receiver)
+    }
+
+    /// Stamps and queues what happened at `time`; never blocks.
+    pub fn send(&self, source: Source, time: Time, body: Body) {
+        let seq = self.numbers[source as usize].fetch_add(1, Ordering::Relaxed);
+        let event = Event { node: self.node.clone(), source, seq, time, seen: self.now(), body };
+        // A full queue or an engine that has gone: the number is used up, and the gap tells.
+        drop(self.queue.try_send(event));
+    }
+
+    /// Queues what happened just now.
+    pub fn send_now(&self, source: Source, body: Body) {
+        self.send(source, self.now(), body);
+    }
+
+    /// How many events a source has numbered so far: the engine compares it with what it received.
+    pub fn numbered(&self, source: Source) -> u64 {
+        self.numbers[source as usize].load(Ordering::Relaxed)
+    }
+
+    /// The wall clock.
+    pub fn now(&self) -> Time {
+        wall_clock()
+    }
+
+    /// The host whose events these are.
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+}
+
+/// The wall clock; a clock set before 1970 reads as 1970.
+pub fn wall_clock() -> Time {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::from_ns(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// Tells sources to end. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    asked: Arc<AtomicBool>,
+    woken: Receiver<()>,
+    // Dropped nowhere but in `Stopper`: while it lives, `woken` stays open.
+}
+
+/// The owner of a [`Stop`]; dropping it asks everybody to stop.
+#[derive(Debug)]
+pub struct Stopper {
+    asked: Arc<AtomicBool>,
+    _open: Sender<()>,
+}
+
+impl Stop {
+    /// A pair: the one who asks, and what is handed to the sources.
+    pub fn new() -> (Stopper, Self) {
+        let asked = Arc::new(AtomicBool::new(false));
+        let (open, woken) = bounded(0);
+        (Stopper { asked: Arc::clone(&asked), _open: open }, Self { asked, woken })
+    }
+
+    /// Whether stop was asked.
+    pub fn is_set(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// Waits for `span`, or less when stop is asked; tells whether it was.
+    pub fn wait(&self, span: Duration) -> bool {
+        drop(self.woken.recv_timeout(span));
+        self.is_set()
+    }
+
+    /// A channel that closes when stop is asked, to be selected on beside others.
+    pub fn closed(&self) -> &Receiver<()> {
+        &self.woken
+    }
+}
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        self.asked.store(true, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_shows_as_a_gap_in_the_numbers() {
+        let (outlet, queue) = Outlet::new(NodeId::new("node"), 2);
+        for _ in 0..3 {
+            outlet.send_now(Source::Host, Body::Tick);
+        }
+        let numbers: Vec<u64> = queue.try_iter().map(|event| event.seq).collect();
+        assert_eq!(numbers, [0, 1]);
+        outlet.send_now(Source::Host, Body::Tick);
+        assert_eq!(queue.try_recv().unwrap().seq, 3);
+    }
+
+    #[test]
+    fn dropping_the_stopper_wakes_the_waiting() {
+        let (stopper, stop) = Stop::new();
+        let waiting = std::thread::spawn(move || stop.wait(Duration::from_secs(60)));
+        drop(stopper);
+        assert!(waiting.join().unwrap());
+    }
+}

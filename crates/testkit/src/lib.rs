@@ -1,1 +1,5 @@
-//! placeholder
+//! Builders of model values and fakes for tests; a dev-dependency only.
+//!
+//! Not here: anything a shipped crate uses.
+
+pub mod incidents;

@@ -1,1 +1,11 @@
-//! placeholder
+//! Clients of container engines: what an engine claims about its containers, in the words of `model`.
+//!
+//! Not here: keeping a view in step with an engine (`sources`), and any type of the libraries used to talk to one.
+
+pub mod docker;
+
+pub mod change;
+
+pub mod error;
+
+mod inspected;

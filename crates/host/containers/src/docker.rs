@@ -1,0 +1,218 @@
+//! A client of one Docker engine: list, inspect, follow changes. Every call ends at its timeout.
+//!
+//! An answer is decoded whole before it is cut to the limits of `model`. What bounds it: only root (or the
+//! `docker` group, which is the same) can make an engine hold large labels, the engine holds each of them in
+//! memory as well, and a transfer ends at the call's timeout. What is kept is bounded.
+//! Not here: reconnecting and resynchronising (`sources`).
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListContainersOptions};
+use futures_util::{Stream, StreamExt};
+use model::runtime::{ContainerFacts, RunState};
+use model::time::Time;
+use model::untrusted::Untrusted;
+use serde::{Deserialize, Serialize};
+
+use crate::change::{ACTIONS, Change, is_container_id};
+use crate::error::{DockerError, reason};
+use crate::inspected::{facts, listed_state};
+
+/// Where the engine listens and how long we wait for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DockerConfig {
+    /// The engine's Unix socket.
+    pub socket: PathBuf,
+    /// Longest wait for connecting, pinging and listing, in milliseconds.
+    pub call_timeout_ms: u64,
+    /// Longest wait for the facts of one container, in milliseconds.
+    pub inspect_timeout_ms: u64,
+}
+
+impl Default for DockerConfig {
+    fn default() -> Self {
+        Self { socket: "/var/run/docker.sock".into(), call_timeout_ms: 2000, inspect_timeout_ms: 2000 }
+    }
+}
+
+/// A Docker engine that has answered once. Cheap to clone; calls may run side by side.
+#[derive(Clone, Debug)]
+pub struct Docker {
+    engine: bollard::Docker,
+    config: DockerConfig,
+    socket: Untrusted,
+}
+
+/// A line of the engine's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The engine's id of the container.
+    pub id: Untrusted,
+    /// Where it is in its life.
+    pub state: RunState,
+}
+
+/// What an engine says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// Directory below which it keeps images, containers and logs; empty when it does not say.
+    pub root_dir: PathBuf,
+    /// Log driver of containers that ask for none.
+    pub log_driver: Untrusted,
+    /// Its version.
+    pub version: Untrusted,
+}
+
+impl Docker {
+    /// Connects and settles on the API version both sides speak.
+    ///
+    /// # Errors
+    /// [`DockerError::Absent`] when there is no socket file, otherwise why the engine did not answer.
+    pub async fn connect(config: DockerConfig) -> Result<Self, DockerError> {
+        let socket = Untrusted::new(&config.socket.to_string_lossy());
+        let place = Place { socket: &socket, call: "connect" };
+        let path = config.socket.to_str().ok_or_else(|| place.failed("the path is not UTF-8"))?;
+        if !Path::new(path).exists() {
+            return Err(DockerError::Absent { socket });
+        }
+        // The library takes whole seconds and applies them until the header of an answer; ours covers all of it.
+        let header_secs = config.call_timeout_ms.max(config.inspect_timeout_ms).div_ceil(1000).max(1);
+        let engine = bollard::Docker::connect_with_unix(path, header_secs, bollard::API_DEFAULT_VERSION)
+            .map_err(|error| place.error(&error))?;
+        let engine = place.within(config.call_timeout_ms, engine.negotiate_version()).await?;
+        Ok(Self { engine, config, socket })
+    }
+
+    /// Asks for a sign of life.
+    ///
+    /// # Errors
+    /// Why the engine did not answer.
+    pub async fn ping(&self) -> Result<(), DockerError> {
+        self.at("ping").within(self.config.call_timeout_ms, self.engine.ping()).await.map(drop)
+    }
+
+    /// The engine's root directory, default log driver and version.
+    ///
+    /// # Errors
+    /// Why the engine did not answer.
+    pub async fn info(&self) -> Result<EngineInfo, DockerError> {
+        let info = self.at("info").within(self.config.call_timeout_ms, self.engine.info()).await?;
+        Ok(EngineInfo {
+            root_dir: info.docker_root_dir.unwrap_or_default().into(),
+            log_driver: Untrusted::new(&info.logging_driver.unwrap_or_default()),
+            version: Untrusted::new(&info.server_version.unwrap_or_default()),
+        })
+    }
+
+    /// All containers, running or not.
+    ///
+    /// # Errors
+    /// Why the engine did not answer, or that it lists something that has no container id.
+    pub async fn list(&self) -> Result<Vec<Listed>, DockerError> {
+        let place = self.at("list");
+        let options = ListContainersOptions { all: true, ..Default::default() };
+        let call = self.engine.list_containers(Some(options));
+        let summaries = place.within(self.config.call_timeout_ms, call).await?;
+        let listed = summaries.into_iter().map(|summary| {
+            let id = summary.id.unwrap_or_default();
+            if !is_container_id(&id) {
+                return Err(place.failed(&format!("an entry has no container id: {id:.80}")));
+            }
+            Ok(Listed { id: Untrusted::new(&id), state: listed_state(summary.state) })
+        });
+        listed.collect()
+    }
+
+    /// What the engine claims about one container.
+    ///
+    /// # Errors
+    /// [`DockerError::Gone`] when the engine does not know it, [`DockerError::BadId`] for anything but a full id.
+    pub async fn inspect(&self, id: &Untrusted) -> Result<ContainerFacts, DockerError> {
+        if !is_container_id(id.raw()) {
+            return Err(DockerError::BadId { socket: self.socket.clone(), id: id.clone() });
+        }
+        let call = async {
+            match self.engine.inspect_container(id.raw(), None::<InspectContainerOptions>).await {
+                Err(error) if status(&error) == Some(404) => Ok(None),
+                other => other.map(Some),
+            }
+        };
+        let inspected = self.at("inspect").within(self.config.inspect_timeout_ms, call).await?;
+        let inspected =
+            inspected.ok_or_else(|| DockerError::Gone { socket: self.socket.clone(), id: id.clone() })?;
+        Ok(facts(id, inspected))
+    }
+
+    /// Changes of containers from `since` (the engine's clock) on. Asks when first polled; ends with an error
+    /// when the engine stops, refuses, or sends what cannot be understood.
+    pub fn watch(&self, since: Time) -> impl Stream<Item = Result<Change, DockerError>> + use<> {
+        let filters =
+            [("type", vec!["container".to_owned()]), ("event", ACTIONS.map(str::to_owned).to_vec())];
+        let options = EventsOptions {
+            since: Some(format!("{}.{:09}", since.ns() / 1_000_000_000, since.ns() % 1_000_000_000)),
+            until: None,
+            filters: Some(filters.into_iter().map(|(key, values)| (key.to_owned(), values)).collect()),
+        };
+        let socket = self.socket.clone();
+        let end = DockerError::Ended { socket: socket.clone() };
+        let changes = self.engine.events(Some(options)).filter_map(move |event| {
+            let place = Place { socket: &socket, call: "events" };
+            let change = match event {
+                Ok(event) => {
+                    Change::from_event(event).map(|made| made.map_err(|problem| place.failed(&problem)))
+                }
+                Err(error) => Some(Err(place.error(&error))),
+            };
+            std::future::ready(change)
+        });
+        changes.chain(futures_util::stream::once(std::future::ready(Err(end))))
+    }
+
+    fn at(&self, call: &'static str) -> Place<'_> {
+        Place { socket: &self.socket, call }
+    }
+}
+
+/// Where an error happened.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    socket: &'a Untrusted,
+    call: &'static str,
+}
+
+impl Place<'_> {
+    /// Runs a call of the library, header and body, within the time given.
+    async fn within<T>(
+        self,
+        after_ms: u64,
+        call: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, DockerError> {
+        match tokio::time::timeout(Duration::from_millis(after_ms), call).await {
+            Ok(answer) => answer.map_err(|error| self.error(&error)),
+            Err(_) => Err(DockerError::Timeout { socket: self.socket.clone(), call: self.call, after_ms }),
+        }
+    }
+
+    fn error(self, error: &bollard::errors::Error) -> DockerError {
+        match error {
+            bollard::errors::Error::SocketNotFoundError(_) => {
+                DockerError::Absent { socket: self.socket.clone() }
+            }
+            other => self.failed(reason(other).raw()),
+        }
+    }
+
+    fn failed(self, problem: &str) -> DockerError {
+        DockerError::Failed { socket: self.socket.clone(), call: self.call, reason: Untrusted::new(problem) }
+    }
+}
+
+fn status(error: &bollard::errors::Error) -> Option<u16> {
+    match error {
+        bollard::errors::Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}

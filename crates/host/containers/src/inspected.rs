@@ -1,0 +1,108 @@
+//! From an engine's answer to the facts of `model`: every field may be absent, huge or a lie.
+//!
+//! Not here: asking (`docker.rs`). Nothing is checked for truth; that is for judges, with other views.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status,
+    ContainerSummaryStateEnum as ListedStatus,
+};
+use model::runtime::{ContainerFacts, LABELS_MAX, RunState};
+use model::time::Time;
+use model::untrusted::{UNTRUSTED_BYTES_MAX, Untrusted};
+
+/// The facts in an answer; what is absent stays empty.
+pub(crate) fn facts(id: &Untrusted, inspected: ContainerInspectResponse) -> ContainerFacts {
+    let config = inspected.config.unwrap_or_default();
+    let state = inspected.state.unwrap_or_default();
+    let (labels, labels_dropped) = bounded_labels(&config.labels.unwrap_or_default());
+    let log_driver = inspected.host_config.and_then(|host| host.log_config).and_then(|log| log.typ);
+    ContainerFacts {
+        id: id.clone(),
+        name: Untrusted::new(inspected.name.unwrap_or_default().trim_start_matches('/')),
+        image: text(config.image),
+        digest: text(inspected.image),
+        command: command(inspected.path, inspected.args),
+        labels,
+        labels_dropped,
+        pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|&pid| pid > 0),
+        started: state.started_at.as_deref().and_then(instant),
+        state: run_state(&state),
+        created: inspected.created.as_deref().and_then(instant),
+        log_driver: text(log_driver),
+        log_path: inspected.log_path.filter(|path| !path.is_empty()).map(|path| Untrusted::new(&path)),
+    }
+}
+
+/// The state a line of the engine's list tells. A line without one is taken as created: it is inspected anyway.
+pub(crate) fn listed_state(status: Option<ListedStatus>) -> RunState {
+    match status {
+        Some(ListedStatus::RUNNING | ListedStatus::STOPPING) => RunState::Running,
+        Some(ListedStatus::PAUSED) => RunState::Paused,
+        Some(ListedStatus::RESTARTING) => RunState::Restarting,
+        Some(ListedStatus::EXITED | ListedStatus::DEAD | ListedStatus::REMOVING) => RunState::Exited,
+        Some(ListedStatus::CREATED | ListedStatus::EMPTY) | None => RunState::Created,
+    }
+}
+
+fn run_state(state: &ContainerState) -> RunState {
+    match state.status {
+        // A container that is being stopped still runs; the event of its death comes later.
+        Some(Status::RUNNING | Status::STOPPING) => RunState::Running,
+        Some(Status::PAUSED) => RunState::Paused,
+        Some(Status::RESTARTING) => RunState::Restarting,
+        Some(Status::EXITED | Status::DEAD | Status::REMOVING) => RunState::Exited,
+        Some(Status::CREATED) => RunState::Created,
+        Some(Status::EMPTY) | None => state_by_flags(state),
+    }
+}
+
+fn state_by_flags(state: &ContainerState) -> RunState {
+    let is_set = |flag: Option<bool>| flag.unwrap_or(false);
+    if is_set(state.paused) {
+        RunState::Paused
+    } else if is_set(state.restarting) {
+        RunState::Restarting
+    } else if is_set(state.running) {
+        RunState::Running
+    } else if state.started_at.as_deref().and_then(instant).is_some() {
+        RunState::Exited
+    } else {
+        RunState::Created
+    }
+}
+
+fn text(value: Option<String>) -> Untrusted {
+    Untrusted::new(&value.unwrap_or_default())
+}
+
+/// The instant a field tells. Docker writes the year 1 for "never".
+fn instant(text: &str) -> Option<Time> {
+    Time::parse(text).ok().filter(|time| time.ns() > 0)
+}
+
+/// Path and arguments, space separated; stops once there is more than is kept.
+fn command(path: Option<String>, args: Option<Vec<String>>) -> Untrusted {
+    let mut line = path.unwrap_or_default();
+    for arg in args.unwrap_or_default() {
+        if line.len() > UNTRUSTED_BYTES_MAX {
+            break;
+        }
+        line.push(' ');
+        line.push_str(&arg);
+    }
+    Untrusted::new(&line)
+}
+
+fn bounded_labels(labels: &HashMap<String, String>) -> (Vec<(Untrusted, Untrusted)>, u32) {
+    let mut sorted: Vec<_> = labels.iter().collect();
+    sorted.sort_unstable();
+    let dropped = sorted.len().saturating_sub(LABELS_MAX);
+    let kept = sorted.into_iter().take(LABELS_MAX);
+    let kept = kept.map(|(key, value)| (Untrusted::new(key), Untrusted::new(value))).collect();
+    (kept, u32::try_from(dropped).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -93,8 +93,19 @@ pub struct Identity {
     pub process: Option<ProcessKey>,
     /// The container; `None` for the host.
     pub container: Option<Arc<Container>>,
-    /// Containers whose kind or facts this event settled; judges of provenance look at these.
-    pub settled: Vec<Arc<Container>>,
+    /// What this event changed in the inventory.
+    pub news: Vec<News>,
+}
+
+/// A change in the inventory of containers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// It was seen for the first time; nothing but the kernel's view is known.
+    Appeared(Arc<Container>),
+    /// Its kind and facts are settled, or settled anew; judges of provenance look at it now.
+    Settled(Arc<Container>),
+    /// It ended.
+    Ended(Arc<Container>),
 }
 
 /// An event and who it is about.

@@ -1,1 +1,161 @@
-//! placeholder
+//! From findings to incidents: weighs what judges claim per subject and says why it weighs that much.
+//!
+//! Not here: expectations that lower a weight, and correlation across nodes. A pure function of the findings.
+
+mod dossier;
+
+mod weight;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::event::Body;
+use model::finding::{Finding, Subject};
+use model::identity::Observation;
+use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, Severity, State};
+use serde::{Deserialize, Serialize};
+
+use crate::dossier::Dossier;
+
+/// Most subjects weighed at once; the one without an incident and silent for longest makes room.
+const SUBJECTS_MAX: usize = 4_096;
+
+/// Moments a day at which a subject could become an incident, for turning a budget into a threshold: one per
+/// five minutes, the span over which weights hardly decay.
+const MOMENTS_PER_DAY: f64 = 288.0;
+
+/// Settings of the stage `weigh`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TriageConfig {
+    /// The one knob: false incidents tolerated per node and day. 0.01 is quiet, 0.5 is for hunting.
+    pub false_incidents_per_node_day: f64,
+}
+
+impl Default for TriageConfig {
+    fn default() -> Self {
+        Self { false_incidents_per_node_day: 0.05 }
+    }
+}
+
+impl TriageConfig {
+    /// What is wrong with the settings, in words; `None` when they can be used.
+    pub fn problem(&self) -> Option<String> {
+        let budget = self.false_incidents_per_node_day;
+        let usable = (0.0001..=100.0).contains(&budget);
+        (!usable)
+            .then(|| format!("false_incidents_per_node_day is {budget}; it must lie between 0.0001 and 100"))
+    }
+
+    /// Evidence that one subject needs, in bits: with k chances a day and a budget of b, the odds that a chance is
+    /// an attack must be raised by k / b before believing it costs no more than the budget.
+    pub fn threshold_bits(&self) -> f64 {
+        (MOMENTS_PER_DAY / self.false_incidents_per_node_day).log2()
+    }
+}
+
+/// The stage `weigh`: what is held against every subject.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Triage {
+    config: TriageConfig,
+    /// Severity of each strategy by its slug.
+    priorities: BTreeMap<Arc<str>, Severity>,
+    #[serde(with = "as_pairs")]
+    subjects: BTreeMap<Subject, Dossier>,
+}
+
+impl Triage {
+    /// A stage that holds nothing against anybody yet.
+    pub fn new(config: TriageConfig, priorities: BTreeMap<Arc<str>, Severity>) -> Self {
+        Self { config, priorities, subjects: BTreeMap::new() }
+    }
+
+    /// Takes in findings, restored incidents and verdicts; gives the incidents that changed.
+    pub fn weigh(&mut self, seen: &Observation, findings: Vec<Finding>) -> Vec<Change> {
+        match &seen.event.body {
+            Body::Restored(incident) => self.restore(incident),
+            Body::Closed { id, closing } => return self.close(id, closing).into_iter().collect(),
+            _ => {}
+        }
+        findings.into_iter().filter_map(|finding| self.weigh_one(seen, finding)).collect()
+    }
+
+    /// Incidents that nobody closed, ordered by subject.
+    pub fn open_incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.subjects.values().filter_map(Dossier::incident)
+    }
+
+    /// Evidence that one subject needs to become an incident, in bits.
+    pub fn threshold_bits(&self) -> f64 {
+        self.config.threshold_bits()
+    }
+
+    fn weigh_one(&mut self, seen: &Observation, finding: Finding) -> Option<Change> {
+        if !self.subjects.contains_key(&finding.subject) && self.subjects.len() >= SUBJECTS_MAX {
+            self.evict();
+        }
+        let dossier = self.subjects.entry(finding.subject.clone()).or_default();
+        dossier.add(finding);
+        dossier.review(seen.event.time, self.config.threshold_bits(), &self.priorities)
+    }
+
+    fn restore(&mut self, incident: &Incident) {
+        if incident.state == State::Open {
+            self.subjects.insert(incident.subject.clone(), Dossier::restored(incident.clone()));
+        }
+    }
+
+    fn close(&mut self, id: &IncidentId, closing: &Closing) -> Option<Change> {
+        let (subject, _) = self
+            .subjects
+            .iter()
+            .find(|(_, dossier)| dossier.incident().is_some_and(|incident| incident.id == *id))?;
+        let subject = subject.clone();
+        // What led to a closed incident is settled with it: only new findings can open another one.
+        let incident = self.subjects.remove(&subject)?.into_incident()?;
+        let incident = Incident {
+            state: State::Closed,
+            updated: closing.at,
+            closing: Some(closing.clone()),
+            ..incident
+        };
+        Some(Change { kind: ChangeKind::Closed, incident })
+    }
+
+    fn evict(&mut self) {
+        let idle = self.subjects.iter().filter(|(_, dossier)| dossier.incident().is_none());
+        let oldest = idle.min_by_key(|(_, dossier)| dossier.last_finding());
+        // With an incident on every subject, the least recent of them leaves memory; it stays in the store.
+        let oldest =
+            oldest.or_else(|| self.subjects.iter().min_by_key(|(_, dossier)| dossier.last_finding()));
+        if let Some(subject) = oldest.map(|(subject, _)| subject.clone()) {
+            self.subjects.remove(&subject);
+        }
+    }
+}
+
+/// Text forms (JSON) want text keys of maps, and a subject is no text.
+mod as_pairs {
+    use std::collections::BTreeMap;
+
+    use model::finding::Subject;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Dossier;
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<Subject, Dossier>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Subject, Dossier>, D::Error> {
+        Ok(Vec::<(Subject, Dossier)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

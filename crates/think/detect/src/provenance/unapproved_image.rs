@@ -1,0 +1,39 @@
+//! Flags a container whose image nobody approved.
+//!
+//! Approval is by content digest or by a pattern a person gave. Not here: containers without an image that any
+//! runtime knows (`ghost.rs`), and a tag whose digest changed.
+
+use model::finding::{Family, Finding};
+use model::identity::News;
+use model::novelty::Provenance;
+
+use crate::Case;
+
+pub(crate) const ID: &str = "unapproved_image";
+
+/// A container started while we watched.
+const STARTED_BITS: f64 = 4.0;
+/// A container that ran before Tidewatch first looked, on a host where nothing was approved yet: less, because
+/// nobody has had the chance.
+const BEFORE_BITS: f64 = 2.0;
+
+/// Judges a container when its facts are settled.
+pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
+    for news in &case.seen.identity.news {
+        let News::Settled(container) = news else { continue };
+        let Some(facts) = container.facts.known() else { continue };
+        if case.state.provenance(container) != Provenance::Unapproved || container.ended.is_some() {
+            continue;
+        }
+        let is_from_before = case.state.is_from_before(container);
+        let bits = if is_from_before { BEFORE_BITS } else { STARTED_BITS };
+        out.push(
+            Finding::about(container, ID, Family::Provenance, case.seen.event.time, bits)
+                .claiming(format!("nobody approved its image {}", facts.image))
+                .with("image", &facts.image)
+                .with("digest", &facts.digest)
+                .with("command", &facts.command)
+                .with("started_before_watch", if is_from_before { "yes" } else { "no" }),
+        );
+    }
+}

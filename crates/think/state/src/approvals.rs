@@ -1,0 +1,99 @@
+//! What people said is fine, and whether a container is covered by it.
+//!
+//! Trust comes from the image's content digest or a pattern a person gave; a workload only counts together with
+//! the digest it ran. Labels grant nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use globset::{GlobBuilder, GlobMatcher};
+use model::approval::{Approval, Scope};
+use model::identity::{Container, Kind};
+use model::ids::WorkloadKey;
+use model::novelty::Provenance;
+use model::untrusted::Untrusted;
+use serde::{Deserialize, Serialize};
+
+/// Most approvals in force; the store refuses more.
+const APPROVALS_MAX: usize = 10_000;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<u64, Approval>", into = "BTreeMap<u64, Approval>")]
+pub(crate) struct Approvals {
+    given: BTreeMap<u64, Approval>,
+    digests: BTreeSet<Untrusted>,
+    workloads: BTreeSet<(WorkloadKey, Untrusted)>,
+    patterns: Vec<GlobMatcher>,
+}
+
+impl From<BTreeMap<u64, Approval>> for Approvals {
+    fn from(given: BTreeMap<u64, Approval>) -> Self {
+        let mut approvals = Self { given, ..Self::default() };
+        approvals.index();
+        approvals
+    }
+}
+
+impl From<Approvals> for BTreeMap<u64, Approval> {
+    fn from(approvals: Approvals) -> Self {
+        approvals.given
+    }
+}
+
+impl Approvals {
+    pub(crate) fn add(&mut self, approval: &Approval) {
+        if self.given.len() < APPROVALS_MAX {
+            self.given.insert(approval.id, approval.clone());
+            self.index();
+        }
+    }
+
+    pub(crate) fn revoke(&mut self, id: u64) {
+        self.given.remove(&id);
+        self.index();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Approval> {
+        self.given.values()
+    }
+
+    pub(crate) fn provenance(&self, container: &Container) -> Provenance {
+        let Some(facts) = container.facts.known() else {
+            return if container.kind == Kind::Ghost { Provenance::Unclaimed } else { Provenance::Pending };
+        };
+        let workload = (container.workload(), facts.digest.clone());
+        let by_digest = !facts.digest.is_empty() && self.digests.contains(&facts.digest);
+        let by_pattern = || self.patterns.iter().any(|pattern| pattern.is_match(facts.image.raw()));
+        match by_digest || by_pattern() {
+            true if self.workloads.contains(&workload) => Provenance::Approved,
+            true => Provenance::ImageApproved,
+            false => Provenance::Unapproved,
+        }
+    }
+
+    fn index(&mut self) {
+        self.digests.clear();
+        self.workloads.clear();
+        self.patterns.clear();
+        for approval in self.given.values() {
+            match &approval.scope {
+                Scope::Digest { digest, .. } => {
+                    self.digests.insert(digest.clone());
+                }
+                Scope::Workload { workload, digest } => {
+                    self.workloads.insert((workload.clone(), digest.clone()));
+                }
+                // A pattern that does not parse covers nothing; the command that gives patterns refuses it by name.
+                Scope::Pattern { pattern } => self.patterns.extend(matcher(pattern.raw())),
+            }
+        }
+    }
+}
+
+/// `*` stays within one part of a name, `**` does not.
+fn matcher(pattern: &str) -> Option<GlobMatcher> {
+    Some(GlobBuilder::new(pattern).literal_separator(true).build().ok()?.compile_matcher())
+}

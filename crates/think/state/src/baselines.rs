@@ -1,0 +1,71 @@
+//! What is usual for a workload: a slow mean of its CPU, kept by workload so that it survives restarts.
+//!
+//! Not here: records, ramps and schedules of a series. Nothing flagged is learned (`lib.rs`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::ids::WorkloadKey;
+use model::time::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::account::Spent;
+
+/// Most workloads remembered; the one not seen for longest makes room.
+const WORKLOADS_MAX: usize = 4_096;
+
+/// Observed time over which the mean forgets, in seconds.
+const MEMORY_SECONDS: f64 = 600.0;
+
+/// Observed time before a mean is called usual.
+const HISTORY_MIN: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Baselines {
+    workloads: BTreeMap<WorkloadKey, Baseline>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Baseline {
+    cores: f64,
+    seconds: f64,
+    last: Time,
+}
+
+impl Baselines {
+    /// Usual CPU in cores and how long it was observed; `None` without enough history.
+    pub(crate) fn usual(&self, workload: &WorkloadKey) -> Option<(f64, Duration)> {
+        let baseline = self.workloads.get(workload)?;
+        let history = Duration::from_secs_f64(baseline.seconds);
+        (history >= HISTORY_MIN).then_some((baseline.cores, history))
+    }
+
+    pub(crate) fn learn(&mut self, workload: &WorkloadKey, spent: &Spent, now: Time) {
+        if let Some(baseline) = self.workloads.get_mut(workload) {
+            baseline.learn(spent, now);
+            return;
+        }
+        if self.workloads.len() >= WORKLOADS_MAX {
+            self.evict();
+        }
+        let mut baseline = Baseline { cores: 0.0, seconds: 0.0, last: now };
+        baseline.learn(spent, now);
+        self.workloads.insert(workload.clone(), baseline);
+    }
+
+    fn evict(&mut self) {
+        let oldest = self.workloads.iter().min_by_key(|(_, baseline)| baseline.last);
+        if let Some(workload) = oldest.map(|(workload, _)| workload.clone()) {
+            self.workloads.remove(&workload);
+        }
+    }
+}
+
+impl Baseline {
+    fn learn(&mut self, spent: &Spent, now: Time) {
+        self.seconds += spent.seconds;
+        let weight = spent.seconds / self.seconds.clamp(1e-3, MEMORY_SECONDS);
+        self.cores += (spent.own_cores() - self.cores) * weight.min(1.0);
+        self.last = now;
+    }
+}

@@ -1,0 +1,203 @@
+//! What is held against one subject: the latest finding of each judge, and the incident it grew into.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::finding::{Family, Finding};
+use model::ids::CgroupId;
+use model::incident::{Change, ChangeKind, INCIDENT_FINDINGS_MAX, Incident, IncidentId, Severity, State};
+use model::time::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::weight::{Weight, weigh};
+
+/// How often an open incident is told anew while nothing but its figures change: every second at first, when
+/// people watch, then less often.
+const UPDATE_YOUNG: Duration = Duration::from_millis(900);
+const UPDATE_OLD: Duration = Duration::from_secs(10);
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// A rise of the weight that is told at once.
+const RISE_BITS: f64 = 0.5;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Dossier {
+    findings: Vec<Finding>,
+    dropped: u64,
+    incident: Option<Incident>,
+}
+
+impl Dossier {
+    pub(crate) fn restored(incident: Incident) -> Self {
+        Self {
+            findings: incident.findings.clone(),
+            dropped: incident.findings_dropped,
+            incident: Some(incident),
+        }
+    }
+
+    pub(crate) fn incident(&self) -> Option<&Incident> {
+        self.incident.as_ref()
+    }
+
+    pub(crate) fn into_incident(self) -> Option<Incident> {
+        self.incident
+    }
+
+    pub(crate) fn last_finding(&self) -> Time {
+        self.findings.iter().map(|finding| finding.at).max().unwrap_or_default()
+    }
+
+    /// Keeps the finding in place of an earlier one of the same judge about the same container.
+    pub(crate) fn add(&mut self, finding: Finding) {
+        let earlier = self.findings.iter_mut().find(|earlier| is_same_claim(earlier, &finding));
+        if let Some(earlier) = earlier {
+            *earlier = finding;
+            return;
+        }
+        if self.findings.len() >= INCIDENT_FINDINGS_MAX {
+            self.dropped += 1;
+            let lightest =
+                self.findings.iter().enumerate().min_by(|(_, a), (_, b)| a.bits.total_cmp(&b.bits));
+            if let Some((at, _)) = lightest {
+                self.findings.remove(at);
+            }
+        }
+        self.findings.push(finding);
+    }
+
+    /// Weighs anew after a finding; gives the change of the incident, if that is worth telling.
+    pub(crate) fn review(
+        &mut self,
+        now: Time,
+        threshold_bits: f64,
+        priorities: &BTreeMap<Arc<str>, Severity>,
+    ) -> Option<Change> {
+        let weight = weigh(&self.findings, now);
+        if self.incident.is_none() && weight.bits < threshold_bits {
+            return None;
+        }
+        let severity = severity(&self.findings, priorities);
+        let next = self.next_incident(now, threshold_bits, weight, severity)?;
+        let kind = if self.incident.is_some() { ChangeKind::Updated } else { ChangeKind::Opened };
+        if kind == ChangeKind::Updated && !self.is_worth_telling(&next, now) {
+            return None;
+        }
+        self.incident = Some(next.clone());
+        Some(Change { kind, incident: next })
+    }
+
+    fn next_incident(
+        &self,
+        now: Time,
+        threshold_bits: f64,
+        weight: Weight,
+        (severity, urgency): (Severity, String),
+    ) -> Option<Incident> {
+        let heaviest = self.findings.iter().max_by(|a, b| a.bits.total_cmp(&b.bits))?;
+        let latest = self.findings.iter().max_by_key(|finding| finding.at)?;
+        let opened = self.incident.as_ref().map_or(now, |incident| incident.opened);
+        let before_bits = self.incident.as_ref().map_or(0.0, |incident| incident.bits);
+        let containers: BTreeSet<CgroupId> =
+            self.findings.iter().filter_map(|finding| Some(finding.container.as_ref()?.cgroup_id)).collect();
+        let mut reasons = weight.reasons;
+        reasons.push(format!("{:.1} bits in all, {threshold_bits:.1} make an incident", weight.bits));
+        reasons.push(urgency);
+        let id = self.incident.as_ref().map(|incident| incident.id.clone());
+        Some(Incident {
+            id: id.unwrap_or_else(|| IncidentId::derive(&heaviest.subject, opened)),
+            state: State::Open,
+            opened,
+            updated: now,
+            closing: None,
+            severity,
+            bits: weight.bits.max(before_bits),
+            threshold_bits: (threshold_bits * 10.0).round() / 10.0,
+            summary: summary(&self.findings, heaviest),
+            subject: heaviest.subject.clone(),
+            container: heaviest.container.clone(),
+            containers: u32::try_from(containers.len()).unwrap_or(u32::MAX),
+            families: families(&self.findings),
+            findings: self.findings.clone(),
+            findings_dropped: self.dropped,
+            reasons,
+            coverage: latest.coverage.clone(),
+        })
+    }
+
+    fn is_worth_telling(&self, next: &Incident, now: Time) -> bool {
+        let Some(told) = &self.incident else { return true };
+        let every = if now.since(told.opened) < YOUNG { UPDATE_YOUNG } else { UPDATE_OLD };
+        next.bits >= told.bits + RISE_BITS
+            || next.severity != told.severity
+            || next.findings.len() != told.findings.len()
+            || now.since(told.updated) >= every
+    }
+}
+
+fn is_same_claim(a: &Finding, b: &Finding) -> bool {
+    let cgroup = |finding: &Finding| finding.container.as_ref().map(|container| container.cgroup_id);
+    a.judge == b.judge && cgroup(a) == cgroup(b)
+}
+
+fn families(findings: &[Finding]) -> Vec<Family> {
+    findings.iter().map(|finding| finding.family).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The strategy's priority, raised when harm and a second family agree, lowered when neither is there.
+fn severity(findings: &[Finding], priorities: &BTreeMap<Arc<str>, Severity>) -> (Severity, String) {
+    let base = findings.iter().filter_map(|finding| priorities.get(&finding.strategy)).max();
+    let base = base.copied().unwrap_or(Severity::Medium);
+    let harms = findings.iter().any(|finding| finding.harm);
+    let agreeing = families(findings).len();
+    let (severity, why) = match (harms, agreeing) {
+        (true, 2..) => {
+            (raised(base), format!("raised because others are harmed and {agreeing} families agree"))
+        }
+        (false, ..=1) => {
+            (lowered(base), "lowered because nobody is harmed and one family stands alone".to_owned())
+        }
+        (true, _) => (base, "kept: others are harmed, one family stands alone".to_owned()),
+        (false, _) => (base, format!("kept: {agreeing} families agree, nobody is harmed")),
+    };
+    (severity, format!("severity {}: the strategy's priority is {}, {why}", severity.name(), base.name()))
+}
+
+fn raised(severity: Severity) -> Severity {
+    match severity {
+        Severity::Low => Severity::Medium,
+        Severity::Medium => Severity::High,
+        Severity::High | Severity::Critical => Severity::Critical,
+    }
+}
+
+fn lowered(severity: Severity) -> Severity {
+    match severity {
+        Severity::Low | Severity::Medium => Severity::Low,
+        Severity::High => Severity::Medium,
+        Severity::Critical => Severity::High,
+    }
+}
+
+/// The subject and the weightiest claim of each family, weightiest first.
+fn summary(findings: &[Finding], heaviest: &Finding) -> String {
+    let subject = match &heaviest.container {
+        Some(container) if container.image.is_empty() => {
+            format!("container {} (no image known)", container.name)
+        }
+        Some(container) => format!("container {} (image {})", container.name, container.image),
+        None => format!("node {}", heaviest.subject.node()),
+    };
+    let mut by_family: BTreeMap<Family, &Finding> = BTreeMap::new();
+    for finding in findings {
+        let kept = by_family.entry(finding.family).or_insert(finding);
+        if finding.bits > kept.bits {
+            *kept = finding;
+        }
+    }
+    let mut claims: Vec<&Finding> = by_family.into_values().collect();
+    claims.sort_by(|a, b| b.bits.total_cmp(&a.bits));
+    let claims: Vec<&str> = claims.iter().map(|finding| finding.claim.as_str()).collect();
+    format!("{subject}: {}", claims.join("; "))
+}

@@ -1,0 +1,115 @@
+//! Each rule with a text that breaks it and a quiet twin.
+
+use super::check_file;
+
+const CODE: &str = "crates/act/report/src/lib.rs";
+const THINK: &str = "crates/think/detect/src/lib.rs";
+
+/// The problems of a file with a good head, as `line: message`.
+fn broken(path: &str, text: &str) -> Vec<String> {
+    let problems = check_file(path, &format!("//! A file.\n{text}"));
+    problems.into_iter().map(|problem| format!("{}: {}", problem.line, problem.message)).collect()
+}
+
+fn check(path: &str, text: &str, expected: &[&str]) {
+    assert_eq!(broken(path, text), expected, "{text}");
+}
+
+#[test]
+fn a_file_opens_with_one_to_six_lines_of_purpose() {
+    let head =
+        |text: &str| check_file(CODE, text).into_iter().map(|problem| problem.message).collect::<Vec<_>>();
+    assert_eq!(head("//! What.\n//!\n//! Not here: that.\nfn f() {}\n"), [""; 0]);
+    assert_eq!(head("use a::b;\n"), ["the first line is no //! that says what this file is"]);
+    assert_eq!(head(""), ["the first line is no //! that says what this file is"]);
+    assert_eq!(head("//!\n//! Late.\n"), ["the first line of //! is empty"]);
+    assert_eq!(head(&"//! Long.\n".repeat(7)), ["7 lines of //!; at most 6 are read"]);
+}
+
+#[test]
+fn files_stay_within_five_hundred_lines_and_seven_hundred_with_tests() {
+    let code = |lines: usize| "f();\n".repeat(lines);
+    let tests = |lines: usize| format!("#[cfg(test)]\nmod tests {{\n{}}}\n", code(lines));
+    check(CODE, &code(499), &[]);
+    check(CODE, &code(500), &["501: 501 lines without tests; at most 500"]);
+    check(CODE, &(code(499) + &tests(197)), &[]);
+    check(CODE, &(code(499) + &tests(198)), &["701: 701 lines; at most 700"]);
+    check("crates/act/report/src/html/tests.rs", &code(699), &[]);
+    check("tests/live/src/main.rs", &code(700), &["701: 701 lines; at most 700"]);
+}
+
+#[test]
+fn names_say_what_they_hold() {
+    check("crates/host/hostfs/src/utils.rs", "", &["1: utils says nothing: name what it holds"]);
+    check(CODE, "fn get_size() {}\nfn getting() {}", &["2: no get_ prefix"]);
+}
+
+#[test]
+fn a_test_runs_or_fails() {
+    let test = "crates/host/probes/src/loader/tests.rs";
+    check(CODE, "#[ignore = \"slow\"]", &["2: #[ignore]: a test runs or is deleted"]);
+    let quiet = "4: a quiet skip: what cannot run here fails and says so";
+    check(test, "fn t() {\n    if !is_root() {\n        return;\n", &[quiet]);
+    check(test, "if !docker_answers() {\n    log();\n    return Ok(());\n", &[quiet]);
+    check(test, "if done {\n    return;\n", &[]);
+    check(CODE, "if !is_root() {\n    return;\n", &[]);
+    // Put together here, so that this file does not break the rule itself.
+    let word = ["Skip", "ping"].concat();
+    check(
+        test,
+        &format!("print(\"{word}: no BPF\");"),
+        &["2: tests do not skip: what cannot run here fails"],
+    );
+    check(test, &format!("lines.skip(2); // {word} the head"), &[]);
+}
+
+#[test]
+fn comments_hold_no_left_overs_and_no_banners() {
+    check(
+        CODE,
+        "// TODO: later\n/* FIXME */\nlet todo = \"TODO\";",
+        &["2: left over: do it or file it", "3: left over: do it or file it"],
+    );
+    check(
+        CODE,
+        "// ---- types ----\n// ======\n//////////\n",
+        &[
+            "2: a banner: files have an order instead",
+            "3: a banner: files have an order instead",
+            "4: a banner: files have an order instead",
+        ],
+    );
+    check(CODE, "/// | a | b |\n/// |----|---|\n// a -- b\nlet s = \"=====\";", &[]);
+}
+
+#[test]
+fn thinking_has_no_input_no_output_and_no_clock() {
+    check(THINK, "use std::fs::File;", &["2: think is pure: not fs"]);
+    check(THINK, "use std::{\n    fmt,\n    fs,\n};\nlet fs = 1;", &["4: think is pure: not fs"]);
+    check(THINK, "let now = std::time::Instant::now();", &["2: think is pure: not Instant"]);
+    check(THINK, "tokio::spawn(x);", &["2: think is pure: not tokio"]);
+    check(THINK, "use std::net::{IpAddr, SocketAddr};\n/// Not std::fs.\nuse std::fmt;", &[]);
+    check(CODE, "use std::fs::File;", &[]);
+}
+
+#[test]
+fn identifiers_keep_to_the_glossary() {
+    check(CODE, "struct OpenAlerts;", &["2: OpenAlerts: the glossary has Finding and Incident"]);
+    check(CODE, "fn raise_alarm() {}", &["2: raise_alarm: the glossary has Finding and Incident"]);
+    check(CODE, "fn detect() {} // an alert\nlet s = \"threat\";\nuse detect::judge;", &[]);
+    check("xtask/src/x.rs", "fn alert() {}", &[]);
+}
+
+#[test]
+fn panics_and_unsafe_code_say_why() {
+    check(CODE, "x.expect(\"never\");", &["2: // PANIC: is missing"]);
+    check(CODE, "// PANIC: checked above.\nx\n    .first()\n    .expect(\"never\");", &[]);
+    check(CODE, "#[cfg(test)]\nmod tests {\n    x.expect(\"shown\");\n}", &[]);
+    check(CODE, "unsafe { f() }", &["2: // SAFETY: is missing"]);
+    check(CODE, "// SAFETY: f has no preconditions.\nunsafe { f() }\n#![deny(unsafe_code)]", &[]);
+}
+
+#[test]
+fn generated_files_are_left_alone() {
+    assert_eq!(check_file(CODE, "// @generated by a program\nfn get_x() {}\n"), []);
+}

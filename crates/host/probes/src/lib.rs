@@ -1,1 +1,282 @@
-//! placeholder
+//! Kernel probes: BPF programs, their record layouts, their loader. What they see becomes `model` event bodies.
+//!
+//! Not here: sequence numbers and wall-clock time (`sources`), who a cgroup is (`enrich`), syscall tracing. There
+//! is no unsafe code: records are read as bytes, and `libbpf-rs` owns every pointer.
+
+mod config;
+mod layout;
+mod loader;
+mod print;
+mod rights;
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
+use model::event::Body;
+use model::ids::CgroupId;
+use model::usage::KernelCounts;
+
+pub use crate::config::{Hierarchy, ProbesConfig};
+use crate::layout::{COUNTERS_BYTES, REST_BYTES};
+pub use crate::loader::ProgramReport;
+
+/// Longest time a record waits in the ring buffer while fewer wait than wake the reader.
+const LATENCY_MAX: Duration = Duration::from_millis(20);
+/// Most records taken out of the ring buffer at once: bounds our own memory while a flood lasts.
+const BATCH_RECORDS_MAX: usize = 4096;
+/// What the ring buffer's callback returns to end a batch; any negative number does, this one is `-ECANCELED`.
+const BATCH_FULL: i32 = -125;
+/// What an interrupted wait returns (`-EINTR`).
+const INTERRUPTED: i32 = -4;
+/// Entries read from the table of counters with one system call.
+const COUNTS_PER_CALL: u32 = 1024;
+
+/// Why probes cannot be loaded or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbesError {
+    /// The process lacks capabilities.
+    #[error("kernel probes need {missing}: run as root, or give the process CAP_BPF and CAP_PERFMON")]
+    Capability {
+        /// The capabilities it lacks.
+        missing: String,
+    },
+    /// The kernel does not describe its types.
+    #[error(
+        "kernel {release} has no BTF ({path} is missing): run a kernel built with CONFIG_DEBUG_INFO_BTF=y, as all \
+         large distributions have since 2021"
+    )]
+    NoTypeInfo {
+        /// Kernel release.
+        release: String,
+        /// Where the kernel would show it.
+        path: &'static str,
+    },
+    /// A file that tells about this host cannot be read.
+    #[error("{path}: {source}")]
+    HostFile {
+        /// The file.
+        path: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Not one program runs.
+    #[error(
+        "kernel {release} refused every probe, the first with: {}. The capabilities are there; a user namespace, a \
+         seccomp filter, kernel lockdown or a kernel before 5.12 may be the cause",
+        reports.first().map_or("no reason", |report| report.reason.as_str())
+    )]
+    Refused {
+        /// Kernel release.
+        release: String,
+        /// The reason for each program.
+        reports: Vec<ProgramReport>,
+    },
+    /// The embedded object lacks something; a bug of ours.
+    #[error("the embedded BPF object has no {what}")]
+    Object {
+        /// What it lacks.
+        what: &'static str,
+    },
+    /// The kernel or libbpf failed at something that is no program.
+    #[error("{step}: {source}")]
+    Libbpf {
+        /// What was being done.
+        step: &'static str,
+        /// libbpf's own reason.
+        source: libbpf_rs::Error,
+    },
+    /// Waiting on the ring buffer failed.
+    #[error("reading the ring buffer failed: error {code}")]
+    Poll {
+        /// The kernel's error number, negative.
+        code: i32,
+    },
+}
+
+/// One thing the kernel told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// When it happened, nanoseconds of `CLOCK_BOOTTIME`.
+    pub ktime_boot_ns: u64,
+    /// What happened.
+    pub body: Body,
+}
+
+/// Loaded probes; dropping them detaches every program.
+#[derive(Debug)]
+pub struct Probes {
+    report: Vec<ProgramReport>,
+    // Before the links: an event that comes while we detach is not worth a mapping kept longer.
+    ring: RingBuffer<'static>,
+    inbox: Arc<Mutex<Inbox>>,
+    cgroups: MapHandle,
+    rest: MapHandle,
+    forgotten_submitted: u64,
+    _links: Vec<Link>,
+}
+
+/// Filled by the ring buffer's callback.
+#[derive(Debug, Default)]
+struct Inbox {
+    records: Vec<Record>,
+    received: u64,
+    malformed: u64,
+}
+
+impl Probes {
+    /// Loads and attaches whatever this kernel takes; [`Probes::report`] says what it did not.
+    ///
+    /// Fails when rights, BTF or the kernel leave no probe at all, and says which and what to do.
+    pub fn load(config: &ProbesConfig) -> Result<Self, ProbesError> {
+        rights::check()?;
+        let loaded = loader::load(config)?;
+        let inbox = Arc::new(Mutex::new(Inbox::default()));
+        let ring = open_ring(&loaded.events, Arc::clone(&inbox))
+            .map_err(|source| ProbesError::Libbpf { step: "mapping the ring buffer", source })?;
+        Ok(Self {
+            report: loaded.report,
+            ring,
+            inbox,
+            cgroups: loaded.cgroups,
+            rest: loaded.rest,
+            forgotten_submitted: 0,
+            _links: loaded.links,
+        })
+    }
+
+    /// For each program whether it runs, and if not, why.
+    pub fn report(&self) -> &[ProgramReport] {
+        &self.report
+    }
+
+    /// Gives every record that waits to `each`, after waiting at most `timeout` for the first; how many it gave.
+    /// At most 4,096 at once: call again.
+    pub fn poll(&mut self, timeout: Duration, each: impl FnMut(Record)) -> Result<usize, ProbesError> {
+        let start = Instant::now();
+        let mut code = self.ring.consume_raw();
+        loop {
+            if code < 0 && code != BATCH_FULL && code != INTERRUPTED {
+                return Err(ProbesError::Poll { code });
+            }
+            let left = timeout.saturating_sub(start.elapsed());
+            if !lock(&self.inbox).records.is_empty() || left.is_zero() {
+                break;
+            }
+            // Few records wake nobody, so look again by ourselves; a fraction of a millisecond would be no wait.
+            self.ring.poll_raw(left.clamp(Duration::from_millis(1), LATENCY_MAX));
+            code = self.ring.consume_raw();
+        }
+        let records = mem::take(&mut lock(&self.inbox).records);
+        let given = records.len();
+        records.into_iter().for_each(each);
+        Ok(given)
+    }
+
+    /// Counters of every cgroup that has any. `CgroupId(0)` stands for all that have no entry of their own: removed
+    /// cgroups whose sockets live on, and those the table (16,384 entries) had no room for.
+    pub fn counts(&self) -> Result<Vec<KernelCounts>, ProbesError> {
+        let mut counts = Vec::new();
+        let entries = self
+            .cgroups
+            .lookup_batch(COUNTS_PER_CALL, MapFlags::ANY, MapFlags::ANY)
+            .map_err(|source| ProbesError::Libbpf { step: "reading the counters", source })?;
+        for (key, value) in entries {
+            let cgroup = layout::u64_at(&key, 0).unwrap_or(0);
+            counts.extend(layout::counters(CgroupId(cgroup), &value));
+        }
+        let rest = layout::counters(CgroupId(0), &self.rest()?[..COUNTERS_BYTES]);
+        counts.extend(rest.filter(|rest| *rest != KernelCounts::default()));
+        Ok(counts)
+    }
+
+    /// How often the table of counters had no room for a cgroup; its events were then booked on `CgroupId(0)`.
+    pub fn untracked(&self) -> Result<u64, ProbesError> {
+        Ok(layout::u64_at(&self.rest()?, COUNTERS_BYTES).unwrap_or(0))
+    }
+
+    /// Events the kernel handed over since the probes were loaded, forgotten cgroups included. Less
+    /// [`Probes::received`] after a poll that gave nothing, these are lost.
+    pub fn submitted(&self) -> Result<u64, ProbesError> {
+        let counted: u64 = self.counts()?.iter().map(|counts| counts.submitted).sum();
+        Ok(counted + self.forgotten_submitted)
+    }
+
+    /// Records taken out of the ring buffer, malformed ones included.
+    pub fn received(&self) -> u64 {
+        lock(&self.inbox).received
+    }
+
+    /// Records that could not be read: too short, of no known kind, or with lengths beyond their end.
+    pub fn malformed(&self) -> u64 {
+        lock(&self.inbox).malformed
+    }
+
+    /// Frees the entry of a removed cgroup; gives its last counts. Nothing when there was none.
+    pub fn forget(&mut self, cgroup: CgroupId) -> Result<Option<KernelCounts>, ProbesError> {
+        let value = self
+            .cgroups
+            .lookup_and_delete(&cgroup.0.to_ne_bytes())
+            .map_err(|source| ProbesError::Libbpf { step: "forgetting a cgroup", source })?;
+        let counts = value.and_then(|value| layout::counters(cgroup, &value));
+        self.forgotten_submitted += counts.map_or(0, |counts| counts.submitted);
+        Ok(counts)
+    }
+
+    fn rest(&self) -> Result<[u8; REST_BYTES], ProbesError> {
+        let mut rest = [0; REST_BYTES];
+        self.rest
+            .lookup_into(&0_u32.to_ne_bytes(), &mut rest, MapFlags::ANY)
+            .map_err(|source| ProbesError::Libbpf { step: "reading the shared counters", source })?;
+        Ok(rest)
+    }
+}
+
+fn open_ring(events: &MapHandle, inbox: Arc<Mutex<Inbox>>) -> Result<RingBuffer<'static>, libbpf_rs::Error> {
+    let mut builder = RingBufferBuilder::new();
+    builder.add(events, move |bytes| lock(&inbox).take(bytes))?;
+    builder.build()
+}
+
+impl Inbox {
+    fn take(&mut self, bytes: &[u8]) -> i32 {
+        self.received += 1;
+        match layout::record(bytes) {
+            Some(record) => self.records.push(record),
+            None => self.malformed += 1,
+        }
+        if self.records.len() < BATCH_RECORDS_MAX { 0 } else { BATCH_FULL }
+    }
+}
+
+/// The lock is only ever held by this thread; a panic while it was held leaves plain numbers behind.
+fn lock(inbox: &Mutex<Inbox>) -> MutexGuard<'_, Inbox> {
+    inbox.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BATCH_FULL, BATCH_RECORDS_MAX, Inbox, Probes};
+
+    #[test]
+    fn probes_can_move_to_their_own_thread() {
+        fn needs_send<T: Send>() {}
+        needs_send::<Probes>();
+    }
+
+    #[test]
+    fn an_odd_record_is_counted_and_the_next_one_read() {
+        let mut inbox = Inbox::default();
+        assert_eq!(inbox.take(&[1, 2, 3]), 0);
+        assert_eq!(inbox.take(&crate::layout::tests::exit_bytes(0)), 0);
+        assert_eq!((inbox.received, inbox.malformed, inbox.records.len()), (2, 1, 1));
+    }
+
+    #[test]
+    fn a_batch_ends_when_it_is_full() {
+        let mut inbox = Inbox::default();
+        let last = (0..BATCH_RECORDS_MAX).map(|_| inbox.take(&crate::layout::tests::exit_bytes(0))).last();
+        assert_eq!(last, Some(BATCH_FULL));
+    }
+}

@@ -1,0 +1,125 @@
+/* What crosses between the programs and user space: records in the ring buffer, counters, settings. All in the
+ * machine's byte order, without padding; `layout.rs` reads exactly these layouts and must change with them.
+ *
+ * Not here: how they are filled.
+ */
+#pragma once
+
+#include "kernel.h"
+
+#define COMM_BYTES 16
+#define EXEC_PATH_BYTES 256
+#define EXEC_ARGS_BYTES 256
+/* The name of a container is the last part of its cgroup's path; nested Kubernetes nodes reach 330 bytes. */
+#define CGROUP_PATH_BYTES 512
+
+enum kind {
+	KIND_EXEC = 1,
+	KIND_EXIT = 2,
+	KIND_CGROUP_CREATED = 3,
+	KIND_CGROUP_REMOVED = 4,
+	KIND_CGROUP_ATTACHED = 5,
+	KIND_SOCKET = 6,
+};
+
+struct header {
+	__u32 kind;
+	__u32 size;
+	__u64 time; /* CLOCK_BOOTTIME */
+	__u64 cgroup;
+};
+
+struct exec_record {
+	struct header header;
+	__u64 start;
+	__u32 tgid;
+	__u32 parent;
+	__u32 uid;
+	__u32 pid_ns;
+	__u32 mnt_ns;
+	__u32 net_ns;
+	__u32 path_len;  /* bytes of `path`, without the final zero */
+	__u32 args_len;  /* bytes of `args` */
+	__u32 args_full; /* bytes the arguments have in all */
+	__u32 zero;
+	char comm[COMM_BYTES];
+	char path[EXEC_PATH_BYTES];
+	char args[EXEC_ARGS_BYTES];
+};
+
+struct exit_record {
+	struct header header;
+	__u64 start;
+	__u32 tgid;
+	__u32 code; /* as wait(2) gives it: status << 8 | core << 7 | signal */
+	char comm[COMM_BYTES];
+};
+
+struct cgroup_record {
+	struct header header;
+	__u64 start; /* of the process that was moved, else 0 */
+	__u32 tgid;
+	__u32 path_len;
+	char path[CGROUP_PATH_BYTES];
+};
+
+enum socket_state {
+	SOCKET_CONNECTED = 1,
+	SOCKET_ACCEPTED = 2,
+	SOCKET_FAILED = 3,
+	SOCKET_CLOSED = 4,
+	SOCKET_LISTENING = 5,
+};
+
+struct socket_record {
+	struct header header;
+	__u64 sent;
+	__u64 received;
+	__u16 state;
+	__u16 family;
+	__be16 local_port;
+	__be16 remote_port;
+	__u8 local[16];
+	__u8 remote[16];
+};
+
+struct counters {
+	__u64 forks;
+	__u64 execs;
+	__u64 exits;
+	__u64 core_dumps;
+	__u64 connects;
+	__u64 accepts;
+	__u64 sent_bytes;
+	__u64 received_bytes;
+	__u64 submitted;
+	__u64 over_budget;
+	__u64 no_room;
+	__u64 due; /* of the budget: when the next event would be due at the steady rate */
+};
+
+/* Everybody who has no entry: cgroups the table had no room for, and cgroups already removed. */
+struct rest {
+	struct counters counters;
+	__u64 untracked; /* times the table had no room */
+};
+
+struct settings {
+	__u64 interval_ns; /* between two events at the steady rate */
+	__u64 burst_ns;    /* how far ahead of the steady rate a cgroup may run */
+	__u64 host_interval_ns;
+	__u64 host_burst_ns;
+	__u64 wake_bytes;  /* unread bytes from which the reader is woken */
+	__u32 hierarchy_id;
+	__u16 is_v1;
+	__u16 exit_tells_group; /* whether this kernel's sched_process_exit says that the group is dead */
+};
+
+_Static_assert(sizeof(struct header) == 24, "layout.rs");
+_Static_assert(sizeof(struct exec_record) == 600, "layout.rs");
+_Static_assert(sizeof(struct exit_record) == 56, "layout.rs");
+_Static_assert(sizeof(struct cgroup_record) == 552, "layout.rs");
+_Static_assert(sizeof(struct socket_record) == 80, "layout.rs");
+_Static_assert(sizeof(struct counters) == 96, "layout.rs");
+_Static_assert(sizeof(struct rest) == 104, "layout.rs");
+_Static_assert(sizeof(struct settings) == 48, "layout.rs");

@@ -1,0 +1,243 @@
+//! Byte layouts shared with `bpf/records.h`: records into event bodies, counters, settings. Every length is checked;
+//! what does not fit is no record.
+//!
+//! Not here: what the fields mean to the kernel, see the comments in `bpf/`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use model::event::{Attach, Body, CgroupPath, Exec, Exit, Socket, SocketState};
+use model::ids::{CgroupId, Namespaces, ProcessKey};
+use model::untrusted::Untrusted;
+use model::usage::KernelCounts;
+
+use crate::Record;
+
+/// Size of `struct counters`.
+pub(crate) const COUNTERS_BYTES: usize = 96;
+/// Size of `struct rest`.
+pub(crate) const REST_BYTES: usize = COUNTERS_BYTES + 8;
+
+const COMM_BYTES: usize = 16;
+const EXEC_PATH_BYTES: usize = 256;
+const EXEC_ARGS_BYTES: usize = 256;
+const CGROUP_PATH_BYTES: usize = 512;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+/// `/proc/PID/stat` gives starts in clock ticks; on all Linux architectures user space sees 100 a second.
+const TICK_NS: u64 = 10_000_000;
+
+/// What the loader tells the programs.
+pub(crate) struct Settings {
+    /// Events a second and events at once, of one cgroup.
+    pub(crate) budget: (u32, u32),
+    /// The same of the root cgroup.
+    pub(crate) host_budget: (u32, u32),
+    /// Unread bytes from which the reader is woken.
+    pub(crate) wake_bytes: u64,
+    /// The hierarchy whose cgroups are told.
+    pub(crate) hierarchy_id: u32,
+    /// Whether tasks are looked up in the v1 `cpuacct` hierarchy.
+    pub(crate) is_v1: bool,
+    /// Whether the kernel says that the last thread of a process ended.
+    pub(crate) exit_tells_group: bool,
+}
+
+/// `struct settings`.
+pub(crate) fn settings_bytes(settings: &Settings) -> Vec<u8> {
+    let (interval_ns, burst_ns) = spacing(settings.budget);
+    let (host_interval_ns, host_burst_ns) = spacing(settings.host_budget);
+    let mut bytes = Vec::new();
+    for word in [interval_ns, burst_ns, host_interval_ns, host_burst_ns, settings.wake_bytes] {
+        bytes.extend(word.to_ne_bytes());
+    }
+    bytes.extend(settings.hierarchy_id.to_ne_bytes());
+    bytes.extend(u16::from(settings.is_v1).to_ne_bytes());
+    bytes.extend(u16::from(settings.exit_tells_group).to_ne_bytes());
+    bytes
+}
+
+/// A record out of the ring buffer; `None` when it is not exactly what the programs write.
+pub(crate) fn record(bytes: &[u8]) -> Option<Record> {
+    let mut at = Reader(bytes);
+    let (kind, size) = (at.u32()?, at.u32()?);
+    if usize::try_from(size).ok()? != bytes.len() {
+        return None;
+    }
+    let ktime_boot_ns = at.u64()?;
+    let cgroup = CgroupId(at.u64()?);
+    let body = match kind {
+        1 => Body::Exec(Box::new(exec(&mut at, cgroup)?)),
+        2 => Body::Exit(exit(&mut at, cgroup)?),
+        3 => Body::CgroupCreated(cgroup_path(&mut at, cgroup)?.1),
+        4 => Body::CgroupRemoved(cgroup_path(&mut at, cgroup)?.1),
+        5 => Body::CgroupAttached(attach(&mut at, cgroup)?),
+        6 => Body::Socket(Box::new(socket(&mut at, cgroup)?)),
+        _ => return None,
+    };
+    at.0.is_empty().then_some(Record { ktime_boot_ns, body })
+}
+
+/// `struct counters`.
+pub(crate) fn counters(cgroup: CgroupId, bytes: &[u8]) -> Option<KernelCounts> {
+    if bytes.len() != COUNTERS_BYTES {
+        return None;
+    }
+    let mut at = Reader(bytes);
+    Some(KernelCounts {
+        cgroup,
+        forks: at.u64()?,
+        execs: at.u64()?,
+        exits: at.u64()?,
+        core_dumps: at.u64()?,
+        connects: at.u64()?,
+        accepts: at.u64()?,
+        sent_bytes: at.u64()?,
+        received_bytes: at.u64()?,
+        submitted: at.u64()?,
+        over_budget: at.u64()?,
+        no_room: at.u64()?,
+    })
+}
+
+/// The number at an offset, if the bytes reach that far.
+pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    Reader(bytes.get(offset..)?).u64()
+}
+
+/// Nanoseconds between two events at the steady rate, and how far ahead of it a burst may run.
+fn spacing((per_second, burst): (u32, u32)) -> (u64, u64) {
+    let interval_ns = 1_000_000_000 / u64::from(per_second.max(1));
+    (interval_ns, interval_ns.saturating_mul(u64::from(burst.max(1) - 1)))
+}
+
+fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
+    let start = at.u64()?;
+    let process = process(at.u32()?, start);
+    let (parent_pid, uid) = (at.u32()?, at.u32()?);
+    let namespaces = Namespaces { pid: at.u32()?, mnt: at.u32()?, net: at.u32()? };
+    let (path_len, args_len, args_full, _zero) = (at.u32()?, at.u32()?, at.u32()?, at.u32()?);
+    Some(Exec {
+        process,
+        parent_pid,
+        uid,
+        cgroup,
+        namespaces,
+        name: name(at)?,
+        path: path(at.text(EXEC_PATH_BYTES, path_len)?, EXEC_PATH_BYTES),
+        args: arguments(at.text(EXEC_ARGS_BYTES, args_len)?, args_full > args_len),
+    })
+}
+
+fn exit(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exit> {
+    let start = at.u64()?;
+    let process = process(at.u32()?, start);
+    let [low, status, ..] = at.u32()?.to_le_bytes();
+    Some(Exit { process, cgroup, status, signal: low & 0x7f, core_dumped: low & 0x80 != 0, name: name(at)? })
+}
+
+fn cgroup_path(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<(ProcessKey, CgroupPath)> {
+    let start = at.u64()?;
+    let process = process(at.u32()?, start);
+    let path_len = at.u32()?;
+    let path = path(at.text(CGROUP_PATH_BYTES, path_len)?, CGROUP_PATH_BYTES);
+    Some((process, CgroupPath { cgroup, path }))
+}
+
+fn attach(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Attach> {
+    let (process, CgroupPath { cgroup, path }) = cgroup_path(at, cgroup)?;
+    Some(Attach { process, cgroup, path })
+}
+
+fn socket(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Socket> {
+    let (sent_bytes, received_bytes) = (at.u64()?, at.u64()?);
+    let state = match at.u16()? {
+        1 => SocketState::Connected,
+        2 => SocketState::Accepted,
+        3 => SocketState::Failed,
+        4 => SocketState::Closed,
+        5 => SocketState::Listening,
+        _ => return None,
+    };
+    let family = at.u16()?;
+    let (local_port, remote_port) = (at.port()?, at.port()?);
+    let local = SocketAddr::new(address(family, at.array()?)?, local_port);
+    let remote = SocketAddr::new(address(family, at.array()?)?, remote_port);
+    Some(Socket { cgroup, state, local, remote, sent_bytes, received_bytes })
+}
+
+fn process(pid: u32, start_ns: u64) -> ProcessKey {
+    ProcessKey { pid, start_ns: start_ns - start_ns % TICK_NS }
+}
+
+fn name(at: &mut Reader<'_>) -> Option<Untrusted> {
+    let comm: [u8; COMM_BYTES] = at.array()?;
+    let end = comm.iter().position(|&byte| byte == 0).unwrap_or(COMM_BYTES);
+    Some(Untrusted::from_bytes(&comm[..end]))
+}
+
+/// A path that fills its field was probably cut by the kernel's copy, and says so.
+fn path(bytes: &[u8], field_bytes: usize) -> Untrusted {
+    marked(bytes, bytes.len() + 1 >= field_bytes)
+}
+
+/// Arguments lie in memory with a zero after each.
+fn arguments(bytes: &[u8], cut: bool) -> Untrusted {
+    let bytes = if cut { bytes } else { bytes.strip_suffix(&[0]).unwrap_or(bytes) };
+    let spaced: Vec<u8> = bytes.iter().map(|&byte| if byte == 0 { b' ' } else { byte }).collect();
+    marked(&spaced, cut)
+}
+
+fn marked(bytes: &[u8], cut: bool) -> Untrusted {
+    if !cut {
+        return Untrusted::from_bytes(bytes);
+    }
+    Untrusted::new(&format!("{}…", String::from_utf8_lossy(bytes)))
+}
+
+/// An IPv4 peer of an IPv6 socket is an IPv4 address: the same peer must not have two names.
+fn address(family: u16, bytes: [u8; 16]) -> Option<IpAddr> {
+    let [a, b, c, d, ..] = bytes;
+    match family {
+        AF_INET => Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d))),
+        AF_INET6 => Some(Ipv6Addr::from(bytes).to_canonical()),
+        _ => None,
+    }
+}
+
+/// Bytes not read yet.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, tail) = self.0.split_first_chunk::<N>()?;
+        self.0 = tail;
+        Some(*head)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_ne_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_ne_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_ne_bytes)
+    }
+
+    /// Ports are in network order.
+    fn port(&mut self) -> Option<u16> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    /// A field of fixed size of which the first `len` bytes count.
+    fn text(&mut self, field_bytes: usize, len: u32) -> Option<&'a [u8]> {
+        let (field, tail) = self.0.split_at_checked(field_bytes)?;
+        self.0 = tail;
+        field.get(..usize::try_from(len).ok()?)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,242 @@
+//! Records made by hand, byte by byte, and what they are read as.
+//!
+//! Not here: records made by the kernel, see `tests/it`.
+
+use expect_test::{Expect, expect};
+use model::event::Body;
+use model::ids::CgroupId;
+
+use super::{COUNTERS_BYTES, Settings, counters, record, settings_bytes, spacing};
+
+/// Builds a record: a header, then fields as they come.
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn new(kind: u32) -> Self {
+        Self(Vec::new()).u32(kind).u32(0).u64(77).u64(4242)
+    }
+
+    fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend(bytes);
+        self
+    }
+
+    fn u16(self, value: u16) -> Self {
+        self.raw(&value.to_ne_bytes())
+    }
+
+    fn u32(self, value: u32) -> Self {
+        self.raw(&value.to_ne_bytes())
+    }
+
+    fn u64(self, value: u64) -> Self {
+        self.raw(&value.to_ne_bytes())
+    }
+
+    /// A field of fixed size, filled up with what a ring buffer holds of older records.
+    fn field(self, text: &[u8], size: usize) -> Self {
+        let stale = vec![b'#'; size - text.len()];
+        self.raw(text).raw(&stale)
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let size = u32::try_from(self.0.len()).unwrap();
+        self.0[4..8].copy_from_slice(&size.to_ne_bytes());
+        self.0
+    }
+}
+
+fn exec_bytes(path: &[u8], args: &[u8], args_full: u32) -> Vec<u8> {
+    let len = |text: &[u8]| u32::try_from(text.len()).unwrap();
+    Bytes::new(1)
+        .u64(1_234_567_890)
+        .u32(10)
+        .u32(1)
+        .u32(1000)
+        .u32(11)
+        .u32(12)
+        .u32(13)
+        .u32(len(path))
+        .u32(len(args))
+        .u32(args_full)
+        .u32(0)
+        .raw(b"sleep\0##########")
+        .field(path, 256)
+        .field(args, 256)
+        .finish()
+}
+
+/// An exit with this wait status, for other files' tests.
+pub(crate) fn exit_bytes(code: u32) -> Vec<u8> {
+    Bytes::new(2).u64(20_000_000).u32(10).u32(code).raw(b"sixteen-bytes-ok").finish()
+}
+
+fn cgroup_bytes(kind: u32, path: &[u8]) -> Vec<u8> {
+    Bytes::new(kind).u64(30_000_001).u32(9).u32(u32::try_from(path.len()).unwrap()).field(path, 512).finish()
+}
+
+fn socket_bytes(state: u16, family: u16, local: &[u8], remote: &[u8]) -> Vec<u8> {
+    Bytes::new(6)
+        .u64(100)
+        .u64(200)
+        .u16(state)
+        .u16(family)
+        .raw(&443_u16.to_be_bytes())
+        .raw(&50_000_u16.to_be_bytes())
+        .field(local, 16)
+        .field(remote, 16)
+        .finish()
+}
+
+fn check(bytes: &[u8], expected: &Expect) {
+    let read = record(bytes);
+    assert!(read.as_ref().is_none_or(|record| record.ktime_boot_ns == 77));
+    expected.assert_eq(&read.map_or_else(|| "malformed".to_owned(), |record| format!("{:?}", record.body)));
+}
+
+#[test]
+fn an_exec_has_its_process_namespaces_path_and_arguments() {
+    check(
+        &exec_bytes(b"/bin/sleep", b"sleep\x001\x00", 8),
+        &expect![[
+            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/sleep", args: "sleep 1" })"#
+        ]],
+    );
+}
+
+#[test]
+fn what_the_kernel_cut_says_so() {
+    let read = record(&exec_bytes(&[b'p'; 255], &[b'a'; 256], 5000));
+    let Some(Body::Exec(exec)) = read.map(|record| record.body) else { panic!("not an exec") };
+    assert_eq!(exec.path.raw(), format!("{}…", "p".repeat(255)));
+    assert_eq!(exec.args.raw(), format!("{}…", "a".repeat(256)));
+}
+
+#[test]
+fn bytes_that_are_not_text_become_text() {
+    check(
+        &exec_bytes(b"/bin/\xff\x1b[2J", b"", 0),
+        &expect![[
+            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/�\u{1b}[2J", args: "" })"#
+        ]],
+    );
+}
+
+#[test]
+fn an_exit_tells_status_signal_and_core_dump() {
+    check(
+        &exit_bytes(3 << 8),
+        &expect![[
+            r#"Exit(Exit { process: ProcessKey { pid: 10, start_ns: 20000000 }, cgroup: CgroupId(4242), status: 3, signal: 0, core_dumped: false, name: "sixteen-bytes-ok" })"#
+        ]],
+    );
+    check(
+        &exit_bytes(9),
+        &expect![[
+            r#"Exit(Exit { process: ProcessKey { pid: 10, start_ns: 20000000 }, cgroup: CgroupId(4242), status: 0, signal: 9, core_dumped: false, name: "sixteen-bytes-ok" })"#
+        ]],
+    );
+    check(
+        &exit_bytes(0x80 | 11),
+        &expect![[
+            r#"Exit(Exit { process: ProcessKey { pid: 10, start_ns: 20000000 }, cgroup: CgroupId(4242), status: 0, signal: 11, core_dumped: true, name: "sixteen-bytes-ok" })"#
+        ]],
+    );
+}
+
+#[test]
+fn cgroup_records_tell_which_and_where() {
+    check(
+        &cgroup_bytes(3, b"/docker/abc"),
+        &expect![[r#"CgroupCreated(CgroupPath { cgroup: CgroupId(4242), path: "/docker/abc" })"#]],
+    );
+    check(
+        &cgroup_bytes(4, b"/docker/abc"),
+        &expect![[r#"CgroupRemoved(CgroupPath { cgroup: CgroupId(4242), path: "/docker/abc" })"#]],
+    );
+    check(
+        &cgroup_bytes(5, b"/docker/abc"),
+        &expect![[
+            r#"CgroupAttached(Attach { process: ProcessKey { pid: 9, start_ns: 30000000 }, cgroup: CgroupId(4242), path: "/docker/abc" })"#
+        ]],
+    );
+}
+
+#[test]
+fn socket_addresses_are_read_in_both_families() {
+    check(
+        &socket_bytes(1, 2, &[127, 0, 0, 1], &[10, 0, 0, 2]),
+        &expect![
+            "Socket(Socket { cgroup: CgroupId(4242), state: Connected, local: 127.0.0.1:443, remote: 10.0.0.2:50000, sent_bytes: 100, received_bytes: 200 })"
+        ],
+    );
+    let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 2];
+    let local = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    check(
+        &socket_bytes(4, 10, &local, &mapped),
+        &expect![
+            "Socket(Socket { cgroup: CgroupId(4242), state: Closed, local: [fd00::1]:443, remote: 10.0.0.2:50000, sent_bytes: 100, received_bytes: 200 })"
+        ],
+    );
+}
+
+#[test]
+fn nothing_odd_is_read_as_a_record() {
+    let mut cases = vec![Vec::new(), vec![0; 3], vec![0; 24]];
+    cases.push(cgroup_bytes(7, b"/unknown-kind"));
+    cases.push(socket_bytes(6, 2, &[], &[]));
+    cases.push(socket_bytes(1, 1, &[], &[]));
+    let mut lying_length = cgroup_bytes(3, b"/x");
+    lying_length[36..40].copy_from_slice(&513_u32.to_ne_bytes());
+    cases.push(lying_length);
+    for bytes in cases {
+        assert_eq!(record(&bytes), None, "{bytes:?}");
+    }
+}
+
+#[test]
+fn every_record_one_byte_short_or_long_is_malformed() {
+    let whole =
+        [exec_bytes(b"/x", b"x", 1), exit_bytes(0), cgroup_bytes(3, b"/x"), socket_bytes(1, 2, &[], &[])];
+    for bytes in whole {
+        assert!(record(&bytes).is_some());
+        for size in [bytes.len() - 1, bytes.len() + 1] {
+            let mut changed = bytes.clone();
+            changed.resize(size, 0);
+            assert_eq!(record(&changed), None);
+            changed[4..8].copy_from_slice(&u32::try_from(size).unwrap().to_ne_bytes());
+            assert_eq!(record(&changed), None, "even when its header agrees");
+        }
+    }
+}
+
+#[test]
+fn starts_are_cut_to_ticks() {
+    let Some(Body::Exec(exec)) = record(&exec_bytes(b"", b"", 0)).map(|record| record.body) else {
+        panic!("not an exec");
+    };
+    assert_eq!(exec.process.start_ns, 1_230_000_000);
+}
+
+#[test]
+fn counters_are_read_in_their_order() {
+    let bytes: Vec<u8> = (1..=12_u64).flat_map(u64::to_ne_bytes).collect();
+    let read = counters(CgroupId(5), &bytes).unwrap();
+    assert_eq!((read.forks, read.received_bytes, read.submitted, read.no_room), (1, 8, 9, 11));
+    assert_eq!(counters(CgroupId(5), &bytes[..COUNTERS_BYTES - 1]), None);
+}
+
+#[test]
+fn budgets_become_a_spacing_and_no_budget_is_zero() {
+    assert_eq!(spacing((2_000, 4_000)), (500_000, 1_999_500_000));
+    assert_eq!(spacing((0, 0)), (1_000_000_000, 0));
+    let settings = Settings {
+        budget: (1, 1),
+        host_budget: (1, 1),
+        wake_bytes: 0,
+        hierarchy_id: 2,
+        is_v1: true,
+        exit_tells_group: false,
+    };
+    assert_eq!(settings_bytes(&settings).len(), 48);
+}

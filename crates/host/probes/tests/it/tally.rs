@@ -1,0 +1,67 @@
+//! Books that must balance: budgets, a full ring buffer, submitted against received.
+//!
+//! Not here: what single events say.
+
+use model::event::Body;
+use model::ids::CgroupId;
+use model::usage::KernelCounts;
+use probes::{ProbesConfig, Record};
+
+use crate::host::{TestCgroup, counts_of, load_with, settle};
+
+fn execs_of(records: &[Record], cgroup: CgroupId) -> usize {
+    records.iter().filter(|record| matches!(&record.body, Body::Exec(exec) if exec.cgroup == cgroup)).count()
+}
+
+fn booked(counts: &KernelCounts) -> u64 {
+    counts.submitted + counts.over_budget + counts.no_room
+}
+
+/// Everything that happened in a cgroup of shells, which one shell entered.
+fn happened(counts: &KernelCounts) -> u64 {
+    counts.execs + counts.exits + 1
+}
+
+#[test]
+fn a_flood_spends_only_its_own_budget() {
+    let config = ProbesConfig { budget_per_second: 50, budget_burst: 100, ..ProbesConfig::default() };
+    let mut probes = load_with(&config);
+    let (flooding, quiet) = (TestCgroup::new(), TestCgroup::new());
+    let mut flood = flooding.command("for i in {1..600}; do /bin/true; done").spawn().unwrap();
+    quiet.run("for i in {1..20}; do /bin/true; done");
+    flood.wait().unwrap();
+    let records = settle(&mut probes);
+    let (flooded, spared) = (counts_of(&probes, flooding.id), counts_of(&probes, quiet.id));
+    assert_eq!((spared.execs, spared.over_budget), (20, 0));
+    assert_eq!(execs_of(&records, quiet.id), 20);
+    assert_eq!(flooded.execs, 600, "counted even when not told");
+    assert!(flooded.over_budget > 600, "{flooded:?}");
+    assert!(flooded.submitted >= 100, "a burst gets through: {flooded:?}");
+    assert_eq!(booked(&flooded), happened(&flooded));
+    assert_eq!(probes.malformed(), 0);
+}
+
+#[test]
+fn a_full_ring_buffer_is_counted_on_whoever_found_it_full() {
+    let config = ProbesConfig { ring_bytes: 1 << 16, ..ProbesConfig::default() };
+    let mut probes = load_with(&config);
+    let cgroup = TestCgroup::new();
+    cgroup.run("for i in {1..300}; do /bin/true; done");
+    let counts = counts_of(&probes, cgroup.id);
+    assert!(counts.no_room > 0, "{counts:?}");
+    let records = settle(&mut probes);
+    assert!(execs_of(&records, cgroup.id) < 300);
+    assert_eq!(booked(&counts), happened(&counts));
+}
+
+#[test]
+fn what_was_submitted_is_received_even_after_its_cgroup_is_forgotten() {
+    let mut probes = load_with(&ProbesConfig::default());
+    let cgroup = TestCgroup::new();
+    cgroup.run("for i in {1..100}; do /bin/true; done");
+    probes.forget(cgroup.id).unwrap();
+    let records = settle(&mut probes);
+    assert_eq!(execs_of(&records, cgroup.id), 100);
+    assert!(probes.received() >= 200);
+    assert_eq!((probes.untracked().unwrap(), probes.malformed()), (0, 0));
+}

@@ -1,1 +1,24 @@
-//! placeholder
+//! What Tidewatch keeps: incidents, approvals, the audit trail, and recordings of events.
+//!
+//! Not here: deciding anything. A store that is full or broken says so in a `StoreError`; it never panics.
+
+pub mod error;
+
+pub mod incident_store;
+
+pub mod audit;
+
+mod private_file;
+
+mod stored;
+
+pub mod database;
+
+pub mod memory;
+
+pub mod recording;
+
+pub mod journal;
+
+#[cfg(test)]
+mod contract;

@@ -1,0 +1,76 @@
+//! Rows of the table `approvals`.
+
+use model::approval::{Approval, Scope};
+use model::time::Time;
+use model::untrusted::Untrusted;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Writing, text};
+use crate::error::StoreError;
+use crate::incident_store::{Loaded, scope_key};
+
+type Read = Result<Approval, StoreError>;
+
+/// The approval of that scope in force, when there is one.
+pub(super) fn find(sql: &Connection, scope: &Scope) -> rusqlite::Result<Option<Read>> {
+    sql.prepare_cached(
+        "SELECT id, scope, owner, at_ns, note FROM approvals WHERE scope_key = ?1 AND revoked_ns IS NULL",
+    )?
+    .query_row([scope_key(scope)], approval_of)
+    .optional()
+}
+
+/// Keeps a new approval and gives it its number.
+pub(super) fn insert(writing: &Writing<'_>, mut approval: Approval) -> Result<Approval, StoreError> {
+    let scope = serde_json::to_string(&approval.scope)
+        .map_err(|error| StoreError::row("approvals", "(new)", &error))?;
+    let id = writing.run(|sql| {
+        sql.prepare_cached(
+            "INSERT INTO approvals (scope_key, scope, owner, at_ns, note) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .insert(params![
+            scope_key(&approval.scope),
+            scope,
+            approval.owner.raw(),
+            approval.at.ns(),
+            approval.note.raw()
+        ])
+    })?;
+    approval.id = id.cast_unsigned();
+    Ok(approval)
+}
+
+/// Takes the approval of that number out of force, when there is one.
+pub(super) fn revoke(sql: &Connection, id: u64, at: Time) -> rusqlite::Result<Option<Read>> {
+    let Ok(id) = i64::try_from(id) else { return Ok(None) };
+    sql.prepare_cached(
+        "UPDATE approvals SET revoked_ns = ?2 WHERE id = ?1 AND revoked_ns IS NULL
+         RETURNING id, scope, owner, at_ns, note",
+    )?
+    .query_row(params![id, at.ns()], approval_of)
+    .optional()
+}
+
+/// All in force, oldest first.
+pub(super) fn list(sql: &Connection) -> rusqlite::Result<Loaded<Approval>> {
+    let mut select = sql.prepare_cached(
+        "SELECT id, scope, owner, at_ns, note FROM approvals WHERE revoked_ns IS NULL ORDER BY id",
+    )?;
+    let rows = select.query_map([], approval_of)?;
+    Ok(Loaded::collect(rows.collect::<rusqlite::Result<Vec<_>>>()?))
+}
+
+fn approval_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Read> {
+    let id: i64 = row.get(0)?;
+    let (owner, note) = (text(row, 2)?, text(row, 4)?);
+    let at = Time::from_ns(row.get(3)?);
+    Ok(serde_json::from_str(&text(row, 1)?)
+        .map(|scope| Approval {
+            id: id.cast_unsigned(),
+            scope,
+            owner: Untrusted::new(&owner),
+            at,
+            note: Untrusted::new(&note),
+        })
+        .map_err(|error| StoreError::row("approvals", &id.to_string(), &error)))
+}

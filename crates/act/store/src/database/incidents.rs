@@ -1,0 +1,96 @@
+//! Rows of the table `incidents`.
+
+use model::finding::Subject;
+use model::incident::{Incident, IncidentId, State};
+use model::time::Time;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Writing, row_limit, text};
+use crate::error::StoreError;
+use crate::incident_store::{IncidentQuery, Loaded};
+use crate::stored;
+
+/// Inserts the incident, or replaces what was kept under its name.
+pub(super) fn put(writing: &Writing<'_>, incident: &Incident) -> Result<(), StoreError> {
+    let body = stored::encode(incident)?;
+    let subject = match incident.subject {
+        Subject::Workload { .. } => "workload",
+        Subject::Node { .. } => "node",
+    };
+    writing.run(|sql| {
+        sql.prepare_cached(
+            "INSERT OR REPLACE INTO incidents
+             (id, node, subject, workload, state, severity, bits, opened_ns, updated_ns, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute(params![
+            incident.id.as_str(),
+            incident.subject.node().as_str(),
+            subject,
+            incident.subject.workload().map(|workload| workload.raw()),
+            state_name(incident.state),
+            incident.severity as i64,
+            incident.bits,
+            incident.opened.ns(),
+            incident.updated.ns(),
+            body,
+        ])
+    })?;
+    Ok(())
+}
+
+/// Whether an incident of that name is kept as closed.
+pub(super) fn is_closed(sql: &Connection, id: &IncidentId) -> rusqlite::Result<bool> {
+    sql.prepare_cached("SELECT 1 FROM incidents WHERE id = ?1 AND state = 'closed'")?.exists([id.as_str()])
+}
+
+/// Removes what is over the limit and says how many went; see [`crate::incident_store::INCIDENTS_MAX`] for the order.
+pub(super) fn trim(sql: &Connection, count_max: usize) -> rusqlite::Result<usize> {
+    let count: i64 = sql.prepare_cached("SELECT count(*) FROM incidents")?.query_row([], |row| row.get(0))?;
+    let excess = count.saturating_sub(row_limit(count_max));
+    if excess <= 0 {
+        return Ok(0);
+    }
+    sql.prepare_cached(
+        "DELETE FROM incidents WHERE id IN (
+            SELECT id FROM incidents ORDER BY state = 'open', severity, updated_ns, id LIMIT ?1)",
+    )?
+    .execute([excess])
+}
+
+/// The incidents that were asked for, the last opened first.
+pub(super) fn list(sql: &Connection, query: &IncidentQuery) -> rusqlite::Result<Loaded<Incident>> {
+    let (since, until): (Time, Time) = query.window();
+    let mut select = sql.prepare_cached(
+        "SELECT id, body FROM incidents
+         WHERE (?1 OR state = 'open')
+           AND (opened_ns BETWEEN ?2 AND ?3 OR updated_ns BETWEEN ?2 AND ?3)
+         ORDER BY opened_ns DESC, id DESC LIMIT ?4",
+    )?;
+    let rows = select.query_map(
+        params![query.include_closed, since.ns(), until.ns(), row_limit(query.limit)],
+        incident_of,
+    )?;
+    Ok(Loaded::collect(rows.collect::<rusqlite::Result<Vec<_>>>()?))
+}
+
+/// The incident of that name, when there is one.
+pub(super) fn find(
+    sql: &Connection,
+    id: &IncidentId,
+) -> rusqlite::Result<Option<Result<Incident, StoreError>>> {
+    sql.prepare_cached("SELECT id, body FROM incidents WHERE id = ?1")?
+        .query_row([id.as_str()], incident_of)
+        .optional()
+}
+
+fn incident_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<Incident, StoreError>> {
+    Ok(stored::decode(&text(row, 0)?, &text(row, 1)?))
+}
+
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::Open => "open",
+        State::Closed => "closed",
+    }
+}

@@ -1,0 +1,130 @@
+//! Everything that can go wrong with what is kept, each with its place.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use model::untrusted::Untrusted;
+
+/// What went wrong, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file or a directory could not be made, read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no database yet.
+    #[error("{path} does not exist: has tidewatch run on this host, with this data directory?")]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// SQLite refused.
+    #[error("database {path}: {source}")]
+    Database {
+        /// Which database.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The tables could not be brought up to date.
+    #[error("database {path}: its tables could not be brought up to date: {source}")]
+    Migration {
+        /// Which database.
+        path: PathBuf,
+        /// What the migration said.
+        source: rusqlite_migration::Error,
+    },
+    /// The tables are of another version than this program can read.
+    #[error("database {path} was written by {writer} version of tidewatch")]
+    Schema {
+        /// Which database.
+        path: PathBuf,
+        /// `a newer` or `an older`.
+        writer: &'static str,
+    },
+    /// One row cannot be read; the others can.
+    #[error("table {table}, row {id}: {problem}")]
+    Row {
+        /// Which table.
+        table: &'static str,
+        /// The row's key.
+        id: Untrusted,
+        /// What is wrong with it.
+        problem: Untrusted,
+    },
+    /// A number that JSON cannot hold: writing it would make a row that nobody can read back.
+    #[error("incident {id}: {field} is not a finite number, so it was not stored")]
+    NotFinite {
+        /// Which incident.
+        id: Untrusted,
+        /// Which number.
+        field: &'static str,
+    },
+    /// The audit trail was changed behind our back.
+    #[error("the audit trail is broken at row {id}: {problem}")]
+    Audit {
+        /// The first row that does not fit.
+        id: u64,
+        /// What does not fit.
+        problem: &'static str,
+    },
+    /// The file is no recording, or one of a later version.
+    #[error("{path}: {problem}")]
+    Header {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with its first line.
+        problem: Untrusted,
+    },
+    /// One line of a recording cannot be read; the others can.
+    #[error("{path}:{line}: {problem}")]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: Untrusted,
+    },
+    /// An event or a checkpoint is longer than a line may be.
+    #[error("{path}: {what} of {bytes} bytes is over the limit of {limit} and was not written")]
+    TooLong {
+        /// Which file.
+        path: PathBuf,
+        /// `an event` or `a checkpoint`.
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The journal lost events.
+    #[error("{lost} events were not kept: {source}")]
+    Lost {
+        /// How many at most, since the last error.
+        lost: u64,
+        /// The first failure.
+        source: Box<StoreError>,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+
+    pub(crate) fn sqlite(path: &Path) -> impl FnOnce(rusqlite::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Database { path, source }
+    }
+
+    // A parser's message may quote the row, which may quote an attacker: it is foreign text as well.
+    pub(crate) fn row(table: &'static str, id: &str, problem: &impl ToString) -> Self {
+        Self::Row { table, id: Untrusted::new(id), problem: Untrusted::new(&problem.to_string()) }
+    }
+}

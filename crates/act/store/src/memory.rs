@@ -1,0 +1,165 @@
+//! A store that keeps nothing: for replaying a recording, and for tests of what uses a store.
+
+use model::approval::{Approval, Scope};
+use model::incident::{Change, Incident, IncidentId, State};
+use model::time::Time;
+use model::untrusted::Untrusted;
+
+use crate::audit::{Act, AuditEntry, Chain, StoredEntry};
+use crate::error::StoreError;
+use crate::incident_store::{INCIDENTS_MAX, IncidentQuery, IncidentStore, Loaded, scope_key};
+use crate::stored;
+
+/// Incidents, approvals and the audit trail in memory.
+pub struct MemoryStore {
+    incidents: Vec<Incident>,
+    incidents_max: usize,
+    incidents_dropped: u64,
+    approvals: Vec<Approval>,
+    approvals_given: u64,
+    audit: Vec<StoredEntry>,
+    last_beat: Option<Time>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::with_incidents_max(INCIDENTS_MAX)
+    }
+}
+
+impl MemoryStore {
+    /// An empty store with another limit than [`INCIDENTS_MAX`].
+    pub fn with_incidents_max(incidents_max: usize) -> Self {
+        Self {
+            incidents: Vec::new(),
+            incidents_max,
+            incidents_dropped: 0,
+            approvals: Vec::new(),
+            approvals_given: 0,
+            audit: Vec::new(),
+            last_beat: None,
+        }
+    }
+
+    fn append(&mut self, act: &Act) {
+        let last = self.audit.last().map(|entry| (entry.id, entry.hash.as_str()));
+        let entry = StoredEntry::after(last, act);
+        self.audit.push(entry);
+    }
+
+    fn put(&mut self, change: &Change) {
+        let kept = self.incidents.iter_mut().find(|kept| kept.id == change.incident.id);
+        let was_closed = kept.as_ref().is_some_and(|kept| kept.state == State::Closed);
+        match kept {
+            Some(kept) => kept.clone_from(&change.incident),
+            None => self.incidents.push(change.incident.clone()),
+        }
+        if let Some(act) = Act::close(change).filter(|_| !was_closed) {
+            self.append(&act);
+        }
+    }
+
+    fn trim(&mut self) {
+        let excess = self.incidents.len().saturating_sub(self.incidents_max);
+        if excess > 0 {
+            self.incidents.sort_by_cached_key(|incident| {
+                (incident.state == State::Open, incident.severity, incident.updated, incident.id.clone())
+            });
+            self.incidents.drain(..excess);
+            self.incidents_dropped += excess as u64;
+        }
+    }
+}
+
+impl IncidentStore for MemoryStore {
+    fn record(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        // All or nothing, like a transaction: what another store could not write is refused before anything is kept.
+        changes.iter().try_for_each(|change| stored::encode(&change.incident).map(drop))?;
+        changes.iter().for_each(|change| self.put(change));
+        self.trim();
+        Ok(())
+    }
+
+    fn incidents(&self, query: &IncidentQuery) -> Result<Loaded<Incident>, StoreError> {
+        let (since, until) = query.window();
+        let within = |at: Time| (since..=until).contains(&at);
+        let mut wanted: Vec<&Incident> = self
+            .incidents
+            .iter()
+            .filter(|incident| query.include_closed || incident.state == State::Open)
+            .filter(|incident| within(incident.opened) || within(incident.updated))
+            .collect();
+        wanted.sort_by(|a, b| (b.opened, &b.id).cmp(&(a.opened, &a.id)));
+        Ok(Loaded::collect(wanted.into_iter().take(query.limit).cloned().map(Ok)))
+    }
+
+    fn incident(&self, id: &IncidentId) -> Result<Option<Incident>, StoreError> {
+        Ok(self.incidents.iter().find(|incident| incident.id == *id).cloned())
+    }
+
+    fn incidents_dropped(&self) -> Result<u64, StoreError> {
+        Ok(self.incidents_dropped)
+    }
+
+    fn approve(
+        &mut self,
+        scope: &Scope,
+        owner: &Untrusted,
+        note: &Untrusted,
+        at: Time,
+    ) -> Result<Approval, StoreError> {
+        let key = scope_key(scope);
+        if let Some(in_force) = self.approvals.iter().find(|approval| scope_key(&approval.scope) == key) {
+            return Ok(in_force.clone());
+        }
+        self.approvals_given += 1;
+        let (scope, owner, note) = (scope.clone(), owner.clone(), note.clone());
+        let approval = Approval { id: self.approvals_given, scope, owner, at, note };
+        self.append(&Act::approve(&approval));
+        self.approvals.push(approval.clone());
+        Ok(approval)
+    }
+
+    fn revoke(&mut self, id: u64, owner: &Untrusted, at: Time) -> Result<Option<Approval>, StoreError> {
+        let Some(place) = self.approvals.iter().position(|approval| approval.id == id) else {
+            return Ok(None);
+        };
+        let approval = self.approvals.remove(place);
+        self.append(&Act::revoke(&approval, owner, at));
+        Ok(Some(approval))
+    }
+
+    fn approvals(&self) -> Result<Loaded<Approval>, StoreError> {
+        Ok(Loaded::collect(self.approvals.iter().cloned().map(Ok)))
+    }
+
+    fn audit(&self, limit: usize) -> Result<Loaded<AuditEntry>, StoreError> {
+        Ok(Loaded::collect(self.audit.iter().rev().take(limit).cloned().map(StoredEntry::open)))
+    }
+
+    fn verify_audit(&self) -> Result<u64, StoreError> {
+        let mut chain = Chain::default();
+        self.audit.iter().try_for_each(|entry| chain.follow(entry))?;
+        chain.finish(self.audit.len() as u64)
+    }
+
+    fn beat(&mut self, at: Time) -> Result<(), StoreError> {
+        self.last_beat = Some(at);
+        Ok(())
+    }
+
+    fn last_beat(&self) -> Result<Option<Time>, StoreError> {
+        Ok(self.last_beat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MemoryStore;
+    use crate::contract;
+
+    #[test]
+    fn the_store_in_memory_keeps_the_contract() {
+        contract::check(MemoryStore::with_incidents_max);
+    }
+}

@@ -323,7 +323,7 @@ fn what_is_no_recording_is_refused_by_its_first_line() {
     check_header(
         b"time,cpu\n1,2\n",
         &expect![
-            "day.jsonl: is no recording of tidewatch: its first line is no header of that form (expected ident at line 1 column 2)"
+            "day.jsonl: is no recording of tidewatch, its first line is no header: expected ident, column 2"
         ],
     );
     check_header(
@@ -337,13 +337,13 @@ fn what_is_no_recording_is_refused_by_its_first_line() {
     check_header(
         br#"{"tidewatch":"events","version":-1,"node":"a"}"#,
         &expect![
-            "day.jsonl: is no recording of tidewatch: its first line is no header of that form (invalid value: integer `-1`, expected u32 at line 1 column 34)"
+            "day.jsonl: is no recording of tidewatch, its first line is no header: invalid value: integer `-1`, expected u32, column 34"
         ],
     );
     check_header(
         &vec![b' '; LINE_BYTES_MAX * 2],
         &expect![
-            "day.jsonl: is no recording of tidewatch: its first line is no header of that form (EOF while parsing a value at line 1 column 1048577)"
+            "day.jsonl: is no recording of tidewatch, its first line is no header: EOF while parsing a value, column 1048577"
         ],
     );
 }

@@ -1,0 +1,357 @@
+//! The engine's view kept in step, against a fake engine that hangs, lies, stops and returns.
+//!
+//! Not here: a real engine (`tests/live`).
+
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use containers::docker::DockerConfig;
+use crossbeam_channel::Receiver;
+use expect_test::{Expect, expect};
+use model::event::{Body, Event};
+use model::ids::NodeId;
+use sources::containers::{ContainersConfig, spawn};
+use sources::outlet::{Outlet, Stop, Stopper};
+use tempfile::TempDir;
+
+use crate::fake_engine::{FakeEngine, id};
+
+/// Long enough for a loaded machine; a test that passes does not wait for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the source sent, as short lines.
+struct Follower {
+    queue: Receiver<Event>,
+    thread: Option<JoinHandle<()>>,
+    stopper: Option<Stopper>,
+}
+
+impl Follower {
+    fn start(config: ContainersConfig) -> Self {
+        let (outlet, queue) = Outlet::new(NodeId::new("node"), 10_000);
+        let (stopper, stop) = Stop::new();
+        Self { queue, thread: Some(spawn(config, outlet, stop)), stopper: Some(stopper) }
+    }
+
+    /// Everything sent up to and including the first line that starts with `last`. Containers told in a row are
+    /// sorted: they are inspected side by side.
+    fn lines_to(&self, last: &str) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        while !lines.last().is_some_and(|line| line.starts_with(last)) {
+            let Ok(event) = self.queue.recv_deadline(deadline) else {
+                panic!("no {last:?} after {lines:#?}")
+            };
+            lines.push(line(&event.body));
+        }
+        let is_container = |line: &str| line.starts_with("container ");
+        lines.chunk_by_mut(|a, b| is_container(a) && is_container(b)).for_each(<[String]>::sort);
+        lines.join("\n") + "\n"
+    }
+
+    fn check(&self, last: &str, expected: &Expect) {
+        expected.assert_eq(&self.lines_to(last));
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        drop(self.stopper.take());
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+fn line(body: &Body) -> String {
+    let name = |id: &model::untrusted::Untrusted| id.raw()[..1].to_owned();
+    match body {
+        Body::Container(facts) => format!("container {} {:?}", facts.name, facts.state),
+        Body::ContainerGone { id } => format!("gone {}", name(id)),
+        Body::ContainerList { ids } => format!("list {}", ids.iter().map(name).collect::<String>()),
+        Body::Lost(loss) => format!("lost {} {}", loss.count, loss.stage),
+        Body::Report(report) => {
+            let reason = report.reason.raw();
+            // The socket's path differs from run to run.
+            let reason = reason.split_once("engine.sock: ").map_or(reason, |(_, reason)| reason);
+            format!("{:?} {reason}", report.health).trim_end().to_owned()
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn place() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("engine.sock");
+    (dir, socket)
+}
+
+/// Quick to notice and patient enough never to take a loaded machine for a slow engine.
+fn quick(socket: PathBuf) -> ContainersConfig {
+    ContainersConfig {
+        docker: DockerConfig { socket, call_timeout_ms: 5000, inspect_timeout_ms: 5000 },
+        ping_interval_ms: 50,
+        absent_interval_ms: 20,
+        reconnect_min_ms: 20,
+        reconnect_max_ms: 50,
+        ..ContainersConfig::default()
+    }
+}
+
+/// As [`quick`], but gives up on an answer early: for engines that never give one.
+fn impatient(socket: PathBuf) -> ContainersConfig {
+    let mut config = quick(socket);
+    config.docker.call_timeout_ms = 300;
+    config.docker.inspect_timeout_ms = 300;
+    config
+}
+
+fn inspect_path(letter: char) -> String {
+    format!("/containers/{}/json", id(letter))
+}
+
+#[test]
+fn all_containers_are_told_then_the_list_then_that_the_source_is_up() {
+    let (_dir, socket) = place();
+    let _engine = FakeEngine::start(&socket, &[('a', "exited"), ('b', "running")]);
+    let follower = Follower::start(quick(socket));
+    follower.check(
+        "Up",
+        &expect![[r#"
+            container a Exited
+            container b Running
+            list ab
+            Up
+        "#]],
+    );
+}
+
+#[test]
+fn a_life_is_told_from_creation_to_destruction() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    let follower = Follower::start(quick(socket));
+    follower.lines_to("Up");
+    engine.put('a', "created");
+    engine.event("create", 'a');
+    follower.check("container a", &expect![["container a Created\n"]]);
+    engine.put('a', "running");
+    engine.event("start", 'a');
+    follower.check("container a", &expect![["container a Running\n"]]);
+    engine.put('a', "paused");
+    engine.event("pause", 'a');
+    follower.check("container a", &expect![["container a Paused\n"]]);
+    engine.put('a', "exited");
+    engine.event("die", 'a');
+    follower.check("container a", &expect![["container a Exited\n"]]);
+    engine.remove('a');
+    engine.event("destroy", 'a');
+    follower.check("gone a", &expect![["gone a\n"]]);
+}
+
+#[test]
+fn a_container_removed_as_it_dies_is_gone() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[('a', "running")]);
+    let follower = Follower::start(quick(socket));
+    follower.lines_to("Up");
+    engine.remove('a');
+    engine.event("die", 'a');
+    engine.event("destroy", 'a');
+    engine.put('b', "running");
+    engine.event("start", 'b');
+    let lines = follower.lines_to("container b");
+    assert_eq!(lines.matches("gone a").count(), 1, "{lines}");
+}
+
+#[test]
+fn facts_that_did_not_change_are_told_once() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[('a', "running")]);
+    let follower = Follower::start(quick(socket));
+    follower.lines_to("Up");
+    engine.event("update", 'a');
+    engine.wait_answered(&inspect_path('a'), 2);
+    engine.put('b', "running");
+    engine.event("start", 'b');
+    follower.check("container b", &expect![["container b Running\n"]]);
+}
+
+#[test]
+fn a_new_container_does_not_wait_for_those_the_engine_hangs_on() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    let hanging = "abcdef012345678";
+    hanging.chars().for_each(|letter| engine.put(letter, "running"));
+    hanging.chars().for_each(|letter| engine.hold(&inspect_path(letter)));
+    let follower = Follower::start(quick(socket));
+    engine.wait_answered("/containers/json", 1);
+    engine.put('9', "running");
+    engine.event("start", '9');
+    follower.check("container", &expect![["container 9 Running\n"]]);
+    engine.release();
+    let lines = follower.lines_to("Up");
+    assert!(lines.contains("list 0123456789abcdef\n"), "{lines}");
+}
+
+#[test]
+fn an_engine_that_was_never_there_is_absent_once_and_up_when_it_comes() {
+    let (_dir, socket) = place();
+    let follower = Follower::start(quick(socket.clone()));
+    follower.check("Absent", &expect![["Absent no such socket\n"]]);
+    let engine = FakeEngine::start(&socket, &[]);
+    follower.check(
+        "Up",
+        &expect![[r#"
+            list 
+            Up
+        "#]],
+    );
+    drop(engine);
+    follower.lines_to("Down");
+}
+
+#[test]
+fn an_engine_that_returns_with_other_containers_is_told_anew() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[('a', "running"), ('b', "running")]);
+    let follower = Follower::start(quick(socket.clone()));
+    follower.lines_to("Up");
+    drop(engine);
+    follower.lines_to("Down");
+    let _engine = FakeEngine::start(&socket, &[('b', "running"), ('c', "exited")]);
+    let lines = follower.lines_to("Up");
+    assert!(lines.ends_with("container b Running\ncontainer c Exited\nlist bc\nUp\n"), "{lines}");
+}
+
+#[test]
+fn an_engine_too_slow_for_a_sign_of_life_is_down_while_changes_still_come() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    let follower = Follower::start(impatient(socket));
+    follower.lines_to("Up");
+    engine.hold("/_ping");
+    follower.check("Down", &expect![["Down ping: no answer within 300 ms\n"]]);
+    engine.put('a', "running");
+    engine.event("start", 'a');
+    follower.check("container a", &expect![["container a Running\n"]]);
+    engine.release();
+    follower.check("Up", &expect![["Up\n"]]);
+}
+
+#[test]
+fn an_engine_that_does_not_list_is_down_until_it_does() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[('a', "running")]);
+    engine.hold("/containers/json");
+    let follower = Follower::start(impatient(socket));
+    follower.check("Down", &expect![["Down list: no answer within 300 ms\n"]]);
+    engine.release();
+    follower.check(
+        "Up",
+        &expect![[r#"
+            container a Running
+            list a
+            Up
+        "#]],
+    );
+}
+
+#[test]
+fn a_container_that_cannot_be_inspected_is_named_until_it_can() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[('a', "running"), ('b', "running")]);
+    engine.garble(&inspect_path('a'), true);
+    let follower = Follower::start(quick(socket));
+    let lines = follower.lines_to("Degraded");
+    assert!(lines.starts_with("container b Running\nlist ab\nDegraded inspect: "), "{lines}");
+    assert!(engine.answered(&inspect_path('a')) >= 2, "one retry");
+    engine.garble(&inspect_path('a'), false);
+    follower.check(
+        "Up",
+        &expect![[r#"
+            container a Running
+            Up
+        "#]],
+    );
+}
+
+#[test]
+fn a_stream_that_turns_to_nonsense_is_left_and_taken_up_again() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[('a', "running")]);
+    let follower = Follower::start(quick(socket));
+    follower.lines_to("Up");
+    engine.send("{\"Type\": \"container\", \"Action\": [\u{1b}]}");
+    let down = follower.lines_to("Down");
+    assert!(down.starts_with("Down events: "), "{down}");
+    follower.check(
+        "Up",
+        &expect![[r#"
+            container a Running
+            list a
+            Up
+        "#]],
+    );
+}
+
+#[test]
+fn an_event_that_was_lost_is_made_up_for_by_comparing() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[('a', "running")]);
+    let follower = Follower::start(ContainersConfig { compare_interval_ms: 50, ..quick(socket) });
+    follower.lines_to("Up");
+    engine.put('b', "running");
+    follower.check("container b", &expect![["container b Running\n"]]);
+    engine.put('b', "exited");
+    follower.check("container b", &expect![["container b Exited\n"]]);
+    engine.remove('a');
+    follower.check("gone a", &expect![["gone a\n"]]);
+}
+
+#[test]
+fn containers_beyond_the_limit_are_counted_and_running_ones_come_first() {
+    let (_dir, socket) = place();
+    let containers = [('a', "exited"), ('b', "exited"), ('c', "exited"), ('d', "running")];
+    let engine = FakeEngine::start(&socket, &containers);
+    let follower = Follower::start(ContainersConfig { containers_max: 2, ..quick(socket) });
+    follower.check(
+        "Up",
+        &expect![[r#"
+            lost 2 containers_max
+            container a Exited
+            container d Running
+            list ad
+            Up
+        "#]],
+    );
+    engine.put('e', "running");
+    engine.event("start", 'e');
+    follower.check(
+        "container e",
+        &expect![[r#"
+            lost 1 containers_max
+            container e Running
+        "#]],
+    );
+}
+
+#[test]
+fn stop_is_obeyed_while_the_engine_hangs() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    engine.hold("/version");
+    let mut config = quick(socket);
+    config.docker.call_timeout_ms = 60_000;
+    let follower = Follower::start(config);
+    engine.wait_asked("/version");
+    let asked = Instant::now();
+    drop(follower);
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn a_setting_nobody_knows_is_refused() {
+    let error = serde_json::from_str::<ContainersConfig>(r#"{"docker": {"soket": "/run/docker.sock"}}"#);
+    assert!(error.unwrap_err().to_string().contains("unknown field `soket`"));
+    assert_eq!(serde_json::from_str::<ContainersConfig>("{}").unwrap(), ContainersConfig::default());
+}

@@ -3,3 +3,5 @@
 //! Not here: anything a shipped crate uses.
 
 pub mod incidents;
+
+pub mod host_tree;

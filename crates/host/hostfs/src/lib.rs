@@ -1,1 +1,42 @@
-//! placeholder
+//! Typed readers of `/proc` and `/sys/fs/cgroup` below a given root: `/` on a live host, any directory in tests.
+//!
+//! Not here: rates and shares (`state`), timers and threads (`sources`), runtimes' interfaces (`containers`).
+//! Nothing writes to the host, and nothing keeps text it was given beyond a stated bound.
+
+pub mod root;
+
+pub mod error;
+
+pub mod limit;
+
+mod text;
+
+mod kept;
+
+pub mod layout;
+
+pub mod tree;
+
+pub mod cgroup;
+
+mod cgroup_files;
+
+pub mod host;
+
+mod stat;
+
+pub mod proc_dir;
+
+pub mod engine;
+
+pub mod kernel_threads;
+
+pub mod disk;
+
+pub mod log;
+
+pub mod process;
+
+pub mod scan;
+
+pub mod boot;

@@ -1,0 +1,34 @@
+//! The root that everything is read below.
+//!
+//! Not here: any check that it looks like a host; each reader says what it misses.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A directory that holds `proc` and `sys`: `/`, a host's root mounted elsewhere, or a made-up tree in tests.
+#[derive(Clone, Debug)]
+pub struct HostRoot(Arc<Path>);
+
+impl HostRoot {
+    /// The root at `path`.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self(Arc::from(path.as_ref()))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The file at `below`, taken below the root whether or not it begins with `/`.
+    pub fn at(&self, below: impl AsRef<Path>) -> PathBuf {
+        let below = below.as_ref();
+        self.0.join(below.strip_prefix("/").unwrap_or(below))
+    }
+
+    /// A path that the host itself told. With the host's root mounted at `/host`, `mountinfo` names mounts as we
+    /// see them (`/host/sys/fs/cgroup`); in a made-up tree, as the host would (`/sys/fs/cgroup`).
+    pub(crate) fn resolve(&self, told: &Path) -> PathBuf {
+        if told.starts_with(&self.0) { told.to_path_buf() } else { self.at(told) }
+    }
+}

@@ -1,0 +1,103 @@
+//! The files of `/proc`, as the kernel writes them.
+//!
+//! Not here: files that no reader uses.
+
+use std::fmt::Write;
+
+use super::{FakeProcess, Hierarchy};
+
+const PRESSURE: &str = "some avg10=0.89 avg60=0.73 avg300=1.71 total=23054811\n\
+                        full avg10=0.10 avg60=0.05 avg300=0.01 total=1000\n";
+
+/// Files of a host with two cores that was booted at 1,700,000,000.
+pub(crate) const FILES: [(&str, &str); 9] = [
+    (
+        "proc/stat",
+        "cpu  40596 4 5439 232653 464 1 108 78 0 0\ncpu0 19882 0 2378 117229 77 0 36 39 0 0\n\
+         cpu1 20714 4 3061 115424 387 1 72 39 0 0\nintr 347859 0 0\nctxt 458462\nbtime 1700000000\n\
+         processes 12654\nprocs_running 3\nprocs_blocked 0\nsoftirq 189721 0 28712\n",
+    ),
+    (
+        "proc/meminfo",
+        "MemTotal:       24683656 kB\nMemFree:        23934516 kB\nMemAvailable:   24246308 kB\nBuffers: 4080 kB\n",
+    ),
+    ("proc/loadavg", "0.02 0.44 0.35 1/121 12654\n"),
+    ("proc/pressure/cpu", PRESSURE),
+    ("proc/pressure/memory", PRESSURE),
+    ("proc/pressure/io", PRESSURE),
+    ("proc/sys/kernel/pid_max", "32768\n"),
+    ("proc/sys/kernel/hostname", "fake-host\n"),
+    ("proc/sys/kernel/random/boot_id", "4da8a86d-7132-4228-ac16-d70944b38a7f\n"),
+];
+
+/// The mount table.
+pub(crate) fn mountinfo(hierarchies: &[Hierarchy]) -> String {
+    let mut table = "22 27 0:21 / /proc rw,relatime - proc proc rw\n\
+                     27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n\
+                     28 27 254:1 / /mnt/a\\040b rw,relatime shared:2 master:1 - ext4 /dev/vdb rw\n"
+        .to_owned();
+    for (index, (directory, controllers, _)) in hierarchies.iter().enumerate() {
+        let point = format!("/sys/fs/cgroup/{directory}");
+        let point = point.trim_end_matches('/');
+        let (kind, options) = if controllers.is_empty() {
+            ("cgroup2", "rw,nsdelegate".to_owned())
+        } else {
+            ("cgroup", format!("rw,{controllers}"))
+        };
+        let number = 32 + index;
+        let _ = writeln!(
+            table,
+            "{number} 31 0:{number} / {point} rw,relatime shared:9 - {kind} {kind} {options}"
+        );
+    }
+    table
+}
+
+/// `/proc/cgroups`.
+pub(crate) fn cgroups(hierarchies: &[Hierarchy]) -> String {
+    let mut table = "#subsys_name\thierarchy\tnum_cgroups\tenabled\n".to_owned();
+    for name in ["cpu", "cpuacct", "memory", "pids", "blkio"] {
+        let number =
+            hierarchies.iter().find(|(_, controllers, _)| controllers.split(',').any(|part| part == name));
+        let _ = writeln!(table, "{name}\t{}\t2\t1", number.map_or(0, |hierarchy| hierarchy.2));
+    }
+    table
+}
+
+/// `/proc/PID/cgroup`: newest hierarchy first, v2 last.
+pub(crate) fn cgroup_lines(hierarchies: &[Hierarchy], path: &str) -> String {
+    let mut sorted = hierarchies.to_vec();
+    sorted.sort_by_key(|&(_, _, number)| std::cmp::Reverse(number));
+    sorted.iter().map(|(_, controllers, number)| format!("{number}:{controllers}:{path}\n")).collect()
+}
+
+impl FakeProcess {
+    pub(crate) fn stat(&self) -> Vec<u8> {
+        let flags = if self.is_kernel_thread { 0x0020_8040 } else { 0x0040_0000 };
+        let (pid, state, parent, start) = (self.pid, self.state, self.parent_pid, self.start_ticks);
+        let (user, system) = (self.cpu_ticks / 2, self.cpu_ticks - self.cpu_ticks / 2);
+        let mut line = format!("{pid} (").into_bytes();
+        line.extend_from_slice(&self.name);
+        let rest = format!(
+            ") {state} {parent} {pid} {pid} 0 -1 {flags} 98 0 0 0 {user} {system} 0 0 20 0 1 0 {start} 3133440 379 \
+             18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+        );
+        line.extend_from_slice(rest.as_bytes());
+        line
+    }
+
+    pub(crate) fn status(&self) -> String {
+        let (uid, pid, parent) = (self.uid, self.pid, self.parent_pid);
+        format!(
+            "Name:\tx\nTgid:\t{pid}\nPid:\t{pid}\nPPid:\t{parent}\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t0\t0\t0\t0\n"
+        )
+    }
+
+    pub(crate) fn cmdline(&self) -> Vec<u8> {
+        self.args.iter().flat_map(|arg| arg.iter().copied().chain([0])).collect()
+    }
+
+    pub(crate) fn namespace_inodes(&self) -> [(&'static str, u32); 3] {
+        [("pid", self.namespaces.pid), ("mnt", self.namespaces.mnt), ("net", self.namespaces.net)]
+    }
+}

@@ -1,1 +1,23 @@
-//! placeholder
+//! The spine: one loop that folds events into incidents, and what keeps it fed, stored, asked and shown.
+//!
+//! Not here: what anything means. The fold itself is pure and lives in `fold.rs`; everything else is the rim.
+
+pub mod config;
+
+pub mod fold;
+
+pub mod live;
+
+pub mod control;
+
+pub mod status;
+
+pub mod replay;
+
+pub mod alone;
+
+mod recorder;
+
+mod rim;
+
+mod seqs;

@@ -1,1 +1,173 @@
-//! placeholder
+//! The kernel's own account: events and counters of the BPF probes, in a thread of their own.
+//!
+//! Not here: the probes (`probes`), and polling where they cannot be loaded (`scan.rs`).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use model::coverage::{Health, Loss, Source, SourceReport};
+use model::event::{Body, Exec};
+use model::ids::CgroupId;
+use model::time::Time;
+use model::untrusted::Untrusted;
+use model::usage::KernelCounts;
+use probes::{Probes, ProbesConfig, ProbesError, Record};
+
+use crate::outlet::{Outlet, Stop, wall_clock};
+use crate::sampler::Command;
+use crate::scan::since_boot;
+
+/// How long one wait for records may keep the thread from noticing that it should stop.
+const WAIT: Duration = Duration::from_millis(100);
+/// How often counters are read.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// How long the counters of a removed cgroup are kept: its sockets may still close.
+const FORGET_AFTER: Duration = Duration::from_secs(5);
+
+/// Programs that must run for the kernel's view to replace scanning.
+const ESSENTIAL: [&str; 3] = ["exec", "cgroup_mkdir", "cgroup_rmdir"];
+
+/// Loads the probes and follows them. Nothing is emitted before `first_scan` closes: only then is it known what the
+/// host's own namespaces are. Where no probe loads, the thread says why and ends.
+pub fn spawn(
+    config: ProbesConfig,
+    probes_work: Arc<AtomicBool>,
+    first_scan: Receiver<()>,
+    (sampler, outlet): (Sender<Command>, Outlet),
+    stop: Stop,
+) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut probes = match Probes::load(&config) {
+            Ok(probes) => probes,
+            Err(error) => return report(&outlet, Health::Down, &error.to_string()),
+        };
+        let runs = |name: &str| probes.report().iter().any(|p| p.name.contains(name) && p.attached);
+        probes_work.store(ESSENTIAL.into_iter().all(runs), Ordering::Release);
+        report_programs(&probes, &outlet);
+        while first_scan.recv_timeout(WAIT) == Err(RecvTimeoutError::Timeout) && !stop.is_set() {}
+        let mut follower = Follower::new(sampler, outlet);
+        while !stop.is_set() {
+            if let Err(error) = follower.round(&mut probes) {
+                probes_work.store(false, Ordering::Release);
+                return report(&follower.outlet, Health::Down, &error.to_string());
+            }
+        }
+    })
+}
+
+struct Follower {
+    sampler: Sender<Command>,
+    outlet: Outlet,
+    /// When the host was booted by the wall clock, which may be stepped: taken anew every second.
+    boot: Time,
+    counted_at: Instant,
+    counts: HashMap<CgroupId, KernelCounts>,
+    removed: VecDeque<(Instant, CgroupId)>,
+    lost: u64,
+    malformed: u64,
+}
+
+impl Follower {
+    fn new(sampler: Sender<Command>, outlet: Outlet) -> Self {
+        Self {
+            sampler,
+            outlet,
+            boot: wall_clock().minus(since_boot()),
+            counted_at: Instant::now(),
+            counts: HashMap::new(),
+            removed: VecDeque::new(),
+            lost: 0,
+            malformed: 0,
+        }
+    }
+
+    fn round(&mut self, probes: &mut Probes) -> Result<(), ProbesError> {
+        let given = probes.poll(WAIT, |record| self.take(record))?;
+        if self.counted_at.elapsed() >= COUNT_EVERY {
+            self.counted_at = Instant::now();
+            self.boot = wall_clock().minus(since_boot());
+            self.count(probes)?;
+            if given == 0 {
+                self.tally(probes)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, record: Record) {
+        let time = self.boot.plus(Duration::from_nanos(record.ktime_boot_ns));
+        match &record.body {
+            Body::Exec(exec) if may_be_engine(exec) => {
+                // A full queue of commands only delays the engine's process to the sampler's next look around.
+                drop(self.sampler.try_send(Command::NoticeEngine { pid: exec.process.pid }));
+            }
+            Body::CgroupRemoved(at) => self.removed.push_back((Instant::now(), at.cgroup)),
+            _ => {}
+        }
+        self.outlet.send(Source::Kernel, time, record.body);
+    }
+
+    fn count(&mut self, probes: &mut Probes) -> Result<(), ProbesError> {
+        for counts in probes.counts()? {
+            let before = self.counts.insert(counts.cgroup, counts).unwrap_or_default();
+            let unchanged = KernelCounts { cgroup: counts.cgroup, ..before };
+            if unchanged == counts {
+                continue;
+            }
+            self.outlet.send_now(Source::Kernel, Body::Counts(Box::new(counts)));
+            self.lose(Some(counts.cgroup), counts.over_budget.saturating_sub(before.over_budget), "budget");
+            self.lose(Some(counts.cgroup), counts.no_room.saturating_sub(before.no_room), "ring buffer");
+        }
+        while let Some(&(at, cgroup)) = self.removed.front()
+            && at.elapsed() >= FORGET_AFTER
+        {
+            self.removed.pop_front();
+            self.counts.remove(&cgroup);
+            probes.forget(cgroup)?;
+        }
+        Ok(())
+    }
+
+    /// What the kernel handed over must be what we took out.
+    fn tally(&mut self, probes: &Probes) -> Result<(), ProbesError> {
+        let lost = probes.submitted()?.saturating_sub(probes.received());
+        self.lose(None, lost.saturating_sub(self.lost), "between kernel and reader");
+        self.lost = self.lost.max(lost);
+        let malformed = probes.malformed();
+        self.lose(None, malformed - self.malformed, "malformed records");
+        self.malformed = malformed;
+        Ok(())
+    }
+
+    fn lose(&self, cgroup: Option<CgroupId>, count: u64, stage: &str) {
+        if count > 0 {
+            let loss = Loss { source: Source::Kernel, cgroup, count, stage: Untrusted::new(stage) };
+            self.outlet.send_now(Source::Kernel, Body::Lost(loss));
+        }
+    }
+}
+
+/// Whether the sampler should look at the process now instead of at its next look around.
+fn may_be_engine(exec: &Exec) -> bool {
+    ["dockerd", "containerd", "conmon", "crio", "podman"].iter().any(|name| exec.name.raw().starts_with(name))
+}
+
+fn report_programs(probes: &Probes, outlet: &Outlet) {
+    let missing: Vec<String> = probes
+        .report()
+        .iter()
+        .filter(|program| !program.attached)
+        .map(|program| format!("{} ({}): {}", program.name, program.purpose, program.reason))
+        .collect();
+    let health = if missing.is_empty() { Health::Up } else { Health::Degraded };
+    report(outlet, health, &missing.join("; "));
+}
+
+fn report(outlet: &Outlet, health: Health, reason: &str) {
+    let report = SourceReport { source: Source::Kernel, health, reason: Untrusted::new(reason) };
+    outlet.send_now(Source::Kernel, Body::Report(report));
+}

@@ -32,10 +32,15 @@ impl Outlet {
 
     /// Stamps and queues what happened at `time`; never blocks.
     pub fn send(&self, source: Source, time: Time, body: Body) {
-        let seq = self.numbers[source as usize].fetch_add(1, Ordering::Relaxed);
-        let event = Event { node: self.node.clone(), source, seq, time, seen: self.now(), body };
+        let event = self.stamp(source, time, body);
         // A full queue or an engine that has gone: the number is used up, and the gap tells.
         drop(self.queue.try_send(event));
+    }
+
+    /// Stamps what happened at `time` without queueing it: for the engine's own events, which must not be lost.
+    pub fn stamp(&self, source: Source, time: Time, body: Body) -> Event {
+        let seq = self.numbers[source as usize].fetch_add(1, Ordering::Relaxed);
+        Event { node: self.node.clone(), source, seq, time, seen: self.now(), body }
     }
 
     /// Queues what happened just now.
@@ -70,7 +75,6 @@ pub fn wall_clock() -> Time {
 pub struct Stop {
     asked: Arc<AtomicBool>,
     woken: Receiver<()>,
-    // Dropped nowhere but in `Stopper`: while it lives, `woken` stays open.
 }
 
 /// The owner of a [`Stop`]; dropping it asks everybody to stop.
@@ -95,7 +99,8 @@ impl Stop {
 
     /// Waits for `span`, or less when stop is asked; tells whether it was.
     pub fn wait(&self, span: Duration) -> bool {
-        drop(self.woken.recv_timeout(span));
+        // Nothing is ever sent: it either closes, which is the stop, or times out.
+        let _closed_or_timed_out = self.woken.recv_timeout(span);
         self.is_set()
     }
 

@@ -1,1 +1,245 @@
-//! placeholder
+//! Reads once a second what is spent: every watched cgroup, every watched log, the engines and the host.
+//!
+//! Which cgroups and logs those are is told by commands: what a container is, is decided in one place (`enrich`).
+//! Not here: differences and rates.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, at, select};
+use hostfs::cgroup::CgroupReader;
+use hostfs::disk::DiskReader;
+use hostfs::engine::EngineReader;
+use hostfs::error::HostfsError;
+use hostfs::host::HostReader;
+use hostfs::layout::CgroupLayout;
+use hostfs::log::LogReader;
+use hostfs::root::HostRoot;
+use model::coverage::{Health, Source, SourceReport};
+use model::event::Body;
+use model::ids::CgroupId;
+use model::untrusted::Untrusted;
+
+use crate::outlet::{Outlet, Stop};
+
+/// The beat of the books.
+const EVERY: Duration = Duration::from_secs(1);
+/// How often all processes are looked through for engines and kernel threads.
+const LOOK_AROUND_BEATS: u64 = 5;
+/// How often free space is asked for.
+const DISK_BEATS: u64 = 5;
+/// Most cgroups and most logs read.
+const WATCHED_MAX: usize = 10_000;
+
+/// What the sampler is told to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Read this cgroup from now on.
+    WatchCgroup {
+        /// Its number.
+        cgroup: CgroupId,
+        /// Its path below the hierarchy's root.
+        path: PathBuf,
+    },
+    /// No longer read it.
+    ForgetCgroup {
+        /// Its number.
+        cgroup: CgroupId,
+    },
+    /// Read the size of this container's log from now on.
+    WatchLog {
+        /// The runtime's id of the container.
+        container_id: Untrusted,
+        /// The file.
+        path: Untrusted,
+    },
+    /// No longer read it.
+    ForgetLog {
+        /// The runtime's id of the container.
+        container_id: Untrusted,
+    },
+    /// A process was executed that may belong to a container engine.
+    NoticeEngine {
+        /// Its pid.
+        pid: u32,
+    },
+}
+
+/// Settings of the sampler.
+#[derive(Clone, Debug)]
+pub struct SamplerConfig {
+    /// Directories whose file systems containers can fill.
+    pub disks: Vec<String>,
+}
+
+/// Reads the watched things of one host.
+#[derive(Debug)]
+pub struct Sampler {
+    root: HostRoot,
+    layout: CgroupLayout,
+    host: HostReader,
+    engines: EngineReader,
+    disks: DiskReader,
+    disk_space: Vec<model::usage::DiskSpace>,
+    cgroups: BTreeMap<CgroupId, CgroupReader>,
+    logs: BTreeMap<Untrusted, LogReader>,
+    beats: u64,
+    problem: String,
+    refused: u64,
+}
+
+impl Sampler {
+    /// A sampler that watches the host and no container yet.
+    pub fn new(root: &HostRoot, layout: &CgroupLayout, config: &SamplerConfig) -> Result<Self, HostfsError> {
+        Ok(Self {
+            root: root.clone(),
+            layout: layout.clone(),
+            host: HostReader::open(root)?,
+            engines: EngineReader::new(root)?,
+            disks: DiskReader::new(root, config.disks.iter().map(String::as_str)),
+            disk_space: Vec::new(),
+            cgroups: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            beats: 0,
+            problem: String::new(),
+            refused: 0,
+        })
+    }
+
+    /// Carries out a command; a newly watched thing is read at once, so that its first second is booked whole.
+    pub fn obey(&mut self, command: Command, outlet: &Outlet) {
+        match command {
+            Command::WatchCgroup { cgroup, path } => self.watch_cgroup(cgroup, &path, outlet),
+            Command::ForgetCgroup { cgroup } => {
+                self.cgroups.remove(&cgroup);
+            }
+            Command::WatchLog { container_id, path } => {
+                if self.has_room(self.logs.len()) {
+                    let mut log = LogReader::new(&self.root, &container_id, path.raw());
+                    read_log(&mut log, outlet);
+                    self.logs.insert(container_id, log);
+                }
+            }
+            Command::ForgetLog { container_id } => {
+                self.logs.remove(&container_id);
+            }
+            Command::NoticeEngine { pid } => {
+                self.engines.notice(pid);
+            }
+        }
+    }
+
+    /// One beat: cgroups and logs first, then the host, whose reading closes the books of the second.
+    pub fn beat(&mut self, outlet: &Outlet) {
+        self.cgroups.retain(|_, reader| read_cgroup(reader, outlet));
+        for log in self.logs.values_mut() {
+            read_log(log, outlet);
+        }
+        let problem = self.read_host(outlet).err().map(|error| error.to_string()).unwrap_or_default();
+        let problem = match self.refused {
+            0 => problem,
+            refused => format!(
+                "{problem} {refused} cgroups or logs are not read: more than {WATCHED_MAX}, or refused by the system"
+            ),
+        };
+        if problem != self.problem || self.beats == 0 {
+            report(&problem, outlet);
+            self.problem = problem;
+        }
+        self.beats += 1;
+    }
+
+    fn watch_cgroup(&mut self, cgroup: CgroupId, path: &std::path::Path, outlet: &Outlet) {
+        if !self.has_room(self.cgroups.len()) || self.cgroups.contains_key(&cgroup) {
+            return;
+        }
+        // A cgroup that is gone before it is read first: its removal is told by the kernel or the scan.
+        match CgroupReader::open(&self.layout, path, cgroup) {
+            Ok(mut reader) => {
+                if read_cgroup(&mut reader, outlet) {
+                    self.cgroups.insert(cgroup, reader);
+                }
+            }
+            Err(error) => self.refused += u64::from(!error.is_gone()),
+        }
+    }
+
+    fn has_room(&mut self, watched: usize) -> bool {
+        let has_room = watched < WATCHED_MAX;
+        self.refused += u64::from(!has_room);
+        has_room
+    }
+
+    fn read_host(&mut self, outlet: &Outlet) -> Result<(), HostfsError> {
+        if self.beats.is_multiple_of(LOOK_AROUND_BEATS) {
+            self.engines.refresh()?;
+        }
+        let mut usage = self.host.read()?;
+        let at = outlet.now();
+        usage.engines = self.engines.read();
+        usage.kernel_threads_ns = self.engines.kernel_threads_ns();
+        let disks = if self.beats.is_multiple_of(DISK_BEATS) { self.disks.read() } else { Ok(Vec::new()) };
+        if let Ok(disks) = &disks
+            && !disks.is_empty()
+        {
+            self.disk_space.clone_from(disks);
+        }
+        usage.disks.clone_from(&self.disk_space);
+        outlet.send(Source::Host, at, Body::Host(Box::new(usage)));
+        disks.map(|_| ())
+    }
+}
+
+/// Runs a sampler in a thread of its own.
+pub fn spawn(
+    mut sampler: Sampler,
+    commands: Receiver<Command>,
+    outlet: Outlet,
+    stop: Stop,
+) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut next = Instant::now();
+        while !stop.is_set() {
+            select! {
+                recv(commands) -> command => match command {
+                    Ok(command) => sampler.obey(command, &outlet),
+                    Err(_) => return,
+                },
+                recv(stop.closed()) -> _ => return,
+                recv(at(next)) -> _ => {
+                    sampler.beat(&outlet);
+                    // After a pause (a suspended host) beats that were missed are not made up for.
+                    next = (next + EVERY).max(Instant::now() + EVERY / 4);
+                }
+            }
+        }
+    })
+}
+
+/// Emits one reading; false when the cgroup is gone. Another failure is told by the values that are missing.
+fn read_cgroup(reader: &mut CgroupReader, outlet: &Outlet) -> bool {
+    match reader.read() {
+        Ok(usage) => {
+            outlet.send_now(Source::Cgroups, Body::Usage(Box::new(usage)));
+            true
+        }
+        Err(error) => !error.is_gone(),
+    }
+}
+
+fn read_log(log: &mut LogReader, outlet: &Outlet) {
+    // A log that is not there (yet, or any more) has no size; the file may come back.
+    if let Ok(size) = log.read() {
+        outlet.send_now(Source::Host, Body::Log(Box::new(size)));
+    }
+}
+
+fn report(problem: &str, outlet: &Outlet) {
+    let health = if problem.is_empty() { Health::Up } else { Health::Degraded };
+    for source in [Source::Host, Source::Cgroups] {
+        let report = SourceReport { source, health, reason: Untrusted::new(problem.trim()) };
+        outlet.send_now(source, Body::Report(report));
+    }
+}

@@ -1,1 +1,152 @@
-//! placeholder
+//! Finds what is there: cgroups and processes, at the start and from time to time after.
+//!
+//! With kernel probes it only makes up for events they may have lost; without them it is how containers are found
+//! at all, so it runs every second. Not here: readings of usage (`sampler.rs`).
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use hostfs::boot::boot_time;
+use hostfs::error::HostfsError;
+use hostfs::layout::CgroupLayout;
+use hostfs::root::HostRoot;
+use hostfs::scan::ProcessScan;
+use hostfs::tree::{Cgroup, CgroupTree};
+use model::coverage::{Health, Loss, Source, SourceReport};
+use model::event::{Body, CgroupPath, Exec};
+use model::ids::CgroupId;
+use model::time::Time;
+use model::untrusted::Untrusted;
+
+use crate::outlet::{Outlet, Stop, wall_clock};
+
+/// Pause between scans while the kernel probes tell of everything.
+const EVERY_WITH_PROBES: Duration = Duration::from_secs(30);
+/// Pause between scans when they are all there is: half of it is the mean delay before a container is found.
+const EVERY_ALONE: Duration = Duration::from_millis(500);
+
+/// One host's scanner.
+#[derive(Debug)]
+pub struct Scanner {
+    layout: CgroupLayout,
+    processes: ProcessScan,
+    cgroups: HashMap<CgroupId, PathBuf>,
+    left_out: u64,
+    boot: Time,
+}
+
+impl Scanner {
+    /// A scanner that has found nothing yet.
+    pub fn new(root: &HostRoot, layout: &CgroupLayout) -> Result<Self, HostfsError> {
+        Ok(Self {
+            layout: layout.clone(),
+            processes: ProcessScan::new(root, layout)?,
+            cgroups: HashMap::new(),
+            left_out: 0,
+            boot: precise_boot_time(root)?,
+        })
+    }
+
+    /// Emits what is new and what is gone since the last scan: cgroups first, so that processes find theirs named.
+    pub fn scan(&mut self, outlet: &Outlet) -> Result<(), HostfsError> {
+        let tree = CgroupTree::walk(&self.layout)?;
+        let scanned = self.processes.scan()?;
+        self.tell_cgroups(&tree.cgroups, outlet);
+        for exec in scanned.found {
+            let started = self.started(&exec);
+            outlet.send(Source::Scan, started, Body::Process(Box::new(exec)));
+        }
+        let left_out = tree.left_out + tree.unreadable + scanned.left_out + scanned.unreadable;
+        if left_out > self.left_out {
+            outlet.send_now(Source::Scan, lost(left_out - self.left_out));
+        }
+        self.left_out = left_out;
+        Ok(())
+    }
+
+    fn tell_cgroups(&mut self, found: &[Cgroup], outlet: &Outlet) {
+        let before = std::mem::take(&mut self.cgroups);
+        for cgroup in found {
+            if before.get(&cgroup.id) != Some(&cgroup.path) {
+                outlet.send_now(Source::Scan, Body::CgroupCreated(cgroup.facts()));
+            }
+            self.cgroups.insert(cgroup.id, cgroup.path.clone());
+        }
+        let mut gone: Vec<(&CgroupId, &PathBuf)> =
+            before.iter().filter(|(id, _)| !self.cgroups.contains_key(id)).collect();
+        gone.sort();
+        for (&cgroup, path) in gone {
+            let path = Untrusted::new(&path.to_string_lossy());
+            outlet.send_now(Source::Scan, Body::CgroupRemoved(CgroupPath { cgroup, path }));
+        }
+    }
+
+    fn started(&self, exec: &Exec) -> Time {
+        self.boot.plus(Duration::from_nanos(exec.process.start_ns))
+    }
+}
+
+/// Runs a scanner in a thread of its own. `first_done` is dropped when the first scan is over: until then nobody
+/// knows what the host's own namespaces are.
+pub fn spawn(
+    mut scanner: Scanner,
+    probes_work: Arc<AtomicBool>,
+    first_done: Sender<()>,
+    outlet: Outlet,
+    stop: Stop,
+) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut health = None;
+        let mut first_done = Some(first_done);
+        while !stop.is_set() {
+            let report = match scanner.scan(&outlet) {
+                Ok(()) => report(Health::Up, ""),
+                Err(error) => report(Health::Down, &error.to_string()),
+            };
+            if health.as_ref() != Some(&report) {
+                outlet.send_now(Source::Scan, Body::Report(report.clone()));
+                health = Some(report);
+            }
+            first_done.take();
+            let every = if probes_work.load(Ordering::Acquire) { EVERY_WITH_PROBES } else { EVERY_ALONE };
+            wait(every, &probes_work, &stop);
+        }
+    })
+}
+
+/// Waits, but not longer than is right once the probes have failed.
+fn wait(every: Duration, probes_work: &AtomicBool, stop: &Stop) {
+    let mut waited = Duration::ZERO;
+    let worked = probes_work.load(Ordering::Acquire);
+    while waited < every && probes_work.load(Ordering::Acquire) == worked && !stop.wait(EVERY_ALONE) {
+        waited += EVERY_ALONE;
+    }
+}
+
+/// `btime` of `/proc/stat` is cut to whole seconds; on the live host the two clocks tell it to the microsecond.
+fn precise_boot_time(root: &HostRoot) -> Result<Time, HostfsError> {
+    let coarse = boot_time(root)?;
+    let precise = wall_clock().minus(since_boot());
+    let differs = coarse.since(precise).max(precise.since(coarse));
+    Ok(if differs <= Duration::from_secs(2) { precise } else { coarse })
+}
+
+/// Time since boot, suspend included: the clock that processes' starts and probes' records are stamped with.
+pub(crate) fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let secs = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::new(secs, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+fn report(health: Health, reason: &str) -> SourceReport {
+    SourceReport { source: Source::Scan, health, reason: Untrusted::new(reason) }
+}
+
+fn lost(count: u64) -> Body {
+    Body::Lost(Loss { source: Source::Scan, cgroup: None, count, stage: Untrusted::new("scan limits") })
+}

@@ -16,13 +16,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::approval::Approval;
-use model::coverage::Coverage;
+use model::coverage::{Coverage, Health, Source};
 use model::event::Body;
 use model::finding::Finding;
 use model::identity::{Container, News, Observation};
 use model::ids::CgroupId;
 use model::novelty::{Novelty, Provenance, Rate};
 use model::time::Time;
+use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
 pub use crate::account::{Account, Spent};
@@ -149,6 +150,11 @@ impl State {
     /// What can be seen now, and what could not in the last hour.
     pub fn coverage(&self) -> Coverage {
         self.sources.coverage(self.now)
+    }
+
+    /// Every source that told how it is.
+    pub fn sources(&self) -> impl Iterator<Item = (Source, Health, &Untrusted)> {
+        self.sources.iter()
     }
 
     /// Time of the latest event.

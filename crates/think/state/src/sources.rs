@@ -64,6 +64,10 @@ impl Sources {
         }
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Source, Health, &Untrusted)> {
+        self.reports.values().map(|(_, report)| (report.source, report.health, &report.reason))
+    }
+
     fn keep_gap(&mut self, gap: Blind) {
         if self.gaps.len() == GAPS_MAX {
             self.gaps.pop_front();

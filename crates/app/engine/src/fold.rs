@@ -1,0 +1,96 @@
+//! Detection as a pure fold over events: the whole data path on one screen.
+//!
+//! Not here: any clock, file or socket. The same fold runs live, on replay and in benches.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use detect::Detect;
+use enrich::Enrich;
+use model::event::Event;
+use model::finding::Finding;
+use model::identity::News;
+use model::incident::{Change, Severity};
+use serde::{Deserialize, Serialize};
+use state::State;
+use strategy::Strategies;
+use triage::{Triage, TriageConfig};
+
+/// Version of [`Fold`]'s serialised form; a recording with another one is replayed without its checkpoint.
+pub const CHECKPOINT_VERSION: u32 = 1;
+
+/// Everything the core knows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Fold {
+    enrich: Enrich,
+    state: State,
+    detect: Detect,
+    triage: Triage,
+    /// The strategy each judge works for.
+    strategies: BTreeMap<String, Arc<str>>,
+}
+
+/// What one event led to.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Changes in the inventory of containers: the rim watches what appeared.
+    pub news: Vec<News>,
+    /// Changes of incidents, to be stored and shown.
+    pub changes: Vec<Change>,
+}
+
+impl Fold {
+    /// A core that has seen nothing yet and works for these strategies.
+    pub fn new(strategies: &Strategies, config: TriageConfig) -> Self {
+        let judges = strategies.iter().flat_map(|strategy| &strategy.front.judges);
+        let for_judge = |judge: &String| Some((judge.clone(), strategies.for_judge(judge)?.slug.clone()));
+        let priorities: BTreeMap<Arc<str>, Severity> =
+            strategies.iter().map(|strategy| (Arc::clone(&strategy.slug), strategy.front.severity)).collect();
+        Self {
+            enrich: Enrich::default(),
+            state: State::default(),
+            detect: Detect::default(),
+            triage: Triage::new(config, priorities),
+            strategies: judges.filter_map(for_judge).collect(),
+        }
+    }
+
+    /// Takes one event all the way from what happened to what a person should know.
+    pub fn step(&mut self, event: Event) -> Step {
+        let seen = self.enrich.identify(event); // who: process, container, workload
+        let novelty = self.state.compare(&seen); // books and baselines: how unusual
+        let mut findings = self.detect.judge(&seen, &novelty, &self.state); // claims with evidence
+        self.name_strategies(&mut findings);
+        self.state.learn(&seen, &findings); // after judging, so a flagged event can be kept out
+        let changes = self.triage.weigh(&seen, findings); // incident changes with reasons
+        Step { news: seen.identity.news, changes }
+    }
+
+    /// Who is there.
+    pub fn enrich(&self) -> &Enrich {
+        &self.enrich
+    }
+
+    /// What is usual, allowed and spent.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What is held against whom.
+    pub fn triage(&self) -> &Triage {
+        &self.triage
+    }
+
+    /// Judges that failed and are no longer asked.
+    pub fn failed_judges(&self) -> Vec<String> {
+        self.detect.failed().map(str::to_owned).collect()
+    }
+
+    fn name_strategies(&self, findings: &mut [Finding]) {
+        for finding in findings {
+            if let Some(slug) = self.strategies.get(&*finding.judge) {
+                finding.strategy = Arc::clone(slug);
+            }
+        }
+    }
+}

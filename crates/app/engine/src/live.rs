@@ -1,0 +1,294 @@
+//! The running engine: one loop that takes events in order, folds them, keeps what changed, and only then shows it.
+//!
+//! Not here: the fold (`fold.rs`) and the sources (`rim.rs`). All state of the run is owned by the loop's thread.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, select, tick};
+use hostfs::error::HostfsError;
+use model::coverage::{Health, Source, SourceReport};
+use model::event::{Body, Event};
+use model::incident::{Change, IncidentId};
+use model::untrusted::Untrusted;
+use sources::outlet::Stop;
+use store::database::Database;
+use store::error::StoreError;
+use store::incident_store::IncidentStore;
+use store::journal::Journal;
+use strategy::Strategies;
+
+use crate::config::EngineConfig;
+use crate::control::{Asked, Control};
+use crate::fold::Fold;
+use crate::recorder::Recorders;
+use crate::rim::Rim;
+use crate::seqs::Seqs;
+use crate::status::{self, BlindStrategy, Status};
+
+mod answer;
+
+/// How often time passes for the fold when nothing else happens: bounds how late a waiting judge wakes.
+const TICK: Duration = Duration::from_millis(500);
+/// Ticks between two signs of life in the store, between two flushes of the journal, between two statuses.
+const BEAT_TICKS: u64 = 4;
+const FLUSH_TICKS: u64 = 2;
+const STATUS_TICKS: u64 = 2;
+/// Events taken at once, before requests and time get their turn.
+const BATCH_MAX: usize = 1_024;
+/// Incidents that may wait for a store that fails.
+const UNSAVED_MAX: usize = 1_000;
+
+/// Why the engine cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The host cannot be read.
+    #[error("cannot read this host: {0}")]
+    Host(#[from] HostfsError),
+    /// The store cannot be used.
+    #[error("cannot use the data directory: {0}")]
+    Store(#[from] StoreError),
+    /// The control socket cannot be made.
+    #[error("control socket {path:?}: {source}")]
+    Control {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What the engine tells the one who runs it.
+#[derive(Debug)]
+pub enum Notice {
+    /// Incidents changed; they are stored already.
+    Changed(Vec<Change>),
+    /// A second passed.
+    Status(Box<Status>),
+    /// Something of our own needs a person: data could not be kept.
+    Trouble(String),
+}
+
+/// A running Tidewatch.
+#[derive(Debug)]
+pub struct Engine {
+    rim: Rim,
+    control: Control,
+    fold: Fold,
+    seqs: Seqs,
+    recorders: Recorders,
+    store: Database,
+    journal: Journal,
+    strategies: Arc<Strategies>,
+    since: model::time::Time,
+    events: u64,
+    ticks: u64,
+    /// Latest state of incidents that could not be stored yet; they are not shown before they are.
+    unsaved: BTreeMap<IncidentId, Change>,
+    trouble: String,
+}
+
+impl Engine {
+    /// Opens the data directory, starts every source, and takes up what the last run left open.
+    pub fn start(
+        dir: &Path,
+        config: &EngineConfig,
+        strategies: Arc<Strategies>,
+    ) -> Result<Self, EngineError> {
+        let store = Database::open(dir)?;
+        let control = Control::listen(dir)?;
+        let rim = Rim::start(config)?;
+        let journal = Journal::open(dir, rim.outlet.node(), config.journal)?;
+        let mut engine = Self {
+            control,
+            fold: Fold::new(&strategies, config.triage.clone()),
+            seqs: Seqs::default(),
+            recorders: Recorders::default(),
+            store,
+            journal,
+            strategies,
+            since: rim.outlet.now(),
+            rim,
+            events: 0,
+            ticks: 0,
+            unsaved: BTreeMap::new(),
+            trouble: String::new(),
+        };
+        engine.take_up()?;
+        Ok(engine)
+    }
+
+    /// Runs until asked to stop; `show` is told what changed, after it was stored.
+    pub fn run(mut self, stop: &Stop, show: &mut dyn FnMut(Notice)) -> Result<(), EngineError> {
+        let ticks = tick(TICK);
+        let queue = self.rim.queue.clone();
+        let asked = self.control.asked().clone();
+        loop {
+            select! {
+                recv(queue) -> event => {
+                    if let Ok(event) = event {
+                        self.take_batch(event, &queue, show);
+                    }
+                }
+                recv(asked) -> asked => {
+                    if let Ok(Asked { request, reply }) = asked {
+                        // A client that has gone needs no answer.
+                        drop(reply.send(self.answer(request, show)));
+                    }
+                }
+                recv(ticks) -> _ => self.time_passes(show),
+                recv(stop.closed()) -> _ => break,
+            }
+        }
+        self.end(show);
+        Ok(())
+    }
+
+    /// What the last run left: the gap since it ended, approvals, open incidents. All of it as events, so that a
+    /// recording holds it.
+    fn take_up(&mut self) -> Result<(), EngineError> {
+        if let Some(last) = self.store.last_beat()? {
+            self.own(Source::Engine, Body::Resumed { last });
+        }
+        let approvals = self.store.approvals()?;
+        let incidents = self.store.open_incidents()?;
+        for problem in approvals.problems.iter().chain(&incidents.problems) {
+            tracing::error!(%problem, "a stored row cannot be read and is left out");
+        }
+        for approval in approvals.rows {
+            self.own(Source::Operator, Body::Approved(Box::new(approval)));
+        }
+        for incident in incidents.rows {
+            self.own(Source::Engine, Body::Restored(Box::new(incident)));
+        }
+        self.report_self();
+        self.store.beat(self.since)?;
+        Ok(())
+    }
+
+    fn take_batch(&mut self, first: Event, queue: &Receiver<Event>, show: &mut dyn FnMut(Notice)) {
+        let mut changes = Vec::new();
+        let rest = queue.clone();
+        for event in std::iter::once(first).chain(rest.try_iter().take(BATCH_MAX)) {
+            if let Some(loss) = self.seqs.arrived(&event) {
+                changes.extend(self.own(Source::Engine, Body::Lost(loss)));
+            }
+            changes.extend(self.take(event));
+        }
+        self.keep_and_show(changes, show);
+    }
+
+    fn take(&mut self, event: Event) -> Vec<Change> {
+        self.journal.append(&event);
+        self.recorders.take(&event);
+        self.events += 1;
+        let step = self.fold.step(event);
+        self.rim.steer(&step.news);
+        step.changes
+    }
+
+    /// Folds an event of our own.
+    fn own(&mut self, source: Source, body: Body) -> Vec<Change> {
+        let event = self.rim.outlet.stamp(source, self.rim.outlet.now(), body);
+        // Our own events never queue, so nothing can be missing before them.
+        let _never = self.seqs.arrived(&event);
+        self.take(event)
+    }
+
+    fn time_passes(&mut self, show: &mut dyn FnMut(Notice)) {
+        let changes = self.own(Source::Engine, Body::Tick);
+        self.keep_and_show(changes, show);
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(BEAT_TICKS) {
+            let beat = self.store.beat(self.rim.outlet.now());
+            self.note_trouble(beat.err().map(|error| error.to_string()), show);
+        }
+        if self.ticks.is_multiple_of(FLUSH_TICKS)
+            && let Err(error) = self.journal.flush()
+        {
+            tracing::error!(%error, "the journal loses events");
+        }
+        if self.ticks.is_multiple_of(STATUS_TICKS) {
+            show(Notice::Status(Box::new(self.status())));
+        }
+    }
+
+    /// Stores first, shows then: what was shown survives `kill -9`.
+    fn keep_and_show(&mut self, changes: Vec<Change>, show: &mut dyn FnMut(Notice)) {
+        for change in changes {
+            if self.unsaved.len() < UNSAVED_MAX || self.unsaved.contains_key(&change.incident.id) {
+                self.unsaved.insert(change.incident.id.clone(), change);
+            } else {
+                tracing::error!(incident = %change.incident.id, "an incident is lost: the store fails and too many wait");
+            }
+        }
+        if self.unsaved.is_empty() {
+            return;
+        }
+        let changes: Vec<Change> = self.unsaved.values().cloned().collect();
+        match self.store.record(&changes) {
+            Ok(()) => {
+                self.unsaved.clear();
+                show(Notice::Changed(changes));
+            }
+            Err(error) => self.note_trouble(Some(error.to_string()), show),
+        }
+    }
+
+    fn note_trouble(&mut self, trouble: Option<String>, show: &mut dyn FnMut(Notice)) {
+        let trouble = trouble.unwrap_or_default();
+        if trouble != self.trouble {
+            self.trouble.clone_from(&trouble);
+            self.report_self();
+            if !trouble.is_empty() {
+                show(Notice::Trouble(trouble));
+            }
+        }
+    }
+
+    fn report_self(&mut self) {
+        let health = if self.trouble.is_empty() { Health::Up } else { Health::Degraded };
+        let reason = Untrusted::new(&self.trouble);
+        self.own(Source::Engine, Body::Report(SourceReport { source: Source::Engine, health, reason }));
+    }
+
+    fn status(&self) -> Status {
+        let state = self.fold.state();
+        let coverage = state.coverage();
+        let blind = self.strategies.blind(&coverage);
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node: self.rim.outlet.node().clone(),
+            since: status::time(self.since),
+            now: status::time(self.rim.outlet.now()),
+            containers: status::container_rows(&self.fold),
+            sources: status::source_rows(state),
+            blind_strategies: blind
+                .into_iter()
+                .map(|blind| BlindStrategy { strategy: blind.slug.to_string(), lost: blind.lost })
+                .collect(),
+            coverage,
+            host: state.host().cloned(),
+            incidents_open: self.fold.triage().open_incidents().count(),
+            approvals: state.approvals().count(),
+            threshold_bits: self.fold.triage().threshold_bits(),
+            events: self.events,
+            inventory_dropped: self.fold.enrich().dropped(),
+            judges_failed: self.fold.failed_judges(),
+        }
+    }
+
+    fn end(mut self, show: &mut dyn FnMut(Notice)) {
+        self.keep_and_show(Vec::new(), show);
+        if let Err(error) = self.journal.flush() {
+            tracing::error!(%error, "the last events were not written to the journal");
+        }
+        if let Err(error) = self.store.beat(self.rim.outlet.now()) {
+            tracing::error!(%error, "the time of this end was not stored");
+        }
+        self.rim.stop();
+    }
+}

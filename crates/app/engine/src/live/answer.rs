@@ -1,0 +1,127 @@
+//! Answers to what the other commands ask of a running Tidewatch.
+
+use model::approval::Scope;
+use model::coverage::Source;
+use model::event::Body;
+use model::identity::Kind;
+use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, State};
+use model::untrusted::Untrusted;
+use store::incident_store::IncidentStore;
+
+use super::{Engine, Notice};
+use crate::control::{Answer, Recording, Reply, Request};
+use crate::fold::CHECKPOINT_VERSION;
+
+impl Engine {
+    pub(super) fn answer(&mut self, request: Request, show: &mut dyn FnMut(Notice)) -> Reply {
+        match request {
+            Request::Status => Ok(Answer::Status(Box::new(self.status()))),
+            Request::Record => self.start_recording(),
+            Request::ApproveRunning { owner, note } => self.approve_running(&owner, &note),
+            Request::Approve { scope, owner, note } => self
+                .approve(&scope, &owner, &note)
+                .map(|approved| Answer::Approved { approved: vec![approved], left_out: Vec::new() }),
+            Request::Revoke { id, owner } => self.revoke(id, &owner),
+            Request::Close { ids, all, closing } => self.close(&ids, all, &closing, show),
+        }
+    }
+
+    fn start_recording(&mut self) -> Reply {
+        let checkpoint = serde_json::value::to_raw_value(&self.fold)
+            .map_err(|error| format!("the state cannot be written: {error}"))?;
+        Ok(Answer::Recording(Box::new(Recording {
+            node: self.rim.outlet.node().clone(),
+            checkpoint_version: CHECKPOINT_VERSION,
+            checkpoint,
+            events: self.recorders.start(),
+        })))
+    }
+
+    /// Approves the image, by digest, and the workload of everything a runtime claims now.
+    fn approve_running(&mut self, owner: &Untrusted, note: &Untrusted) -> Reply {
+        let mut scopes = Vec::new();
+        let mut left_out = Vec::new();
+        for container in self.fold.enrich().containers().filter(|container| container.ended.is_none()) {
+            match container.facts.known() {
+                Some(facts) if !facts.digest.is_empty() => {
+                    let (digest, image) = (facts.digest.clone(), facts.image.clone());
+                    scopes.push(Scope::Digest { digest: digest.clone(), image });
+                    scopes.push(Scope::Workload { workload: container.workload(), digest });
+                }
+                Some(_) => left_out.push(format!("{}: the runtime tells no image digest", container.name())),
+                None if container.kind == Kind::Service => {}
+                None => left_out.push(format!(
+                    "{}: no runtime claims it, so there is no image to approve",
+                    container.name()
+                )),
+            }
+        }
+        scopes.sort();
+        scopes.dedup();
+        let approved: Result<Vec<_>, String> =
+            scopes.iter().map(|scope| self.approve(scope, owner, note)).collect();
+        Ok(Answer::Approved { approved: approved?, left_out })
+    }
+
+    fn approve(
+        &mut self,
+        scope: &Scope,
+        owner: &Untrusted,
+        note: &Untrusted,
+    ) -> Result<model::approval::Approval, String> {
+        let at = self.rim.outlet.now();
+        let approval = self.store.approve(scope, owner, note, at).map_err(|error| error.to_string())?;
+        self.own(Source::Operator, Body::Approved(Box::new(approval.clone())));
+        Ok(approval)
+    }
+
+    fn revoke(&mut self, id: u64, owner: &Untrusted) -> Reply {
+        let at = self.rim.outlet.now();
+        match self.store.revoke(id, owner, at).map_err(|error| error.to_string())? {
+            Some(approval) => {
+                self.own(Source::Operator, Body::Revoked { id });
+                Ok(Answer::Revoked(Box::new(approval)))
+            }
+            None => Err(format!("no approval {id} is in force")),
+        }
+    }
+
+    fn close(
+        &mut self,
+        ids: &[IncidentId],
+        all: bool,
+        closing: &Closing,
+        show: &mut dyn FnMut(Notice),
+    ) -> Reply {
+        let open = self.store.open_incidents().map_err(|error| error.to_string())?;
+        let mut wanted: Vec<Incident> = open.rows;
+        if !all {
+            let unknown = ids.iter().find(|id| !wanted.iter().any(|incident| incident.id == **id));
+            if let Some(id) = unknown {
+                return Err(format!("no open incident {id}"));
+            }
+            wanted.retain(|incident| ids.contains(&incident.id));
+        }
+        let closed: Vec<IncidentId> = wanted.iter().map(|incident| incident.id.clone()).collect();
+        let closing = Closing { at: self.rim.outlet.now(), ..closing.clone() };
+        let changes: Vec<Change> =
+            wanted.into_iter().map(|incident| self.close_one(incident, &closing)).collect();
+        self.keep_and_show(changes, show);
+        if self.unsaved.is_empty() { Ok(Answer::Closed(closed)) } else { Err(self.trouble.clone()) }
+    }
+
+    fn close_one(&mut self, incident: Incident, closing: &Closing) -> Change {
+        let id = incident.id.clone();
+        let folded = self.own(Source::Operator, Body::Closed { id: id.clone(), closing: closing.clone() });
+        // An incident that has left the fold's memory is still in the store, and closed there.
+        folded.into_iter().find(|change| change.incident.id == id).unwrap_or_else(|| Change {
+            kind: ChangeKind::Closed,
+            incident: Incident {
+                state: State::Closed,
+                updated: closing.at,
+                closing: Some(closing.clone()),
+                ..incident
+            },
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! Starts the sources, and steers the sampler by what the fold finds: what is watched follows from what is a container.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use hostfs::error::HostfsError;
+use hostfs::layout::CgroupLayout;
+use hostfs::limit::raise_file_limit;
+use hostfs::root::HostRoot;
+use model::event::Event;
+use model::identity::{Container, News};
+use model::ids::NodeId;
+use probes::{Hierarchy, ProbesConfig};
+use sources::outlet::{Outlet, Stop, Stopper};
+use sources::sampler::{Command, Sampler, SamplerConfig};
+use sources::scan::Scanner;
+use sources::{containers, kernel, sampler, scan};
+
+use crate::config::EngineConfig;
+
+/// Commands that may wait for the sampler: every container of a full host at once.
+const COMMANDS_MAX: usize = 65_536;
+
+/// The running sources.
+#[derive(Debug)]
+pub(crate) struct Rim {
+    pub(crate) outlet: Outlet,
+    pub(crate) queue: Receiver<Event>,
+    commands: Sender<Command>,
+    _stopper: Stopper,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Rim {
+    /// Starts every source of this host.
+    pub(crate) fn start(config: &EngineConfig) -> Result<Self, HostfsError> {
+        let root = HostRoot::new(&config.host_root);
+        let layout = CgroupLayout::detect(&root)?;
+        // With a low limit files are opened at each reading, at twice the cost: slower, not blind.
+        let _limit = raise_file_limit();
+        let (outlet, queue) = Outlet::new(node(config, &root)?, config.queue_events_max);
+        let (stopper, stop) = Stop::new();
+        let (commands, commands_received) = bounded(COMMANDS_MAX);
+        let probes_work = Arc::new(AtomicBool::new(false));
+        let (first_done, first_scan) = bounded(0);
+        let sampler_config = SamplerConfig { disks: config.runtime_roots.clone() };
+        let sampler = Sampler::new(&root, &layout, &sampler_config)?;
+        let scanner = Scanner::new(&root, &layout)?;
+        let probes = ProbesConfig { hierarchy: hierarchy(&layout), ..config.probes.clone() };
+        let to_sampler = (commands.clone(), outlet.clone());
+        let threads = vec![
+            kernel::spawn(probes, Arc::clone(&probes_work), first_scan, to_sampler, stop.clone()),
+            scan::spawn(scanner, probes_work, first_done, outlet.clone(), stop.clone()),
+            sampler::spawn(sampler, commands_received, outlet.clone(), stop.clone()),
+            containers::spawn(config.containers.clone(), outlet.clone(), stop),
+        ];
+        Ok(Self { outlet, queue, commands, _stopper: stopper, threads })
+    }
+
+    /// Watches what appeared, no longer what ended.
+    pub(crate) fn steer(&self, news: &[News]) {
+        for command in news.iter().flat_map(commands) {
+            // The sampler has ended or is hopelessly behind; its source says so itself.
+            drop(self.commands.try_send(command));
+        }
+    }
+
+    /// Asks every source to end and waits for it.
+    pub(crate) fn stop(self) {
+        let Self { _stopper: stopper, threads, queue, commands, .. } = self;
+        drop((stopper, commands, queue));
+        for thread in threads {
+            // A source that panicked has said so on standard error; the others still end in order.
+            drop(thread.join());
+        }
+    }
+}
+
+fn node(config: &EngineConfig, root: &HostRoot) -> Result<NodeId, HostfsError> {
+    match config.node.as_str() {
+        "" => hostfs::boot::node_name(root),
+        name => Ok(NodeId::new(name)),
+    }
+}
+
+/// The hierarchy whose numbers identify cgroups on this host.
+fn hierarchy(layout: &CgroupLayout) -> Hierarchy {
+    match layout.cpuacct_hierarchy() {
+        Some(hierarchy_id) => Hierarchy::V1Cpuacct { hierarchy_id },
+        None => Hierarchy::Unified,
+    }
+}
+
+fn commands(news: &News) -> Vec<Command> {
+    match news {
+        News::Appeared(container) => vec![watch(container)],
+        News::Settled(container) => {
+            let log = container.facts.known().and_then(|facts| {
+                let path = facts.log_path.clone()?;
+                Some(Command::WatchLog { container_id: facts.id.clone(), path })
+            });
+            // The path of its cgroup may have been learned only after it appeared.
+            std::iter::once(watch(container)).chain(log).collect()
+        }
+        News::Ended(container) => {
+            let log = container.facts.known().map(|facts| facts.id.clone());
+            let forget = Command::ForgetCgroup { cgroup: container.key.cgroup };
+            std::iter::once(forget)
+                .chain(log.map(|container_id| Command::ForgetLog { container_id }))
+                .collect()
+        }
+    }
+}
+
+fn watch(container: &Container) -> Command {
+    Command::WatchCgroup { cgroup: container.key.cgroup, path: container.cgroup_path.raw().into() }
+}

@@ -1,0 +1,141 @@
+//! How Tidewatch is and what it sees now, for people and machines.
+//!
+//! Not here: incidents, which have a form of their own (`report`).
+
+use model::coverage::{Coverage, Health, Source};
+use model::identity::{Container, Kind};
+use model::ids::NodeId;
+use model::time::Time;
+use model::untrusted::Untrusted;
+use serde::{Deserialize, Serialize};
+use state::{HostSpent, State};
+
+use crate::fold::Fold;
+
+/// One container as it is now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ContainerStatus {
+    /// Name people know it by.
+    pub name: Untrusted,
+    /// The runtime's id; empty when none claims it.
+    pub id: Untrusted,
+    /// Image as asked for; empty when unknown.
+    pub image: Untrusted,
+    /// Managed, ghost, service, or not settled.
+    pub kind: Kind,
+    /// Its workload.
+    pub workload: String,
+    /// What people said about it: `approved`, `unapproved`, …
+    pub provenance: model::novelty::Provenance,
+    /// Path of its cgroup.
+    pub cgroup: Untrusted,
+    /// Number of its cgroup.
+    pub cgroup_id: u64,
+    /// First process, by the host's count.
+    pub pid: Option<u32>,
+    /// When its first process was seen, RFC 3339.
+    pub started: String,
+    /// CPU of its own cgroup in cores.
+    pub own_cpu_cores: Option<f64>,
+    /// CPU that the engine spent for it, in cores.
+    pub out_of_band_cpu_cores: Option<f64>,
+    /// Memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Growth of its log in bytes per second.
+    pub log_bytes_per_second: Option<f64>,
+}
+
+/// One source as it is now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Which.
+    pub source: Source,
+    /// How it is.
+    pub health: Health,
+    /// What is missing and why.
+    pub reason: Untrusted,
+}
+
+/// A strategy that cannot see what it needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BlindStrategy {
+    /// Which strategy.
+    pub strategy: String,
+    /// What is lost.
+    pub lost: String,
+}
+
+/// Everything that is shown of a running Tidewatch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// This host.
+    pub node: NodeId,
+    /// When this run began, RFC 3339.
+    pub since: String,
+    /// Time of this status, RFC 3339.
+    pub now: String,
+    /// Running containers, ordered by cgroup.
+    pub containers: Vec<ContainerStatus>,
+    /// All sources that told how they are.
+    pub sources: Vec<SourceStatus>,
+    /// What cannot be seen now, and what could not in the last hour.
+    pub coverage: Coverage,
+    /// Strategies that lack telemetry.
+    pub blind_strategies: Vec<BlindStrategy>,
+    /// What the host spent over the last seconds.
+    pub host: Option<HostSpent>,
+    /// Incidents that nobody closed.
+    pub incidents_open: usize,
+    /// Approvals in force.
+    pub approvals: usize,
+    /// Evidence that makes an incident, in bits.
+    pub threshold_bits: f64,
+    /// Events folded in this run.
+    pub events: u64,
+    /// Things not taken into the inventory because of its limits.
+    pub inventory_dropped: u64,
+    /// Judges that failed by a bug of ours and are no longer asked.
+    pub judges_failed: Vec<String>,
+}
+
+pub(crate) fn container_rows(fold: &Fold) -> Vec<ContainerStatus> {
+    let running = fold.enrich().containers().filter(|container| container.ended.is_none());
+    running.map(|container| row(container, fold.state())).collect()
+}
+
+fn row(container: &Container, state: &State) -> ContainerStatus {
+    let facts = container.facts.known();
+    let account = state.account(container.key.cgroup);
+    let cost = state.log_cost(container.key.cgroup);
+    ContainerStatus {
+        name: container.name().clone(),
+        id: facts.map(|facts| facts.id.clone()).unwrap_or_default(),
+        image: facts.map(|facts| facts.image.clone()).unwrap_or_default(),
+        kind: container.kind,
+        workload: container.workload().to_string(),
+        provenance: state.provenance(container),
+        cgroup: container.cgroup_path.clone(),
+        cgroup_id: container.key.cgroup.0,
+        pid: container.init.map(|init| init.pid),
+        started: container.key.started.rfc3339(),
+        own_cpu_cores: cost.map(|cost| cost.own_cores),
+        out_of_band_cpu_cores: cost.map(|cost| cost.attributed_cores),
+        memory_bytes: account.and_then(|account| account.usage()?.memory_bytes),
+        log_bytes_per_second: cost.map(|cost| cost.log_bytes_per_second),
+    }
+}
+
+pub(crate) fn source_rows(state: &State) -> Vec<SourceStatus> {
+    let row = |(source, health, reason): (Source, Health, &Untrusted)| SourceStatus {
+        source,
+        health,
+        reason: reason.clone(),
+    };
+    state.sources().map(row).collect()
+}
+
+pub(crate) fn time(at: Time) -> String {
+    at.rfc3339()
+}

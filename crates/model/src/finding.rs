@@ -210,6 +210,10 @@ impl Finding {
 
 impl From<f64> for Value {
     fn from(value: f64) -> Self {
+        // JSON has no such number: it would write `null`, which nobody could read back as evidence.
+        if !value.is_finite() {
+            return Self::Text(Untrusted::new("not a number"));
+        }
         // Three decimals are more than any of our measurements carries, and keep output readable.
         Self::Measure((value * 1000.0).round() / 1000.0)
     }
@@ -236,4 +240,17 @@ impl From<&Untrusted> for Value {
 /// Bits are shown and summed in tenths: finer is noise.
 fn tenths(bits: f64) -> f64 {
     (bits * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Value;
+
+    #[test]
+    fn evidence_reads_back_as_it_was_written_even_when_a_judge_divides_by_zero() {
+        for value in [Value::from(0.98), Value::from(7_u64), Value::from("x"), Value::from(f64::NAN)] {
+            let text = serde_json::to_string(&value).unwrap();
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value, "{text}");
+        }
+    }
 }

@@ -12,7 +12,8 @@ use model::time::Time;
 use model::untrusted::Untrusted;
 
 /// Text with everything that could steer a terminal, break a line, a quote or a page, or reorder what is read.
-pub const HOSTILE: &str = "x\x1b[2J\x1b]0;owned\x07\n\r\t\"'`$(id)<script>alert(1)</script>\u{9b}31m\u{202e}gnp\\";
+pub const HOSTILE: &str =
+    "x\x1b[2J\x1b]0;owned\x07\n\r\t\"'`$(id)<script>alert(1)</script>\u{9b}31m\u{202e}gnp\\";
 
 /// An incident under construction; starts as the strategy's sample attack.
 pub struct IncidentBuilder {
@@ -51,7 +52,10 @@ impl IncidentBuilder {
             updated: Time::from_ns(started.ns() + 5_250_000_000),
             closing: None,
             severity: Severity::High,
-            coverage: Coverage { seen: vec![Source::Kernel, Source::Cgroups, Source::Host], ..Coverage::default() },
+            coverage: Coverage {
+                seen: vec![Source::Kernel, Source::Cgroups, Source::Host],
+                ..Coverage::default()
+            },
         }
     }
 
@@ -188,7 +192,10 @@ impl IncidentBuilder {
     fn findings(&self) -> Vec<Finding> {
         let out_of_band = self
             .finding("out_of_band_log", Family::Resource, 9.0)
-            .claiming(format!("{} is idle by its own books, and the engine works for it", self.container.name))
+            .claiming(format!(
+                "{} is idle by its own books, and the engine works for it",
+                self.container.name
+            ))
             .with("own_cpu_cores", 0.008)
             .with("engine_cpu_cores", 0.93)
             .with("attributed_cpu_cores", 0.91)

@@ -14,7 +14,7 @@ pub const SECONDS_MAX: u32 = 600;
 
 /// Programs a step may start on the host. No sandbox (a container can be given the host), but a review need not
 /// look for shell lines, and a slip of the pen starts nothing else.
-pub const PROGRAMS: [&str; 6] = ["docker", "nerdctl", "podman", "runc", "tidewatch", "unshare"];
+pub const PROGRAMS: [&str; 5] = ["docker", "nerdctl", "podman", "runc", "unshare"];
 
 /// One thing to start.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -36,7 +36,7 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpectedSubject {
-    /// The container of that name; for one that no runtime makes, its program.
+    /// The container of that name; for one that no runtime claims, the program it began with.
     Container(String),
     /// The node.
     Node,
@@ -52,15 +52,15 @@ pub struct ExpectedFinding {
 }
 
 /// What looks alike and is fine: no incident may open.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BenignTwin {
     /// What it does, and why that is fine.
     pub about: String,
+    /// Images that count as approved while the twin runs, and no longer.
+    pub approved_images: Vec<String>,
     /// What to start.
     pub steps: Vec<Step>,
     /// What to run afterwards, in any case.
-    #[serde(default)]
     pub cleanup: Vec<Vec<String>>,
     /// How long nothing may be reported, in seconds from the first step.
     pub quiet_seconds: u32,
@@ -111,6 +111,8 @@ struct RawExpected {
 #[serde(deny_unknown_fields)]
 struct RawTwin {
     about: Spanned<String>,
+    #[serde(default)]
+    approved_images: Vec<String>,
     steps: Vec<Spanned<Step>>,
     #[serde(default)]
     cleanup: Vec<Spanned<Vec<String>>>,
@@ -218,6 +220,7 @@ impl Place<'_, '_> {
             steps: self.steps(twin.steps, line(&twin.about)),
             cleanup: self.cleanup(twin.cleanup),
             about: twin.about.value,
+            approved_images: twin.approved_images,
             quiet_seconds: twin.quiet_seconds.value,
         }
     }

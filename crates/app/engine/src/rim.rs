@@ -86,7 +86,7 @@ fn node(config: &EngineConfig, root: &HostRoot) -> Result<NodeId, HostfsError> {
 }
 
 /// The hierarchy whose numbers identify cgroups on this host.
-fn hierarchy(layout: &CgroupLayout) -> Hierarchy {
+pub fn hierarchy(layout: &CgroupLayout) -> Hierarchy {
     match layout.cpuacct_hierarchy() {
         Some(hierarchy_id) => Hierarchy::V1Cpuacct { hierarchy_id },
         None => Hierarchy::Unified,

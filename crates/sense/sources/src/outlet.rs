@@ -2,8 +2,8 @@
 //!
 //! Not here: the queue's other end, which is the engine.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -70,26 +70,31 @@ pub fn wall_clock() -> Time {
     Time::from_ns(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// Tells sources to end. Cheap to clone.
+/// Tells sources to end. Cheap to clone; whoever has one can wait for the stop, or ask for it.
 #[derive(Clone, Debug)]
 pub struct Stop {
     asked: Arc<AtomicBool>,
+    /// Taken, and so closed, when stop is asked: that wakes everybody at once.
+    open: Arc<Mutex<Option<Sender<()>>>>,
     woken: Receiver<()>,
 }
 
-/// The owner of a [`Stop`]; dropping it asks everybody to stop.
+/// Asks everybody to stop when dropped.
 #[derive(Debug)]
-pub struct Stopper {
-    asked: Arc<AtomicBool>,
-    _open: Sender<()>,
-}
+pub struct Stopper(Stop);
 
 impl Stop {
-    /// A pair: the one who asks, and what is handed to the sources.
+    /// A stop that nobody asked for yet, and the guard that asks for it at the latest.
     pub fn new() -> (Stopper, Self) {
-        let asked = Arc::new(AtomicBool::new(false));
         let (open, woken) = bounded(0);
-        (Stopper { asked: Arc::clone(&asked), _open: open }, Self { asked, woken })
+        let stop = Self { asked: Arc::default(), open: Arc::new(Mutex::new(Some(open))), woken };
+        (Stopper(stop.clone()), stop)
+    }
+
+    /// Asks everybody to stop.
+    pub fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Whether stop was asked.
@@ -112,7 +117,7 @@ impl Stop {
 
 impl Drop for Stopper {
     fn drop(&mut self) {
-        self.asked.store(true, Ordering::Release);
+        self.0.ask();
     }
 }
 

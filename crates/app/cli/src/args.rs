@@ -1,0 +1,297 @@
+//! The command line: one definition that parsing, help and completions are made from.
+//!
+//! Not here: what the commands do.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use model::incident::Verdict;
+use model::time::Time;
+
+/// Finds adversaries who use containers to slip past security monitoring.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tidewatch",
+    version,
+    after_help = "Exit codes: 0 fine, 1 the answer is bad news (open incidents, lint problems, something that \
+                  cannot be seen), 2 misuse or failure."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch this host until stopped: a live view on a terminal, incidents as lines elsewhere.
+    Run(RunArgs),
+    /// List, explain and close incidents.
+    Incidents(IncidentsArgs),
+    /// Say what is fine: images by digest or name, workloads.
+    Approve(ApproveArgs),
+    /// Show what a running Tidewatch sees now.
+    Status(StatusArgs),
+    /// List, show and check strategies.
+    Ads(AdsArgs),
+    /// Record what happens on this host, for replay.
+    Record(RecordArgs),
+    /// Fold a recording again and show its incidents.
+    Replay(ReplayArgs),
+    /// Tell what can be seen on this host, what cannot, and what to do about it.
+    Doctor(DoctorArgs),
+    /// Print the settings in force, or check a file of settings.
+    Config(ConfigArgs),
+    /// Print completions for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// Where Tidewatch keeps its data.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DataDir {
+    /// Data directory: store, journal, control socket.
+    #[arg(long, value_name = "DIR", env = "TIDEWATCH_DATA_DIR", default_value = "/var/lib/tidewatch")]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// Where settings come from.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ConfigFile {
+    /// File of settings (TOML); without one the embedded defaults hold.
+    #[arg(long, value_name = "FILE", env = "TIDEWATCH_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+    /// Print every change of an incident as a line of JSON instead of text or the live view.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct IncidentsArgs {
+    #[command(subcommand)]
+    pub(crate) action: IncidentsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IncidentsAction {
+    /// List incidents, newest first; exits with 1 when there are any.
+    List {
+        #[command(flatten)]
+        data: DataDir,
+        /// Only incidents opened or updated at or after this time (RFC 3339 or Unix seconds).
+        #[arg(long, value_name = "T", value_parser = Time::parse)]
+        since: Option<Time>,
+        /// Only incidents opened or updated at or before this time.
+        #[arg(long, value_name = "T", value_parser = Time::parse)]
+        until: Option<Time>,
+        /// Closed ones too.
+        #[arg(long)]
+        all: bool,
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Explain one incident: who, what, why, what was not seen, what to do.
+    Show {
+        /// Its name.
+        #[arg(value_name = "ID")]
+        id: String,
+        #[command(flatten)]
+        data: DataDir,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Close incidents with a verdict.
+    Close {
+        /// Their names.
+        #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+        ids: Vec<String>,
+        /// All open ones.
+        #[arg(long)]
+        all: bool,
+        /// What it was.
+        #[arg(long)]
+        verdict: VerdictArg,
+        /// In your words.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        note: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
+}
+
+/// A verdict on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum VerdictArg {
+    /// It was an attack.
+    Malicious,
+    /// It was fine.
+    Benign,
+    /// It was an exercise.
+    Test,
+}
+
+impl From<VerdictArg> for Verdict {
+    fn from(verdict: VerdictArg) -> Self {
+        match verdict {
+            VerdictArg::Malicious => Self::Malicious,
+            VerdictArg::Benign => Self::Benign,
+            VerdictArg::Test => Self::Test,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct ApproveArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<ApproveAction>,
+    /// Approve the image (by digest) and the workload of every container that runs now.
+    #[arg(long, required = true)]
+    pub(crate) running: bool,
+    /// Why.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) note: String,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApproveAction {
+    /// Approve an image by digest (sha256:…) or every image whose name matches a pattern (`registry/team/*`).
+    Image {
+        /// `sha256:` and 64 hexadecimal digits, or a glob in which `*` stays within one part of a name and `**` does not.
+        #[arg(value_name = "PATTERN|DIGEST")]
+        what: String,
+        /// Why.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        note: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// List approvals in force.
+    List {
+        #[command(flatten)]
+        data: DataDir,
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take an approval back.
+    Revoke {
+        /// Its number, as `approve list` shows it.
+        #[arg(value_name = "NUMBER")]
+        id: u64,
+        #[command(flatten)]
+        data: DataDir,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct AdsArgs {
+    #[command(subcommand)]
+    pub(crate) action: AdsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdsAction {
+    /// List the strategies in force.
+    List {
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one strategy whole.
+    Show {
+        /// Its name.
+        #[arg(value_name = "SLUG")]
+        slug: String,
+    },
+    /// Check strategy bundles; exits with 1 when there are problems.
+    Lint {
+        /// Folder that holds one folder per strategy; without it the embedded ones are checked.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RecordArgs {
+    /// File to write; must not exist.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// How long (`30s`, `5m`); without it until interrupted.
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) span: Option<std::time::Duration>,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReplayArgs {
+    /// The recording.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// As a JSON array.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Print the settings in force, with defaults filled in.
+    Print {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Check a file of settings; exits with 1 when there are problems.
+    Check {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    pub(crate) shell: Shell,
+}

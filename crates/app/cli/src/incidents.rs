@@ -1,0 +1,114 @@
+//! `tidewatch incidents`: list, explain, close.
+
+use anyhow::bail;
+use engine::control::{Answer, AskError, Request, ask};
+use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, State};
+use report::json::{incident_json, incidents_json, json_text};
+use report::table::incidents_table;
+use report::text::incident_text;
+use sources::outlet::wall_clock;
+use store::database::Database;
+use store::incident_store::{IncidentQuery, IncidentStore};
+
+use crate::Outcome;
+use crate::args::{DataDir, IncidentsAction, IncidentsArgs};
+use crate::output::{complain, owner, say, style};
+
+pub(crate) fn run(args: &IncidentsArgs) -> anyhow::Result<Outcome> {
+    match &args.action {
+        IncidentsAction::List { data, since, until, all, json } => {
+            let query = IncidentQuery {
+                since: *since,
+                until: *until,
+                include_closed: *all,
+                ..IncidentQuery::default()
+            };
+            list(data, &query, *json)
+        }
+        IncidentsAction::Show { id, data, json } => show(data, &IncidentId::from_text(id), *json),
+        IncidentsAction::Close { ids, all, verdict, note, data } => {
+            let ids: Vec<IncidentId> = ids.iter().map(|id| IncidentId::from_text(id)).collect();
+            let closing = Closing {
+                at: wall_clock(),
+                verdict: (*verdict).into(),
+                note: note.as_str().into(),
+                owner: owner(),
+            };
+            close(data, &ids, *all, &closing)
+        }
+    }
+}
+
+/// Reads the store itself: that works whether or not Tidewatch runs.
+fn list(data: &DataDir, query: &IncidentQuery, json: bool) -> anyhow::Result<Outcome> {
+    let store = Database::open_read_only(&data.data_dir)?;
+    let loaded = store.incidents(query)?;
+    for problem in &loaded.problems {
+        complain(&format!("tidewatch: {problem}"));
+    }
+    if json {
+        say(&json_text(&incidents_json(&loaded.rows)));
+    } else if loaded.rows.is_empty() {
+        say("no incidents");
+    } else {
+        say(incidents_table(&loaded.rows, style()).trim_end());
+    }
+    Ok(if loaded.rows.is_empty() { Outcome::Fine } else { Outcome::BadNews })
+}
+
+fn show(data: &DataDir, id: &IncidentId, json: bool) -> anyhow::Result<Outcome> {
+    let store = Database::open_read_only(&data.data_dir)?;
+    let Some(incident) = store.incident(id)? else { bail!("there is no incident {id}") };
+    if json {
+        say(&json_text(&incident_json(&incident)));
+    } else {
+        say(incident_text(&incident, style()).trim_end());
+    }
+    Ok(if incident.state == State::Open { Outcome::BadNews } else { Outcome::Fine })
+}
+
+fn close(data: &DataDir, ids: &[IncidentId], all: bool, closing: &Closing) -> anyhow::Result<Outcome> {
+    let request = Request::Close { ids: ids.to_vec(), all, closing: closing.clone() };
+    let closed = match ask(&data.data_dir, &request) {
+        Ok(Answer::Closed(closed)) => closed,
+        Ok(other) => bail!("an unexpected answer: {other:?}"),
+        Err(AskError::NotRunning { .. }) => close_in_store(data, ids, all, closing)?,
+        Err(error) => return Err(error.into()),
+    };
+    match closed.len() {
+        0 => say("nothing was open"),
+        _ => closed.iter().for_each(|id| say(&format!("closed {id}"))),
+    }
+    Ok(Outcome::Fine)
+}
+
+/// No Tidewatch runs: the store is ours to write.
+fn close_in_store(
+    data: &DataDir,
+    ids: &[IncidentId],
+    all: bool,
+    closing: &Closing,
+) -> anyhow::Result<Vec<IncidentId>> {
+    // Opening to write would make a new store where there is none.
+    drop(Database::open_read_only(&data.data_dir)?);
+    let mut store = Database::open(&data.data_dir)?;
+    let mut open = store.open_incidents()?.rows;
+    if let Some(id) = ids.iter().find(|id| !open.iter().any(|incident| incident.id == **id)) {
+        bail!("no open incident {id}");
+    }
+    open.retain(|incident| all || ids.contains(&incident.id));
+    let changes: Vec<Change> = open
+        .into_iter()
+        .map(|incident| Change {
+            kind: ChangeKind::Closed,
+            incident: Incident {
+                state: State::Closed,
+                updated: closing.at,
+                closing: Some(closing.clone()),
+                ..incident
+            },
+        })
+        .collect();
+    store.record(&changes)?;
+    Ok(changes.into_iter().map(|change| change.incident.id).collect())
+}

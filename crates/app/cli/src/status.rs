@@ -1,0 +1,104 @@
+//! `tidewatch status`: what a running Tidewatch sees now.
+
+use anyhow::bail;
+use engine::control::{Answer, Request, ask};
+use engine::status::{ContainerStatus, Status};
+use model::coverage::Health;
+use report::units;
+
+use crate::Outcome;
+use crate::args::StatusArgs;
+use crate::output::{say, table};
+
+pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
+    let Answer::Status(status) = ask(&args.data.data_dir, &Request::Status)? else {
+        bail!("an unexpected answer");
+    };
+    if args.json {
+        say(&report::json::json_text(&serde_json::to_value(&status)?));
+    } else {
+        say(&text(&status));
+    }
+    Ok(if status.incidents_open == 0 { Outcome::Fine } else { Outcome::BadNews })
+}
+
+fn text(status: &Status) -> String {
+    let mut lines = vec![
+        format!("tidewatch {} on {}, since {}", status.version, status.node, status.since),
+        format!(
+            "{} containers, {} incidents open, {} approvals, {} events",
+            status.containers.len(),
+            status.incidents_open,
+            status.approvals,
+            status.events
+        ),
+    ];
+    lines.push(String::new());
+    lines.extend(status.sources.iter().map(|source| {
+        format!("source {:<8} {} {}", source.source, health(source.health), source.reason)
+            .trim_end()
+            .to_owned()
+    }));
+    lines.extend(
+        status.blind_strategies.iter().map(|blind| format!("blind: {}: {}", blind.strategy, blind.lost)),
+    );
+    if status.coverage.lost_events > 0 {
+        lines.push(format!("{} events lost", status.coverage.lost_events));
+    }
+    if !status.containers.is_empty() {
+        lines.push(String::new());
+        lines.push(containers(&status.containers));
+    }
+    lines.join("\n")
+}
+
+/// One word for how a source is.
+pub(crate) fn health(health: Health) -> &'static str {
+    match health {
+        Health::Up => "up",
+        Health::Degraded => "degraded",
+        Health::Down => "down",
+        Health::Absent => "absent",
+    }
+}
+
+/// One word for what people said about a container.
+pub(crate) fn provenance(container: &ContainerStatus) -> &'static str {
+    use model::novelty::Provenance::{Approved, ImageApproved, Pending, Unapproved, Unclaimed};
+    match container.provenance {
+        Pending => "-",
+        Unclaimed => "unclaimed",
+        Unapproved => "unapproved",
+        ImageApproved => "image approved",
+        Approved => "approved",
+    }
+}
+
+fn containers(containers: &[ContainerStatus]) -> String {
+    let mut table = table([
+        "container",
+        "image",
+        "kind",
+        "provenance",
+        "own cpu",
+        "out of band",
+        "memory",
+        "log",
+        "cgroup",
+    ]);
+    for container in containers {
+        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        table.add_row([
+            container.name.to_string(),
+            container.image.to_string(),
+            container.kind.name().to_owned(),
+            provenance(container).to_owned(),
+            or_dash(container.own_cpu_cores.map(units::cores)),
+            or_dash(container.out_of_band_cpu_cores.map(units::cores)),
+            or_dash(container.memory_bytes.map(|bytes| units::bytes(bytes as f64))),
+            or_dash(container.log_bytes_per_second.map(units::bytes_per_second)),
+            container.cgroup.to_string(),
+        ]);
+    }
+    table.trim_fmt()
+}

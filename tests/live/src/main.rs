@@ -1,2 +1,83 @@
-//! To be filled.
-fn main() {}
+//! The live tests: Tidewatch from the outside, on this kernel and this Docker engine, and on another kernel in qemu.
+//!
+//! Not here: anything that needs to see Tidewatch's inside. Its binary, its command line and the host are all these
+//! tests use.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test runner talks on its standard output")]
+
+mod cases;
+mod cgroups;
+mod demo;
+mod docker;
+mod host;
+mod images;
+mod incident;
+mod initramfs;
+mod kernels;
+mod measure;
+mod private_engine;
+mod runner;
+mod stage;
+mod tidewatch;
+mod wait;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::tidewatch::Room;
+
+/// Runs Tidewatch's live tests. Needs root.
+#[derive(Parser)]
+struct Cli {
+    /// The binary under test.
+    #[arg(long, value_name = "PATH", default_value = "target/release/tidewatch")]
+    bin: PathBuf,
+    /// How often to run each test.
+    #[arg(long, default_value_t = 1, global = true)]
+    repeat: u32,
+    /// Only tests whose names hold one of these; repeat the option or separate by commas.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', global = true)]
+    only: Vec<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the tests on this host.
+    Run,
+    /// Boots another kernel in qemu, with cgroup v2 only, and watches a container made by hand there.
+    Kernels,
+    /// Shows one catch to people.
+    Demo,
+    /// Lists the tests.
+    List,
+}
+
+fn main() -> ExitCode {
+    match start(&Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("live: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: &Cli) -> Result<bool> {
+    wait::watch_signals()?;
+    match cli.command {
+        Command::Run => runner::run(&cli.bin, &cases::ALL, cli.repeat, &cli.only),
+        Command::Kernels => runner::run(&cli.bin, &[kernels::CASE], cli.repeat, &[]),
+        Command::Demo => demo::run(&Room::new(&cli.bin)?).context("demo").map(|()| true),
+        Command::List => {
+            for case in cases::ALL.iter().chain([&kernels::CASE]) {
+                println!("{}", case.name);
+            }
+            Ok(true)
+        }
+    }
+}

@@ -190,7 +190,9 @@ impl FakeHost {
     }
 
     fn new(layout: FakeLayout) -> Result<Self> {
-        let host = Self { directory: tempfile::tempdir()?, layout };
+        // In memory where there is room: a host is many small files, and some tests make 20,000 directories.
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
+        let host = Self { directory, layout };
         for (path, content) in proc_text::FILES {
             host.write(path, content.as_bytes())?;
         }
@@ -228,6 +230,8 @@ pub struct FakeProcess {
     pub name: Vec<u8>,
     /// Letter of `/proc/PID/stat`.
     pub state: char,
+    /// Threads that have not ended, the first one counted until it is collected.
+    pub threads: u32,
     /// Start in clock ticks (10 ms) since boot.
     pub start_ticks: u64,
     /// CPU time in clock ticks, half of it in user mode.
@@ -254,6 +258,7 @@ impl FakeProcess {
             parent_pid: u32::from(pid != 1),
             name: name.into(),
             state: 'S',
+            threads: 1,
             start_ticks: 100 + u64::from(pid),
             cpu_ticks: 0,
             uid: 0,

@@ -5,3 +5,5 @@
 pub mod incidents;
 
 pub mod host_tree;
+
+pub mod scene;

@@ -74,12 +74,12 @@ pub(crate) fn cgroup_lines(hierarchies: &[Hierarchy], path: &str) -> String {
 impl FakeProcess {
     pub(crate) fn stat(&self) -> Vec<u8> {
         let flags = if self.is_kernel_thread { 0x0020_8040 } else { 0x0040_0000 };
-        let (pid, state, parent, start) = (self.pid, self.state, self.parent_pid, self.start_ticks);
+        let Self { pid, state, parent_pid: parent, start_ticks: start, threads, .. } = self;
         let (user, system) = (self.cpu_ticks / 2, self.cpu_ticks - self.cpu_ticks / 2);
         let mut line = format!("{pid} (").into_bytes();
         line.extend_from_slice(&self.name);
         let rest = format!(
-            ") {state} {parent} {pid} {pid} 0 -1 {flags} 98 0 0 0 {user} {system} 0 0 20 0 1 0 {start} 3133440 379 \
+            ") {state} {parent} {pid} {pid} 0 -1 {flags} 98 0 0 0 {user} {system} 0 0 20 0 {threads} 0 {start} 3133440 379 \
              18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
         );
         line.extend_from_slice(rest.as_bytes());

@@ -1,0 +1,268 @@
+//! A made-up host that acts: containers start, spend and end second by second, told as the events Tidewatch would see.
+//!
+//! Not here: any expectation of what should be found.
+
+use model::approval::{Approval, Scope};
+use model::coverage::{Health, Source, SourceReport};
+use model::event::{Body, CgroupPath, Event, Exec, Exit};
+use model::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
+use model::runtime::{ContainerFacts, RunState};
+use model::time::Time;
+use model::untrusted::Untrusted;
+use model::usage::{EngineRole, EngineUsage, HostUsage, LogSize, Pressure, Usage};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Pid of the made-up `dockerd`.
+const ENGINE_PID: u32 = 100;
+/// Namespaces of the host's init.
+const HOST: Namespaces = Namespaces { pid: 1, mnt: 2, net: 3 };
+/// When every scene begins.
+pub const START: Time = Time::from_secs(1_800_000_000);
+
+/// A container of the scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Actor(u64);
+
+impl Actor {
+    /// Its cgroup.
+    pub fn cgroup(self) -> CgroupId {
+        CgroupId(self.0)
+    }
+
+    /// Its first process.
+    pub fn process(self) -> ProcessKey {
+        ProcessKey { pid: self.0 as u32, start_ns: self.0 * 10_000_000 }
+    }
+
+    /// The runtime's id: 64 hexadecimal digits.
+    pub fn id(self) -> Untrusted {
+        Untrusted::new(&format!("{:064x}", self.0))
+    }
+}
+
+/// What one container spends in one second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spends {
+    /// CPU of its own cgroup, in cores.
+    pub own_cores: f64,
+    /// Bytes its log grows by.
+    pub log_bytes: u64,
+}
+
+/// A made-up host and what happened on it so far.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    now: Time,
+    seqs: BTreeMap<Source, u64>,
+    events: Vec<Event>,
+    actors: BTreeMap<Actor, (Usage, Option<u64>)>,
+    next: u64,
+    host: HostUsage,
+    engine_cpu_ns: u64,
+}
+
+impl Scene {
+    /// A quiet host with so many cores, every source up, the runtime's list empty, and one second of history.
+    pub fn new(cores: u32) -> Self {
+        let mut scene = Self {
+            now: START,
+            seqs: BTreeMap::new(),
+            events: Vec::new(),
+            actors: BTreeMap::new(),
+            next: 1_000,
+            host: HostUsage {
+                cores,
+                memory_total_bytes: 8 << 30,
+                memory_available_bytes: 6 << 30,
+                ..HostUsage::default()
+            },
+            engine_cpu_ns: 0,
+        };
+        for source in [Source::Kernel, Source::Scan, Source::Cgroups, Source::Host, Source::Docker] {
+            scene.report(source, Health::Up, "");
+        }
+        scene.emit(
+            Source::Scan,
+            Body::Process(Box::new(exec(ProcessKey { pid: 1, start_ns: 0 }, CgroupId(1), HOST, "init"))),
+        );
+        scene.emit(Source::Docker, Body::ContainerList { ids: Vec::new() });
+        scene.second(&[], 0.0);
+        scene
+    }
+
+    /// The time the scene has come to.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Takes the events that happened since the last call.
+    pub fn take(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// A source tells how it is.
+    pub fn report(&mut self, source: Source, health: Health, reason: &str) {
+        let report = SourceReport { source, health, reason: Untrusted::new(reason) };
+        self.emit(source, Body::Report(report));
+    }
+
+    /// Docker starts a container: the kernel sees its cgroup and first program, then Docker claims it.
+    pub fn start(&mut self, name: &str, image: &str, command: &str) -> Actor {
+        let actor = self.start_unclaimed(command);
+        self.claim(actor, name, image, |facts| facts.command = Untrusted::new(command));
+        actor
+    }
+
+    /// As `start`, before Docker says anything.
+    pub fn start_unclaimed(&mut self, command: &str) -> Actor {
+        let actor = Actor(self.next);
+        let path = format!("/docker/{}", actor.id());
+        self.appear(&path, command)
+    }
+
+    /// Somebody makes a container by hand, in a cgroup of this path.
+    pub fn appear(&mut self, path: &str, command: &str) -> Actor {
+        let actor = Actor(self.next);
+        self.next += 1;
+        let cgroup = actor.cgroup();
+        self.emit(Source::Kernel, Body::CgroupCreated(CgroupPath { cgroup, path: Untrusted::new(path) }));
+        let own = actor.0 as u32;
+        let namespaces = Namespaces { pid: own, mnt: own + 1, net: own + 2 };
+        self.emit(Source::Kernel, Body::Exec(Box::new(exec(actor.process(), cgroup, namespaces, command))));
+        self.actors.insert(actor, (Usage { cgroup, cpu_ns: Some(0), ..Usage::default() }, None));
+        actor
+    }
+
+    /// Docker claims a container; `change` may alter the facts.
+    pub fn claim(&mut self, actor: Actor, name: &str, image: &str, change: impl FnOnce(&mut ContainerFacts)) {
+        let mut facts = ContainerFacts {
+            id: actor.id(),
+            name: Untrusted::new(name),
+            image: Untrusted::new(image),
+            digest: digest(image),
+            command: Untrusted::default(),
+            labels: Vec::new(),
+            labels_dropped: 0,
+            pid: Some(actor.process().pid),
+            state: RunState::Running,
+            created: Some(self.now),
+            started: Some(self.now),
+            log_driver: Untrusted::new("json-file"),
+            log_path: Some(Untrusted::new(&format!("/var/lib/docker/containers/{}-json.log", actor.id()))),
+        };
+        change(&mut facts);
+        self.emit(Source::Docker, Body::Container(Box::new(facts)));
+        if let Some((_, log)) = self.actors.get_mut(&actor) {
+            *log = Some(0);
+        }
+    }
+
+    /// A container's first process ends.
+    pub fn end(&mut self, actor: Actor) {
+        let exit = Exit {
+            process: actor.process(),
+            cgroup: actor.cgroup(),
+            status: 0,
+            signal: 9,
+            core_dumped: false,
+            name: Untrusted::new("ended"),
+        };
+        self.emit(Source::Kernel, Body::Exit(exit));
+        self.actors.remove(&actor);
+    }
+
+    /// Somebody approves the image (by the digest `start` gives it) and, with a command, the workload.
+    pub fn approve(&mut self, id: u64, scope: Scope) {
+        let approval =
+            Approval { id, scope, owner: "tester".into(), at: self.now, note: Untrusted::default() };
+        self.emit(Source::Operator, Body::Approved(Box::new(approval)));
+    }
+
+    /// Host-wide CPU pressure from now on, in percent of the last 10 s.
+    pub fn press(&mut self, cpu_some_percent: f32) {
+        self.host.pressures.cpu =
+            Some(Pressure { some_avg10_percent: cpu_some_percent, ..Pressure::default() });
+    }
+
+    /// A second passes in which containers and the engine spend; the books are closed at its end.
+    pub fn second(&mut self, spends: &[(Actor, Spends)], engine_cores: f64) {
+        self.now = self.now.plus(Duration::from_secs(1));
+        let spends: BTreeMap<Actor, Spends> = spends.iter().copied().collect();
+        let mut busy = engine_cores;
+        let readings: Vec<(Actor, Usage, Option<u64>)> = self
+            .actors
+            .iter_mut()
+            .map(|(actor, (usage, log))| {
+                let spent = spends.get(actor).copied().unwrap_or_default();
+                busy += spent.own_cores;
+                usage.cpu_ns = usage.cpu_ns.map(|cpu| cpu + ns(spent.own_cores));
+                *log = log.map(|bytes| bytes + spent.log_bytes);
+                (*actor, usage.clone(), *log)
+            })
+            .collect();
+        for (actor, usage, log) in readings {
+            self.emit(Source::Cgroups, Body::Usage(Box::new(usage)));
+            if let Some(bytes) = log {
+                let path = Untrusted::new("/log");
+                self.emit(
+                    Source::Host,
+                    Body::Log(Box::new(LogSize { container_id: actor.id(), path, bytes })),
+                );
+            }
+        }
+        self.close_books(busy, engine_cores);
+        self.emit(Source::Engine, Body::Tick);
+    }
+
+    /// Several seconds alike.
+    pub fn seconds(&mut self, count: u32, spends: &[(Actor, Spends)], engine_cores: f64) {
+        (0..count).for_each(|_| self.second(spends, engine_cores));
+    }
+
+    /// Emits any other event now.
+    pub fn emit(&mut self, source: Source, body: Body) {
+        let seq = self.seqs.entry(source).or_default();
+        let event =
+            Event { node: NodeId::new("node"), source, seq: *seq, time: self.now, seen: self.now, body };
+        *seq += 1;
+        self.events.push(event);
+    }
+
+    fn close_books(&mut self, busy_cores: f64, engine_cores: f64) {
+        self.engine_cpu_ns += ns(engine_cores);
+        self.host.cpu.user_ns += ns(busy_cores);
+        self.host.cpu.idle_ns += ns((f64::from(self.host.cores) - busy_cores).max(0.0));
+        self.host.engines = vec![EngineUsage {
+            process: ProcessKey { pid: ENGINE_PID, start_ns: 0 },
+            role: EngineRole::Daemon,
+            name: Untrusted::new("dockerd"),
+            container_id: None,
+            cpu_ns: self.engine_cpu_ns,
+        }];
+        self.emit(Source::Host, Body::Host(Box::new(self.host.clone())));
+    }
+}
+
+/// The digest that the scene's images have: made from the name.
+pub fn digest(image: &str) -> Untrusted {
+    let sum = image.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    Untrusted::new(&format!("sha256:{sum:064x}"))
+}
+
+fn exec(process: ProcessKey, cgroup: CgroupId, namespaces: Namespaces, command: &str) -> Exec {
+    Exec {
+        process,
+        parent_pid: 1,
+        uid: 0,
+        cgroup,
+        namespaces,
+        name: Untrusted::new(command.split(' ').next().unwrap_or_default()),
+        path: Untrusted::new("/bin/program"),
+        args: Untrusted::new(command),
+    }
+}
+
+fn ns(cores: f64) -> u64 {
+    (cores * 1e9) as u64
+}

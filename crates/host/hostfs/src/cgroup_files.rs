@@ -4,6 +4,8 @@
 
 use model::usage::{Pressure, Usage};
 
+use self::Pace::{Cold, Hot};
+use self::Place::{Unified, V1};
 use crate::layout::{CgroupLayout, Controller};
 use crate::text::{decimal, lines, number, split_once, value_of, words};
 
@@ -55,9 +57,6 @@ impl FileKind {
         Self { place, name, pace, parse }
     }
 }
-
-use Pace::{Cold, Hot};
-use Place::{Unified, V1};
 
 static CPU_V2: [FileKind; 1] = [FileKind::new(Unified, "cpu.stat", Hot, |text, draft| {
     draft.usage.cpu_ns = value_of(text, b"usage_usec ").map(us_to_ns);

@@ -19,6 +19,8 @@ use crate::stat::Stat;
 
 /// Most engine processes watched: one shim a container and a few daemons.
 pub const ENGINES_MAX: usize = 20_000;
+/// Most kernel threads watched; a host has about ten a core.
+pub const KERNEL_THREADS_MAX: usize = 4096;
 /// A process seen before is looked at again in one of so many listings: its pid may have gone to another, or it may
 /// have executed another program since.
 const LOOK_AGAIN_IN: u32 = 8;
@@ -64,13 +66,15 @@ impl EngineReader {
         let before = std::mem::take(&mut self.others);
         let mut text = Vec::new();
         for pid in pids {
+            let left_out_before = self.left_out();
             let is_other = before.contains(&pid);
             let is_known = is_other || self.engines.contains_key(&pid) || self.kernel_threads.knows(pid);
             let is_watched = match is_known && pid % LOOK_AGAIN_IN != self.turn {
                 true => !is_other,
                 false => self.consider(pid, &mut text),
             };
-            if !is_watched {
+            // What a limit left out is looked at by every refresh, so that the count of it is whole.
+            if !is_watched && self.left_out() == left_out_before {
                 self.others.insert(pid);
             }
         }
@@ -90,7 +94,7 @@ impl EngineReader {
             let read = engine.stat.read(&mut buffer, || pid_path(root, pid, "stat"));
             let now = read.ok().and_then(Stat::parse);
             // A file kept open never shows a later process of the same pid; one opened anew may.
-            let now = now.filter(|stat| stat.start_ns == engine.usage.process.start_ns && !stat.is_zombie());
+            let now = now.filter(|stat| stat.start_ns == engine.usage.process.start_ns && !stat.has_ended());
             now.inspect(|stat| engine.usage.cpu_ns = stat.cpu_ns).is_some()
         });
         self.engines.values().map(|engine| engine.usage.clone()).collect()

@@ -2,11 +2,11 @@
 //!
 //! Not here: engines and kernel threads (`engine.rs`) and file systems (`disk.rs`), whose fields stay empty.
 
-use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
 use model::usage::{CpuTimes, HostUsage, Pressure, Pressures};
+use rustix::io::Errno;
 
 use crate::cgroup_files::pressure;
 use crate::error::HostfsError;
@@ -18,6 +18,9 @@ use crate::text::{lines, number, split_once, value_of, words};
 /// `/proc/stat` grows with cores and interrupts; 512 cores need about 150 KiB.
 const STAT_BYTES_MAX: usize = 4 * 1024 * 1024;
 const STAT_BYTES_START: usize = 64 * 1024;
+
+/// What reading pressure fails with on a kernel started with `psi=0`.
+const UNSUPPORTED: i32 = Errno::OPNOTSUPP.raw_os_error();
 
 /// Reads the host.
 #[derive(Debug)]
@@ -100,8 +103,7 @@ fn read_pressure(file: &Option<HostFile>) -> Result<Option<Pressure>, HostfsErro
     let mut buffer = buffer();
     match file.read(&mut buffer) {
         Ok(text) => file.need(pressure(text), "is not pressure-stall information").map(Some),
-        // With `psi=0` the files exist and cannot be read.
-        Err(HostfsError::Io { source, .. }) if source.kind() == ErrorKind::Unsupported => Ok(None),
+        Err(HostfsError::Io { source, .. }) if source.raw_os_error() == Some(UNSUPPORTED) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -1,7 +1,7 @@
 //! Files kept open between readings, and single readings of files that are not.
 //!
-//! Not here: what the bytes mean. At most three quarters of the limit on open files are kept open, so that the rest
-//! of the program never runs out because of us; beyond that a file is opened, read and closed each time.
+//! At most three quarters of the limit on open files are kept open, so that the rest of the program never runs out
+//! because of us; beyond that a file is opened, read and closed each time. Not here: what the bytes mean.
 
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;

@@ -5,13 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::KERNEL_THREADS_MAX;
 use crate::kept::{KeptFile, buffer};
 use crate::proc_dir::pid_path;
 use crate::root::HostRoot;
 use crate::stat::Stat;
-
-/// Most kernel threads watched; a host has about ten a core.
-pub const THREADS_MAX: usize = 4096;
 
 /// Watched threads and the sum of all they ever used, which stays when a thread ends.
 #[derive(Debug, Default)]
@@ -36,7 +34,7 @@ impl KernelThreads {
         if self.threads.get(&stat.pid).is_some_and(|thread| thread.start_ns == stat.start_ns) {
             return;
         }
-        if self.threads.len() >= THREADS_MAX {
+        if self.threads.len() >= KERNEL_THREADS_MAX {
             self.left_out += 1;
             return;
         }
@@ -50,7 +48,7 @@ impl KernelThreads {
         self.threads.contains_key(&pid)
     }
 
-    /// Threads beyond [`THREADS_MAX`], counted anew by each listing.
+    /// Threads beyond [`KERNEL_THREADS_MAX`], counted anew by each listing.
     pub(crate) fn left_out(&self) -> u64 {
         self.left_out
     }

@@ -25,11 +25,11 @@ pub mod host;
 
 mod stat;
 
-pub mod proc_dir;
+mod proc_dir;
 
 pub mod engine;
 
-pub mod kernel_threads;
+mod kernel_threads;
 
 pub mod disk;
 

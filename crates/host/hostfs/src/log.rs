@@ -62,8 +62,8 @@ fn rotated_bytes(log: &Path) -> u64 {
     let name = log.file_name().unwrap_or_default();
     let entries = log.parent().and_then(|directory| std::fs::read_dir(directory).ok());
     let rotated = entries.into_iter().flatten().flatten().take(ENTRIES_MAX).filter(|entry| {
-        let rest = entry.file_name().as_bytes().strip_prefix(name.as_bytes()).map(<[u8]>::to_vec);
-        rest.is_some_and(|rest| rest.first() == Some(&b'.'))
+        let rotated = entry.file_name();
+        rotated.as_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"."))
     });
     rotated
         .filter_map(|entry| entry.metadata().ok())

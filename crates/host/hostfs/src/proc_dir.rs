@@ -11,11 +11,9 @@ use rustix::fs::CWD;
 use crate::error::HostfsError;
 use crate::kept::read_into;
 use crate::root::HostRoot;
+use crate::scan::PROCESSES_MAX;
 use crate::stat::Stat;
 use crate::text::{lines, number};
-
-/// Most processes one listing yields.
-pub const PROCESSES_MAX: usize = 262_144;
 
 const STAT_BYTES_MAX: usize = 4096;
 

@@ -50,8 +50,7 @@ pub fn process_cgroup(root: &HostRoot, layout: &CgroupLayout, pid: u32) -> Resul
     let mut text = Vec::new();
     let whole =
         read_into(&table, &mut text, CGROUP_BYTES_MAX).map_err(|errno| HostfsError::io(&table, errno))?;
-    let found = lines(&text).find_map(|line| cgroup_path(line, layout));
-    let path = found.filter(|_| whole);
+    let path = lines(&text).find_map(|line| cgroup_path(line, layout)).filter(|_| whole);
     let path = path.ok_or_else(|| HostfsError::malformed(&table, "does not name a cgroup with an id"))?;
     Ok(Cgroup { id: layout.id_of(&path)?, path })
 }
@@ -92,7 +91,8 @@ pub(crate) fn cmdline(root: &HostRoot, pid: u32) -> Result<Vec<u8>, HostfsError>
     Ok(text)
 }
 
-/// `0::/path` for v2; `4:cpu,cpuacct:/path` for v1. A removed cgroup's path has a note behind it.
+/// `0::/path` for v2; `4:cpu,cpuacct:/path` for v1. The note ` (deleted)` behind a removed cgroup's path stays: it may
+/// as well be part of a name, and a removed cgroup cannot be read.
 fn cgroup_path(line: &[u8], layout: &CgroupLayout) -> Option<PathBuf> {
     let mut parts = line.splitn(3, |&byte| byte == b':');
     let (number, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
@@ -100,7 +100,6 @@ fn cgroup_path(line: &[u8], layout: &CgroupLayout) -> Option<PathBuf> {
         Some(_) => number == b"0" && controllers.is_empty(),
         None => controllers.split(|&byte| byte == b',').any(|name| name == b"cpuacct"),
     };
-    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
     is_ours.then(|| PathBuf::from(OsStr::from_bytes(path)))
 }
 

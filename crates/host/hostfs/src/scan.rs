@@ -10,10 +10,13 @@ use model::ids::{Namespaces, ProcessKey};
 
 use crate::error::HostfsError;
 use crate::layout::CgroupLayout;
-use crate::proc_dir::{pids, stat};
+use crate::proc_dir::{key, pids, stat};
 use crate::process::{exec, host_namespaces};
 use crate::root::HostRoot;
 use crate::stat::Stat;
+
+/// Most processes one listing of `/proc` yields.
+pub const PROCESSES_MAX: usize = 262_144;
 
 /// What one scan found.
 #[derive(Debug, Default)]
@@ -24,7 +27,7 @@ pub struct Scanned {
     pub gone: Vec<ProcessKey>,
     /// Processes that exist and could not be read; tried again at the next scan.
     pub unreadable: u64,
-    /// Processes beyond [`crate::proc_dir::PROCESSES_MAX`].
+    /// Processes beyond [`PROCESSES_MAX`].
     pub left_out: u64,
 }
 
@@ -57,7 +60,7 @@ impl ProcessScan {
         self.host
     }
 
-    /// Lists all processes. One system call triple for each known one, about eight for each new one.
+    /// Lists all processes: about 10 µs for each known one, 80 µs for each new one.
     pub fn scan(&mut self) -> Result<Scanned, HostfsError> {
         let (pids, left_out) = pids(&self.root)?;
         let mut scanned = Scanned { left_out, ..Scanned::default() };
@@ -65,7 +68,7 @@ impl ProcessScan {
         let mut text = Vec::new();
         for pid in pids {
             match stat(&self.root, pid, &mut text) {
-                Ok(stat) if stat.is_kernel_thread() || stat.is_zombie() => {}
+                Ok(stat) if stat.is_kernel_thread() || stat.has_ended() => {}
                 Ok(stat) => self.consider(&stat, &mut scanned),
                 Err(error) => scanned.unreadable += u64::from(!error.is_gone()),
             }
@@ -103,8 +106,15 @@ impl ProcessScan {
                 scanned.gone.extend(ended.map(|old| ProcessKey { pid: stat.pid, start_ns: old.start_ns }));
                 scanned.found.push(exec);
             }
-            Err(error) => scanned.unreadable += u64::from(!error.is_gone()),
+            Err(_) => scanned.unreadable += u64::from(self.is_there(stat)),
         }
+    }
+
+    /// Whether a process whose facts are gone is still there: one whose first thread has ended shows neither program
+    /// nor namespaces, which is a way to hide.
+    fn is_there(&self, before: &Stat) -> bool {
+        let now = stat(&self.root, before.pid, &mut Vec::new());
+        now.is_ok_and(|now| key(&now) == key(before) && !now.has_ended())
     }
 }
 

@@ -17,11 +17,11 @@ pub(crate) struct Stat {
     pub(crate) pid: u32,
     /// Program name, padded with zeros.
     pub(crate) name: [u8; 16],
-    /// `R`, `S`, `Z` and so on.
-    pub(crate) state: u8,
+    state: u8,
     /// Parent's id.
     pub(crate) parent_pid: u32,
     flags: u64,
+    threads: u64,
     /// CPU time of all threads, living and ended.
     pub(crate) cpu_ns: u64,
     /// Start since boot, in whole ticks.
@@ -43,13 +43,15 @@ impl Stat {
         let parent_pid = number(rest.next()?)?;
         let flags = number(rest.nth(4)?)?;
         let cpu_ticks = number(rest.nth(4)?)?.saturating_add(number(rest.next()?)?);
-        let start_ticks = number(rest.nth(6)?)?;
+        let threads = number(rest.nth(4)?)?;
+        let start_ticks = number(rest.nth(1)?)?;
         Some(Self {
             pid: u32::try_from(pid).ok()?,
             name,
             state,
             parent_pid: u32::try_from(parent_pid).ok()?,
             flags,
+            threads,
             cpu_ns: cpu_ticks.saturating_mul(TICK_NS),
             start_ns: start_ticks.saturating_mul(TICK_NS),
         })
@@ -65,8 +67,10 @@ impl Stat {
         self.flags & KERNEL_THREAD != 0
     }
 
-    pub(crate) fn is_zombie(&self) -> bool {
-        matches!(self.state, b'Z' | b'X')
+    /// Whether it only waits to be collected. A process whose first thread has ended looks the same but for the
+    /// threads it still has.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X') && self.threads <= 1
     }
 }
 

@@ -175,13 +175,16 @@ fn the_sum_of_kernel_threads_does_not_fall_when_one_ends() {
 #[test]
 fn more_kernel_threads_than_the_limit_are_counted() {
     let host = FakeHost::v2().unwrap();
-    let threads_max = u32::try_from(crate::kernel_threads::THREADS_MAX).unwrap();
+    let threads_max = u32::try_from(KERNEL_THREADS_MAX).unwrap();
     for pid in 100..100 + threads_max {
         let line = format!("{pid} (kworker) S 2 0 0 0 -1 2129984 0 0 0 0 1 1 0 0 20 0 1 0 14 0 0\n");
         host.write(&format!("proc/{pid}/stat"), line.as_bytes()).unwrap();
     }
+    let mut reader = refreshed(&host);
     // Pid 2 is one of them.
-    assert_eq!(refreshed(&host).left_out(), 1);
+    assert_eq!(reader.left_out(), 1);
+    reader.refresh().unwrap();
+    assert_eq!(reader.left_out(), 1);
 }
 
 #[test]

@@ -69,6 +69,23 @@ fn an_ended_process_that_waits_to_be_collected_is_gone() {
 }
 
 #[test]
+fn a_process_whose_first_thread_has_ended_is_not_gone() {
+    let host = FakeHost::v2().unwrap();
+    host.process(&FakeProcess::new(500, "sh")).unwrap();
+    let mut scan = new_scan(&host);
+    scan.scan().unwrap();
+    let hiding = |pid| FakeProcess { state: 'Z', threads: 2, ..FakeProcess::new(pid, "sh") };
+    host.process(&hiding(500)).unwrap();
+    // Its files of that thread are gone; one seen for the first time like this is counted.
+    for pid in [500, 501] {
+        host.process(&hiding(pid)).unwrap();
+        host.remove(&format!("proc/{pid}/ns")).unwrap();
+    }
+    let scanned = scan.scan().unwrap();
+    assert_eq!((found(&scanned), gone(&scanned), scanned.unreadable), (vec![], vec![], 1));
+}
+
+#[test]
 fn an_unreadable_process_is_counted_and_tried_again() {
     let host = FakeHost::v2().unwrap();
     host.process(&FakeProcess::new(500, "x")).unwrap();

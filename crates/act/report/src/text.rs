@@ -157,10 +157,10 @@ impl Page {
         if incident.state == State::Open {
             let digest = incident.container.as_ref().map(|container| &container.digest);
             if let Some(digest) = digest.filter(|digest| is_shell_word(digest.raw())) {
-                rows.push((format!("tidewatch approve --digest {digest}"), "when this image belongs here"));
+                rows.push((format!("tidewatch approve image {digest}"), "when this image belongs here"));
             }
             if is_shell_word(incident.id.as_str()) {
-                let close = format!("tidewatch close {} --verdict", incident.id);
+                let close = format!("tidewatch incidents close {} --verdict", incident.id);
                 rows.push((format!("{close} benign"), "when it was fine; or: malicious, test"));
             }
         }

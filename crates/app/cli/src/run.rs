@@ -19,6 +19,9 @@ use crate::{Outcome, bundles, settings, view};
 /// Statuses before the first words about what is running: the first scan and the runtime's list need a moment.
 const WELCOME_STATUSES: u32 = 3;
 
+/// Images named in the first words; a host may run hundreds.
+const IMAGES_NAMED: usize = 8;
+
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Outcome> {
     let shows_view = is_terminal() && !args.json;
     log(shows_view);
@@ -132,15 +135,16 @@ pub(crate) fn welcome(status: &Status) -> Vec<String> {
         status.containers.iter().filter(|c| !c.image.is_empty()).map(|c| c.image.to_string()).collect();
     images.sort();
     images.dedup();
+    if images.is_empty() {
+        return vec!["nothing is approved on this host yet, and no container of a known image runs".to_owned()];
+    }
     vec![
         format!(
-            "nothing is approved on this host yet; running now: {} containers from {} images {}",
+            "nothing is approved on this host yet; running now: {} containers from {} images: {}",
             status.containers.len(),
             images.len(),
-            images.iter().take(8).cloned().collect::<Vec<_>>().join(", ")
-        )
-        .trim_end()
-        .to_owned(),
+            images.iter().take(IMAGES_NAMED).cloned().collect::<Vec<_>>().join(", ")
+        ),
         "if these are yours, accept them with: tidewatch approve --running".to_owned(),
     ]
 }

@@ -67,9 +67,9 @@ fn the_sample_attack_fits_on_one_page() {
         Next
           tidewatch ads show container-monitoring-bypass
               how to assess, contain and recover
-          tidewatch approve --digest sha256:9211bbaa0dbd68fed073065eb9f0a6ed00a75090a9235eca2554c62d1e75c58f
+          tidewatch approve image sha256:9211bbaa0dbd68fed073065eb9f0a6ed00a75090a9235eca2554c62d1e75c58f
               when this image belongs here
-          tidewatch close TW-27097a804630 --verdict benign
+          tidewatch incidents close TW-27097a804630 --verdict benign
               when it was fine; or: malicious, test
     "#]]
     .assert_eq(&page);
@@ -133,10 +133,10 @@ fn hostile_texts_are_shown_as_text_and_never_put_into_a_command() {
         Next
           tidewatch ads show container-monitoring-bypass
               how to assess, contain and recover
-          tidewatch close TW-a571613432cd --verdict benign
+          tidewatch incidents close TW-a571613432cd --verdict benign
               when it was fine; or: malicious, test
     "#]].assert_eq(&page);
-    assert!(!page.contains("approve --digest"));
+    assert!(!page.contains("approve image"));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_closed_incident_says_by_whom_and_asks_for_nothing_more() {
     let page = incident_text(&closed, Style::PLAIN);
     expect![[r#"HIGH  TW-27097a804630  closed as a test by ann\u{1b}, 2026-01-31 14:33:20 UTC: exercise"#]]
         .assert_eq(page.lines().next().unwrap());
-    assert!(!page.contains("tidewatch close") && !page.contains("tidewatch approve"));
+    assert!(!page.contains("incidents close") && !page.contains("tidewatch approve"));
 }
 
 #[test]

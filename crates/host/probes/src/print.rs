@@ -42,7 +42,8 @@ impl Drop for Capture {
 /// The reason in libbpf's text: the verifier's last word where there is one, else the first warning, which is the
 /// most particular; later ones only say that loading failed.
 pub(crate) fn reason(text: &str) -> Option<String> {
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines =
+        text.lines().map(|line| line.trim().trim_end_matches('.')).filter(|line| !line.is_empty());
     let first = lines.clone().next()?;
     let verifier: Vec<&str> = lines
         .by_ref()

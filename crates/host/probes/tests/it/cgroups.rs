@@ -2,11 +2,10 @@
 //!
 //! Not here: their counters under load, see `tally.rs`.
 
-use std::fs;
-
 use model::event::Body;
+use probes::{Hierarchy, ProbesConfig};
 
-use crate::host::{TestCgroup, counts_of, load, until};
+use crate::host::{TestCgroup, counts_of, load, load_with, settle, until};
 
 #[test]
 fn a_cgroup_is_seen_made_entered_and_removed_once_each() {
@@ -36,20 +35,19 @@ fn a_cgroup_is_seen_made_entered_and_removed_once_each() {
 
 #[test]
 fn only_the_chosen_hierarchy_is_told() {
-    let Ok(v1) = fs::metadata("/sys/fs/cgroup/memory").map(|_| "/sys/fs/cgroup/memory") else {
-        // Without v1 every cgroup is in the chosen hierarchy, and there is nothing to tell apart.
-        assert!(fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_ok());
-        return;
+    // Made, entered and removed in the unified hierarchy, while one that does not exist is chosen.
+    let hierarchy = Hierarchy::V1Cpuacct { hierarchy_id: 4_000_000 };
+    let mut probes = load_with(&ProbesConfig { hierarchy, ..ProbesConfig::default() });
+    let cgroup = TestCgroup::new();
+    cgroup.run("/bin/true after-the-cgroup; :");
+    drop(cgroup);
+    let executed =
+        |body: &Body| matches!(body, Body::Exec(exec) if exec.args.raw() == "/bin/true after-the-cgroup");
+    let mut records = until(&mut probes, "the exec", executed);
+    records.extend(settle(&mut probes));
+    let told = |body: &Body| {
+        matches!(body, Body::CgroupCreated(_) | Body::CgroupAttached(_) | Body::CgroupRemoved(_))
     };
-    let mut probes = load();
-    let name = format!("probes-test-v1-{}", std::process::id());
-    let elsewhere = format!("{v1}/{name}");
-    fs::create_dir(&elsewhere).unwrap();
-    fs::remove_dir(&elsewhere).unwrap();
-    let chosen = TestCgroup::new();
-    let made = |body: &Body| matches!(body, Body::CgroupCreated(made) if made.cgroup == chosen.id);
-    let records = until(&mut probes, "the cgroup", made);
-    let told = |body: &Body| matches!(body, Body::CgroupCreated(at) | Body::CgroupRemoved(at) if at.path.raw().ends_with(&name));
     assert!(!records.iter().any(|record| told(&record.body)));
 }
 

@@ -24,7 +24,7 @@ fn happened(counts: &KernelCounts) -> u64 {
 
 #[test]
 fn a_flood_spends_only_its_own_budget() {
-    let config = ProbesConfig { budget_per_second: 50, budget_burst: 100, ..ProbesConfig::default() };
+    let config = ProbesConfig { budget_per_second: 1, budget_burst: 100, ..ProbesConfig::default() };
     let mut probes = load_with(&config);
     let (flooding, quiet) = (TestCgroup::new(), TestCgroup::new());
     let mut flood = flooding.command("for i in {1..600}; do /bin/true; done").spawn().unwrap();

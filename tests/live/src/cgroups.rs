@@ -16,6 +16,9 @@ use crate::wait;
 /// Hierarchies that a container engine would use as well, and that Tidewatch reads.
 const V1_CONTROLLERS: [&str; 5] = ["cpuacct", "cpu", "memory", "pids", "blkio"];
 
+/// Burns two cores, so that one is left over for it even while the host compiles something.
+pub(crate) const BURN: &str = "while :; do :; done & while :; do :; done";
+
 /// A container made by hand: `unshare` in a control group of its own. Ended and removed on drop.
 pub(crate) struct Ghost {
     child: Child,
@@ -74,6 +77,24 @@ impl Drop for Ghost {
         host::end(&mut self.child, Duration::ZERO);
         remove(&self.groups);
     }
+}
+
+/// Ends everything in the control group of a process of ours and removes the group from every hierarchy.
+pub(crate) fn end_group_of(pid: u32) {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let Some(path) = group_of(&groups, "").or_else(|| group_of(&groups, "pids")).filter(|path| path != "/")
+    else {
+        return;
+    };
+    let roots = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let roots = roots.filter(|fields| fields.get(2).is_some_and(|kind| kind.starts_with("cgroup")));
+    let places: Vec<PathBuf> =
+        roots.map(|fields| below(Path::new(fields[1]), &path)).filter(|place| place.exists()).collect();
+    for member in places.iter().flat_map(|place| members(place)) {
+        host::signal(member, Signal::KILL);
+    }
+    remove(&places);
 }
 
 /// Reads the CPU one control group used, whatever the hierarchy.

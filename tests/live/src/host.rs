@@ -124,6 +124,12 @@ pub(crate) fn processes(name: &str, part: &str) -> Result<Vec<u32>> {
     Ok(pids.filter(|pid| is_called(*pid, name, part)).collect())
 }
 
+/// Pids of a process's children.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
 /// Fails with the remedy unless a program is installed.
 pub(crate) fn require(program: &str, package: &str) -> Result<()> {
     let paths = std::env::var_os("PATH").unwrap_or_default();

@@ -217,19 +217,18 @@ fn own_cores(incident: &Incident) -> Result<f64> {
 
 /// Every program is attached, or the reason is given.
 fn check_programs(doctor: &Value) -> Result<String> {
-    let programs = array(doctor, "programs")?;
-    ensure!(!programs.is_empty(), "doctor reports no BPF programs");
-    let mut attached = 0;
-    for program in programs {
-        let name = text(program, "name")?;
-        let is_attached =
-            program["attached"].as_bool().with_context(|| format!("{name}: attached or not?"))?;
-        let reason = program["reason"].as_str().unwrap_or_default();
-        println!("  {name:32} {}", if is_attached { "attached" } else { reason });
-        ensure!(is_attached || !reason.is_empty(), "{name} is not attached, and no reason is given");
-        attached += usize::from(is_attached);
+    let (mut all, mut attached) = (0, 0);
+    for check in array(doctor, "checks")? {
+        let (name, verdict) = (text(check, "name")?, text(check, "verdict")?);
+        let Some(program) = name.strip_prefix("probe ") else { continue };
+        let found = text(check, "found")?;
+        println!("  {program:32} {verdict:6} {found}");
+        ensure!(verdict == "fine" || !found.is_empty(), "{program} is not attached, and no reason is given");
+        all += 1;
+        attached += usize::from(verdict == "fine");
     }
-    Ok(format!("{attached} of {} programs attached", programs.len()))
+    ensure!(attached > 0, "no BPF program is attached: {doctor}");
+    Ok(format!("{attached} of {all} BPF programs attached"))
 }
 
 #[cfg(test)]

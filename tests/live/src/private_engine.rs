@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
+use crate::cgroups;
 use crate::docker::Docker;
 use crate::host;
 use crate::tidewatch::Room;
@@ -85,12 +86,14 @@ impl PrivateEngine {
 impl Drop for PrivateEngine {
     fn drop(&mut self) {
         self.down();
-        // Shims of containers whose guards could not reach the engine; their command line names our exec-root.
+        // Containers whose guards could not reach the engine; their shim's command line names our exec-root.
         let ours = self.root.display().to_string();
-        for name in ["containerd-shim", "containerd"] {
-            for pid in host::processes(name, &ours).unwrap_or_default() {
-                host::signal(pid, Signal::KILL);
-            }
+        for shim in host::processes("containerd-shim", &ours).unwrap_or_default() {
+            host::children(shim).into_iter().for_each(cgroups::end_group_of);
+            host::signal(shim, Signal::KILL);
+        }
+        for pid in host::processes("containerd", &ours).unwrap_or_default() {
+            host::signal(pid, Signal::KILL);
         }
         unmount_below(&ours);
         // Fails when there is none: the engine never came that far.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::docker::{Container, Docker};
 use crate::images::{BUSYBOX, Images, SERVE, WEB};
@@ -76,6 +76,7 @@ pub(crate) fn wait_for_incident(tidewatch: &Tidewatch, container: &str) -> Resul
     wait::until(GIVE_UP, &format!("an incident names {container}"), || {
         Ok(tidewatch.incidents_about(container)?.into_iter().next())
     })
+    .map_err(|error| anyhow!("{error:#}; it sees:\n{}", tidewatch.picture()))
 }
 
 /// Waits until an incident names a container in that control group, and gives it.
@@ -83,6 +84,7 @@ pub(crate) fn wait_for_incident_in(tidewatch: &Tidewatch, cgroup: &str) -> Resul
     wait::until(GIVE_UP, &format!("an incident names {cgroup}"), || {
         Ok(tidewatch.incidents()?.into_iter().find(|incident| incident.subject.cgroup.ends_with(cgroup)))
     })
+    .map_err(|error| anyhow!("{error:#}; it sees:\n{}", tidewatch.picture()))
 }
 
 /// Checks that both judges of the sample attack agree, each in its family.

@@ -161,6 +161,20 @@ impl Tidewatch {
         })
     }
 
+    /// What it sees now in a few lines, for a test that fails.
+    pub(crate) fn picture(&self) -> String {
+        let entries = self.status().ok().and_then(|status| status["containers"].as_array().cloned());
+        let lines = entries.unwrap_or_default().into_iter().map(|entry| {
+            format!(
+                "  {} in {} is {} and {}, own CPU {}",
+                entry["name"], entry["cgroup"], entry["kind"], entry["provenance"], entry["own_cpu_cores"]
+            )
+        });
+        let incidents = self.incidents().unwrap_or_default();
+        let summaries = incidents.iter().map(|incident| format!("  incident: {}", incident.summary));
+        lines.chain(summaries).collect::<Vec<_>>().join("\n")
+    }
+
     /// Health and reason of one of its sources.
     pub(crate) fn source(&self, name: &str) -> Result<(String, String)> {
         let status = self.status()?;

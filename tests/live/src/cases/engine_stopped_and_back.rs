@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::cases::Outcome;
-use crate::cgroups::Ghost;
+use crate::cgroups::{BURN, Ghost};
 use crate::images::Images;
 use crate::private_engine::PrivateEngine;
 use crate::stage::{start_benign, wait_for_incident_in, wait_for_name};
@@ -21,7 +21,7 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let _images = Images::make(&docker)?;
     let _survivor = start_benign(&docker, "tw-live-survivor")?;
     let config = room.path("tidewatch.toml");
-    fs::write(&config, format!("[docker]\nsocket = \"{}\"\n", engine.socket().display()))?;
+    fs::write(&config, format!("[containers.docker]\nsocket = \"{}\"\n", engine.socket().display()))?;
     let mut tidewatch = Tidewatch::start(room, Launch { config: Some(config), ..Launch::default() })?;
     wait_for_name(&tidewatch, "tw-live-survivor")?;
     wait_for_health(&tidewatch, |health, _| health == "up", "up at first")?;
@@ -31,7 +31,7 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let said = |health: &str, reason: &str| health == "down" && !reason.is_empty();
     wait_for_health(&tidewatch, said, "down with a reason")?;
     let name = format!("tw-live-ghost-{}", std::process::id());
-    let ghost = Ghost::start(&name, &["sh", "-c", "while :; do :; done"])?;
+    let ghost = Ghost::start(&name, &["sh", "-c", BURN])?;
     let in_group =
         |entry: &serde_json::Value| entry["cgroup"].as_str().is_some_and(|path| path.ends_with(&ghost.path));
     tidewatch.inventoried(Duration::from_secs(5), "the container made by hand", in_group)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::cases::Outcome;
-use crate::cgroups::Ghost;
+use crate::cgroups::{BURN, Ghost};
 use crate::host;
 use crate::incident::text;
 use crate::stage::wait_for_incident_in;
@@ -16,11 +16,11 @@ const SEEN_MAX: f64 = 3.0;
 /// From its first process to the incident.
 const OPENED_MAX: f64 = 15.0;
 
-/// One container made by hand that burns a core.
+/// One container made by hand that burns CPU.
 pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let mut tidewatch = Tidewatch::start(room, Launch::default())?;
     let name = format!("tw-live-ghost-{}", std::process::id());
-    let ghost = Ghost::start(&name, &["sh", "-c", "while :; do :; done"])?;
+    let ghost = Ghost::start(&name, &["sh", "-c", BURN])?;
     let entry = tidewatch.inventoried(Duration::from_secs(10), "the container made by hand", |entry| {
         entry["kind"] == "ghost" && entry["cgroup"].as_str().is_some_and(|path| path.ends_with(&ghost.path))
     })?;

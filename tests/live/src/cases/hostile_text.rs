@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 
 use crate::cases::Outcome;
-use crate::cgroups::Ghost;
+use crate::cgroups::{BURN, Ghost};
 use crate::docker::{Container, Docker};
 use crate::host;
 use crate::images::Images;
@@ -31,7 +31,7 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
 
     let _container = start_hostile(&docker)?;
     let by_hand = format!("tw-live-hostile-{}", std::process::id());
-    let ghost = Ghost::start(&by_hand, &["sh", "-c", "while :; do :; done", HOSTILE, &"x".repeat(100_000)])?;
+    let ghost = Ghost::start(&by_hand, &["sh", "-c", BURN, HOSTILE, &"x".repeat(100_000)])?;
     let named = wait_for_incident(&tidewatch, NAME)?;
     let unnamed = wait_for_incident_in(&tidewatch, &ghost.path)?;
 

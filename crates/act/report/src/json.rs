@@ -31,7 +31,7 @@ pub fn incident_json(incident: &Incident) -> Value {
         "families": incident.families,
         "findings": incident.findings.iter().map(finding).collect::<Value>(),
         "findings_dropped": incident.findings_dropped,
-        "coverage": coverage(&incident.coverage),
+        "coverage": coverage_json(&incident.coverage),
         "closing": incident.closing.as_ref().map(closing),
     })
 }
@@ -107,7 +107,8 @@ fn evidence(evidence: &Evidence) -> Value {
     Value::Object(object)
 }
 
-fn coverage(coverage: &Coverage) -> Value {
+/// What could not be seen, as on an incident.
+pub fn coverage_json(coverage: &Coverage) -> Value {
     json!({
         "whole": coverage.is_whole(),
         "seen": coverage.seen,

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
     let running = ask_running(&args.data.data_dir, &mut checks);
     let blind = checks.iter().filter(|check| check.verdict == Verdict::Blind).count();
     if args.json {
-        let report = serde_json::json!({ "checks": checks, "blind": blind, "running": running });
+        let report = serde_json::json!({ "checks": checks, "blind": blind, "running": running.as_deref().map(status::status_json).transpose()? });
         say(&report::json::json_text(&report));
     } else {
         say(&checks_table(&checks));

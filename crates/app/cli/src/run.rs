@@ -91,6 +91,8 @@ struct Lines {
 impl Lines {
     fn show(&mut self, notice: &Notice) {
         match notice {
+            Notice::StillOpen(open) if open.is_empty() => {}
+            Notice::StillOpen(open) => tracing::info!(count = open.len(), "incidents are still open"),
             Notice::Changed(changes) => changes.iter().for_each(|change| self.change(change)),
             Notice::Status(status) => {
                 self.statuses += 1;
@@ -136,7 +138,9 @@ pub(crate) fn welcome(status: &Status) -> Vec<String> {
     images.sort();
     images.dedup();
     if images.is_empty() {
-        return vec!["nothing is approved on this host yet, and no container of a known image runs".to_owned()];
+        return vec![
+            "nothing is approved on this host yet, and no container of a known image runs".to_owned(),
+        ];
     }
     vec![
         format!(

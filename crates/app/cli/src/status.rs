@@ -4,7 +4,9 @@ use anyhow::bail;
 use engine::control::{Answer, Request, ask};
 use engine::status::{ContainerStatus, Status};
 use model::coverage::Health;
+use report::json::{coverage_json, json_text};
 use report::units;
+use serde_json::Value;
 
 use crate::Outcome;
 use crate::args::StatusArgs;
@@ -15,11 +17,18 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
         bail!("an unexpected answer");
     };
     if args.json {
-        say(&report::json::json_text(&serde_json::to_value(&status)?));
+        say(&json_text(&status_json(&status)?));
     } else {
         say(&text(&status));
     }
     Ok(if status.incidents_open == 0 { Outcome::Fine } else { Outcome::BadNews })
+}
+
+/// The status as machines get it: its coverage has the form that it has on incidents.
+pub(crate) fn status_json(status: &Status) -> anyhow::Result<Value> {
+    let mut value = serde_json::to_value(status)?;
+    value["coverage"] = coverage_json(&status.coverage);
+    Ok(value)
 }
 
 fn text(status: &Status) -> String {

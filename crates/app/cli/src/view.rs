@@ -58,6 +58,9 @@ struct View {
 impl View {
     fn take(&mut self, notice: Notice) {
         match notice {
+            Notice::StillOpen(open) => {
+                self.open = open.into_iter().map(|incident| (incident.id.clone(), incident)).collect();
+            }
             Notice::Status(status) => self.status = Some(status),
             Notice::Changed(changes) => changes.into_iter().for_each(|change| self.change(change)),
             Notice::Trouble(trouble) => self.trouble = trouble,

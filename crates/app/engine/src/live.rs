@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, select, tick};
 use hostfs::error::HostfsError;
 use model::coverage::{Health, Source, SourceReport};
 use model::event::{Body, Event};
-use model::incident::{Change, IncidentId};
+use model::incident::{Change, Incident, IncidentId};
 use model::untrusted::Untrusted;
 use sources::outlet::Stop;
 use store::database::Database;
@@ -64,6 +64,8 @@ pub enum EngineError {
 /// What the engine tells the one who runs it.
 #[derive(Debug)]
 pub enum Notice {
+    /// At the start: what an earlier run left open.
+    StillOpen(Vec<Incident>),
     /// Incidents changed; they are stored already.
     Changed(Vec<Change>),
     /// A second passed.
@@ -123,6 +125,7 @@ impl Engine {
 
     /// Runs until asked to stop; `show` is told what changed, after it was stored.
     pub fn run(mut self, stop: &Stop, show: &mut dyn FnMut(Notice)) -> Result<(), EngineError> {
+        show(Notice::StillOpen(self.fold.triage().open_incidents().cloned().collect()));
         let ticks = tick(TICK);
         let queue = self.rim.queue.clone();
         let asked = self.control.asked().clone();

@@ -23,8 +23,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("triage", &[]),
     ("store", &[]),
     ("report", &[]),
-    ("engine", &["sources", "enrich", "state", "strategy", "detect", "triage", "store", "report"]),
-    ("cli", &["engine", "sources", "probes", "strategy", "store", "report"]),
+    (
+        "engine",
+        &[
+            "sources", "probes", "hostfs", "enrich", "state", "strategy", "detect", "triage", "store",
+            "report",
+        ],
+    ),
+    (
+        "cli",
+        &["engine", "sources", "probes", "hostfs", "containers", "strategy", "detect", "store", "report"],
+    ),
     ("testkit", &[]),
 ];
 

@@ -295,3 +295,37 @@ pub(crate) struct CompletionsArgs {
     /// The shell.
     pub(crate) shell: Shell,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn approve_wants_running_or_a_subcommand_and_close_wants_names_or_all() {
+        for (line, fits) in [
+            ("approve --running", true),
+            ("approve", false),
+            ("approve --running list", false),
+            ("approve image busybox", true),
+            ("incidents close TW-1 --verdict test", true),
+            ("incidents close --all --verdict benign --note fine", true),
+            ("incidents close --verdict test", false),
+            ("incidents close TW-1 --all --verdict test", false),
+            ("incidents close TW-1", false),
+            ("incidents list --since 1769860800 --until 2026-01-31T12:00:00Z --all --json", true),
+            ("incidents list --since yesterday", false),
+            ("record --out f --for 12s", true),
+            ("record --for 12s", false),
+        ] {
+            let parsed = Args::try_parse_from(["tidewatch"].into_iter().chain(line.split(' ')));
+            assert_eq!(parsed.is_ok(), fits, "{line}: {:?}", parsed.err().map(|error| error.to_string()));
+        }
+    }
+}

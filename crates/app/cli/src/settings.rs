@@ -58,7 +58,7 @@ mod tests {
     fn misspelt_and_senseless_settings_are_refused_with_their_place() {
         check_problems(
             "node = 'a'\n[triage]\nfalse_incidents = 1\n",
-            &expect![["t.toml:3: unknown field `false_incidents`, expected `false_incidents_per_node_day`"]],
+            &expect!["t.toml:2: unknown field `false_incidents`, expected `false_incidents_per_node_day`"],
         );
         check_problems(
             "[triage]\nfalse_incidents_per_node_day = 0\n",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use engine::live::Notice;
-use engine::status::{ContainerStatus, Status};
+use engine::status::{ContainerStatus, SourceStatus, Status};
 use model::coverage::Health;
 use model::incident::{Change, Incident, IncidentId, Severity, State};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
@@ -88,7 +88,8 @@ impl View {
         ])
         .areas(frame.area());
         frame.render_widget(Paragraph::new(head), top);
-        self.draw_found(frame, found);
+        let is_blind = |source: &SourceStatus| matches!(source.health, Health::Down | Health::Degraded);
+        self.draw_found(frame, found, !status.sources.iter().any(is_blind));
         draw_watched(frame, watched, &status.containers);
         frame.render_widget(Paragraph::new("q ends Tidewatch".dim()), foot);
     }
@@ -128,12 +129,13 @@ impl View {
         lines
     }
 
-    fn draw_found(&self, frame: &mut Frame, area: Rect) {
+    fn draw_found(&self, frame: &mut Frame, area: Rect, is_whole: bool) {
         let block = Block::new().borders(Borders::TOP).title(format!(" found: {} open ", self.open.len()));
         let mut incidents: Vec<&Incident> = self.open.values().collect();
         incidents.sort_by(|a, b| b.severity.cmp(&a.severity).then(b.opened.cmp(&a.opened)));
         let lines: Vec<Line> = match incidents.as_slice() {
-            [] => vec!["nothing: the books balance".dim().into()],
+            [] if is_whole => vec!["nothing: the books balance".dim().into()],
+            [] => vec!["nothing, as far as can be seen".dim().into()],
             some => some.iter().flat_map(|incident| incident_lines(incident)).collect(),
         };
         frame.render_widget(Paragraph::new(lines).block(block).wrap(Wrap { trim: true }), area);
@@ -207,3 +209,6 @@ fn row(container: &ContainerStatus) -> Row<'static> {
         or_dash(container.log_bytes_per_second.map(units::bytes_per_second)),
     ])
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,8 +78,9 @@ impl Docker {
         if !Path::new(path).exists() {
             return Err(DockerError::Absent { socket });
         }
-        // The library takes whole seconds and applies them until the header of an answer; ours covers all of it.
-        let header_secs = config.call_timeout_ms.max(config.inspect_timeout_ms).div_ceil(1000).max(1);
+        // The library's own limit covers the head of an answer only and counts in seconds. It is left to bound
+        // subscribing; everywhere else ours is shorter.
+        let header_secs = config.call_timeout_ms.max(config.inspect_timeout_ms) / 1000 + 1;
         let engine = bollard::Docker::connect_with_unix(path, header_secs, bollard::API_DEFAULT_VERSION)
             .map_err(|error| place.error(&error))?;
         let engine = place.within(config.call_timeout_ms, engine.negotiate_version()).await?;
@@ -214,5 +215,61 @@ fn status(error: &bollard::errors::Error) -> Option<u16> {
     match error {
         bollard::errors::Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    fn connect(config: DockerConfig) -> Result<Docker, DockerError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(Docker::connect(config))
+    }
+
+    fn at(socket: PathBuf) -> DockerConfig {
+        DockerConfig { socket, call_timeout_ms: 50, inspect_timeout_ms: 50 }
+    }
+
+    #[test]
+    fn no_socket_is_no_engine() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = connect(at(dir.path().join("none.sock"))).unwrap_err();
+        assert!(matches!(error, DockerError::Absent { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_socket_nobody_serves_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("dead.sock");
+        drop(UnixListener::bind(&socket).unwrap());
+        let error = connect(at(socket)).unwrap_err().to_string();
+        assert!(error.ends_with("dead.sock: connect: Connection refused (os error 111)"), "{error}");
+    }
+
+    #[test]
+    fn an_engine_that_never_answers_costs_no_more_than_the_timeout() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("silent.sock");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let error = connect(at(socket)).unwrap_err().to_string();
+        assert!(error.ends_with("silent.sock: connect: no answer within 50 ms"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_container_id_is_not_put_into_a_request() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("x.sock");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let path = socket.to_str().unwrap();
+        let engine = bollard::Docker::connect_with_unix(path, 1, bollard::API_DEFAULT_VERSION).unwrap();
+        let docker = Docker { engine, config: at(socket.clone()), socket: Untrusted::new(path) };
+        for id in ["", "web", "../../images/x", &"g".repeat(64)] {
+            let error = runtime.block_on(docker.inspect(&Untrusted::new(id))).unwrap_err();
+            assert!(matches!(error, DockerError::BadId { .. }), "{error}");
+        }
     }
 }

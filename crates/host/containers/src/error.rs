@@ -6,6 +6,9 @@ use std::error::Error;
 
 use model::untrusted::Untrusted;
 
+/// Longest chain of causes followed; real ones have about four.
+const CAUSES_MAX: usize = 16;
+
 /// A call to a Docker engine that gave no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DockerError {
@@ -59,16 +62,8 @@ pub enum DockerError {
     },
 }
 
-/// The error and what caused it, outermost first: the library's outermost text alone says only "client error".
+/// What the error comes down to. The texts around the innermost cause only name layers of the library.
 pub(crate) fn reason(error: &(dyn Error + 'static)) -> Untrusted {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    let mut words: Vec<String> = Vec::new();
-    for cause in causes.take(8) {
-        let text = cause.to_string();
-        // Transparent wrappers repeat the text of what they wrap.
-        if !words.iter().any(|known| known.contains(&text)) {
-            words.push(text);
-        }
-    }
-    Untrusted::new(&words.join(": "))
+    let innermost = std::iter::successors(Some(error), |&error| error.source()).take(CAUSES_MAX).last();
+    Untrusted::new(&innermost.unwrap_or(error).to_string())
 }

@@ -28,6 +28,9 @@ pub const DATABASE_FILE: &str = "tidewatch.db";
 /// stand still for longer than its queue of events lasts.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Held by the process that makes or migrates the database.
+const SET_UP_LOCK: &str = "tidewatch.lock";
+
 /// The write-ahead log is cut back to this after a checkpoint, in bytes.
 const WAL_BYTES_MAX: i64 = 16 << 20;
 
@@ -48,8 +51,14 @@ impl Database {
         private_file::ensure(&path)?;
         let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let mut database = Self { path, conn, incidents_max: INCIDENTS_MAX };
-        database.set_up().map_err(StoreError::sqlite(&database.path))?;
-        schema::migrate(&mut database.conn, &database.path)?;
+        database.read(tune)?;
+        if !database.is_set_up()? {
+            // SQLite does not wait, but fails, when two connections switch a new file to the log at once, and two
+            // migrations at once would both begin at the same version.
+            let _alone = private_file::lock(&database.path.with_file_name(SET_UP_LOCK))?;
+            database.read(|sql| sql.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())))?;
+            schema::migrate(&mut database.conn, &database.path)?;
+        }
         Ok(database)
     }
 
@@ -71,17 +80,9 @@ impl Database {
         self
     }
 
-    fn set_up(&self) -> rusqlite::Result<()> {
-        self.conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-        // NORMAL: a commit has been handed to the kernel when `record` returns, so kill -9 takes nothing. Only a power
-        // cut can take commits that the kernel had not written back (some 30 s); it takes the last ones and corrupts
-        // nothing. FULL would wait for the disk on each commit, and the attack we are here for is one that writes a
-        // hundred megabytes of log a second to that same disk: the sensor would stand still exactly then.
-        self.conn.pragma_update(None, "synchronous", "normal")?;
-        self.conn.pragma_update(None, "foreign_keys", true)?;
-        // A schema that somebody planted in the file must not call functions.
-        self.conn.pragma_update(None, "trusted_schema", false)?;
-        self.conn.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_MAX, |_| Ok(()))
+    fn is_set_up(&self) -> Result<bool, StoreError> {
+        let mode: String = self.read(|sql| sql.pragma_query_value(None, "journal_mode", |row| row.get(0)))?;
+        Ok(mode == "wal" && schema::check(&self.conn, &self.path).is_ok())
     }
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
@@ -194,6 +195,19 @@ impl Writing<'_> {
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         work(&self.sql).map_err(StoreError::sqlite(self.path))
     }
+}
+
+/// What holds for one connection only, so is said at each opening.
+fn tune(sql: &Connection) -> rusqlite::Result<()> {
+    // NORMAL: a commit has been handed to the kernel when `record` returns, so kill -9 takes nothing. Only a power
+    // cut can take commits that the kernel had not written back (some 30 s); it takes the last ones and corrupts
+    // nothing. FULL would wait for the disk on each commit, and the attack we are here for is one that writes a
+    // hundred megabytes of log a second to that same disk: the sensor would stand still exactly then.
+    sql.pragma_update(None, "synchronous", "normal")?;
+    sql.pragma_update(None, "foreign_keys", true)?;
+    // A schema that somebody planted in the file must not call functions.
+    sql.pragma_update(None, "trusted_schema", false)?;
+    sql.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_MAX, |_| Ok(()))
 }
 
 /// Links are followed up to the data directory, which the operator chose, but not in it.

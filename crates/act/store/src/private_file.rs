@@ -30,6 +30,15 @@ pub(crate) fn ensure(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Waits until no other process holds the lock file, and holds it until the file is dropped. Nobody but its owner can
+/// open it, so nobody else can hold us up.
+pub(crate) fn lock(path: &Path) -> Result<File, StoreError> {
+    ensure(path)?;
+    let file = OpenOptions::new().write(true).open(path).map_err(StoreError::io(path))?;
+    file.lock().map_err(StoreError::io(path))?;
+    Ok(file)
+}
+
 fn tighten(path: &Path) -> io::Result<()> {
     let found = path.symlink_metadata()?;
     if !found.is_file() {

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use rusqlite_migration::{Error, M, MigrationDefinitionError, Migrations};
 
 use crate::error::StoreError;
@@ -59,13 +59,9 @@ const STEPS: &[M<'_>] = &[M::up(
 
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
-/// Brings the tables up to date.
+/// Brings the tables up to date; one process at a time.
 pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    conn.set_transaction_behavior(TransactionBehavior::Immediate);
-    // The version is read before the lock is taken, so of two processes that open a new database at once one fails
-    // after the other has done the work; the second try finds it done.
-    let done = MIGRATIONS.to_latest(conn).or_else(|_| MIGRATIONS.to_latest(conn));
-    done.map_err(|error| match error {
+    MIGRATIONS.to_latest(conn).map_err(|error| match error {
         Error::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => {
             StoreError::Schema { path: path.to_owned(), writer: "a newer" }
         }
@@ -73,7 +69,7 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreErr
     })
 }
 
-/// Makes sure that the tables are those of this version, for a reader that may not change them.
+/// Makes sure that the tables are those of this version.
 pub(super) fn check(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     let pending = MIGRATIONS
         .pending_migrations(conn)

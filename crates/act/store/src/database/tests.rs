@@ -10,6 +10,7 @@ use model::incident::ChangeKind;
 use testkit::incidents::IncidentBuilder;
 
 use super::*;
+use crate::audit::{AuditAction, StoredEntry};
 use crate::contract;
 
 fn at(secs: i64) -> Time {
@@ -52,7 +53,7 @@ fn only_the_owner_may_read_any_of_its_files() {
     database.beat(at(1)).unwrap();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&place), 0o700);
-    for name in ["tidewatch.db", "tidewatch.db-wal", "tidewatch.db-shm"] {
+    for name in ["tidewatch.db", "tidewatch.db-wal", "tidewatch.db-shm", "tidewatch.lock"] {
         assert_eq!(mode(&place.join(name)), 0o600, "{name}");
     }
 }
@@ -189,6 +190,25 @@ fn a_changed_or_removed_entry_of_the_audit_trail_is_found() {
     check("DELETE FROM audit WHERE id = 2", 2);
     check("DELETE FROM audit WHERE id = 3", 3);
     check("DELETE FROM audit", 1);
+}
+
+/// Who can edit a row can compute the row's own hash; what gives it away is that the next row covers the old one.
+#[test]
+fn an_entry_forged_with_a_fitting_hash_breaks_the_chain_at_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = audited(dir.path());
+    let entries = database.audit(10).unwrap().rows;
+    let act = Act {
+        owner: "eve".into(),
+        at: at(1),
+        action: AuditAction::Approve,
+        detail: entries[1].detail.clone(),
+    };
+    let forged = StoredEntry::after(Some((1, &entries[2].hash)), &act);
+    sql(dir.path(), "DROP TRIGGER audit_keeps_words");
+    sql(dir.path(), &format!("UPDATE audit SET owner = 'eve', hash = '{}' WHERE id = 2", forged.hash));
+    let error = database.verify_audit().unwrap_err();
+    assert!(matches!(error, StoreError::Audit { id: 3, .. }), "{error}");
 }
 
 fn audited(dir: &Path) -> Database {

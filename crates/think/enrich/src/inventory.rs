@@ -196,6 +196,9 @@ impl Inventory {
             (_, RuntimeView::Lost | RuntimeView::Unknown) if now.since(since) >= CLAIM_WAIT => {
                 (Kind::Unsettled, "the container runtime did not answer".to_owned())
             }
+            (_, RuntimeView::Doubtful) if now.since(since) >= CLAIM_WAIT => {
+                (Kind::Unsettled, "the container runtime could not be asked about every container".to_owned())
+            }
             (_, RuntimeView::Absent) if now.since(since) >= CLAIM_WAIT => {
                 (Kind::Ghost, "no container runtime runs on this host".to_owned())
             }

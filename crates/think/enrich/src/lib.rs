@@ -50,6 +50,8 @@ pub(crate) enum RuntimeView {
     Absent,
     /// It told its whole list at this time and is followed since.
     Synced(Time),
+    /// It answers, but not about every container: its silence about one says nothing.
+    Doubtful,
     /// It does not answer: its silence says nothing.
     Lost,
 }
@@ -92,7 +94,7 @@ impl Enrich {
                 self.docker = RuntimeView::Synced(event.time);
                 self.inventory.claims_listed(ids, event.time, news);
             }
-            Body::Report(report) => self.docker_reports(report),
+            Body::Report(report) => self.docker_reports(report, event.time),
             Body::Tick | Body::Host(_) => self.inventory.settle(event.time, &self.docker, news),
             _ => {}
         }
@@ -123,16 +125,18 @@ impl Enrich {
         self.host.is_some_and(|host| exec.cgroup != host.cgroup && exec.namespaces != host.namespaces)
     }
 
-    fn docker_reports(&mut self, report: &SourceReport) {
+    fn docker_reports(&mut self, report: &SourceReport, at: Time) {
         if report.source != Source::Docker {
             return;
         }
-        match report.health {
-            Health::Absent => self.docker = RuntimeView::Absent,
-            Health::Down => self.docker = RuntimeView::Lost,
-            // What it claims is known again only after its list.
-            Health::Up | Health::Degraded => {}
-        }
+        self.docker = match (report.health, &self.docker) {
+            (Health::Absent, _) => RuntimeView::Absent,
+            (Health::Down, _) => RuntimeView::Lost,
+            (Health::Degraded, RuntimeView::Synced(_)) => RuntimeView::Doubtful,
+            (Health::Up, RuntimeView::Doubtful) => RuntimeView::Synced(at),
+            // After a loss, what it claims is known again only with its list.
+            (Health::Up | Health::Degraded, view) => view.clone(),
+        };
     }
 }
 

@@ -10,6 +10,10 @@ use crate::error::StoreError;
 use crate::incident_store::{IncidentQuery, Loaded};
 use crate::stored;
 
+/// Removes the `?1` incidents that are worth least, in the order of the index `incidents_by_worth`.
+pub(super) const TRIM: &str = "DELETE FROM incidents WHERE id IN (
+    SELECT id FROM incidents ORDER BY state = 'open', severity, updated_ns, id LIMIT ?1)";
+
 /// Inserts the incident, or replaces what was kept under its name.
 pub(super) fn put(writing: &Writing<'_>, incident: &Incident) -> Result<(), StoreError> {
     let body = stored::encode(incident)?;
@@ -51,11 +55,7 @@ pub(super) fn trim(sql: &Connection, count_max: usize) -> rusqlite::Result<usize
     if excess <= 0 {
         return Ok(0);
     }
-    sql.prepare_cached(
-        "DELETE FROM incidents WHERE id IN (
-            SELECT id FROM incidents ORDER BY state = 'open', severity, updated_ns, id LIMIT ?1)",
-    )?
-    .execute([excess])
+    sql.prepare_cached(TRIM)?.execute([excess])
 }
 
 /// The incidents that were asked for, the last opened first.

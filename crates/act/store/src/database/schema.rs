@@ -25,6 +25,8 @@ const STEPS: &[M<'_>] = &[M::up(
         body       TEXT NOT NULL
     ) STRICT;
     CREATE INDEX incidents_by_opening ON incidents (opened_ns, id);
+    -- The order in which they go when there are too many: without it each change under a flood sorts all of them.
+    CREATE INDEX incidents_by_worth ON incidents (state = 'open', severity, updated_ns, id);
 
     -- Rows stay when they are revoked, so that a number is never given twice.
     CREATE TABLE approvals (

@@ -236,6 +236,22 @@ fn processes_that_open_a_new_database_at_once_all_get_it() {
 }
 
 #[test]
+fn removing_what_is_over_the_limit_sorts_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::open(dir.path()).unwrap();
+    let plan: Vec<String> = database
+        .conn
+        .prepare(&format!("EXPLAIN QUERY PLAN {}", incidents::TRIM))
+        .unwrap()
+        .query_map([1], |row| row.get("detail"))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(plan.iter().any(|step| step.contains("incidents_by_worth")), "{plan:?}");
+    assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
+}
+
+#[test]
 fn a_full_disk_is_an_error_and_what_was_kept_stays() {
     let dir = tempfile::tempdir().unwrap();
     let mut database = Database::open(dir.path()).unwrap();

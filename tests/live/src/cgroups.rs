@@ -13,11 +13,12 @@ use rustix::process::Signal;
 use crate::host;
 use crate::wait;
 
-/// Hierarchies that a container engine would use as well, and that Tidewatch reads.
-const V1_CONTROLLERS: [&str; 5] = ["cpuacct", "cpu", "memory", "pids", "blkio"];
+/// v1 hierarchies that Tidewatch reads. Not `cpu`: there a group of its own would weigh as much as one process of
+/// the host, and a busy host would starve it.
+const V1_CONTROLLERS: [&str; 3] = ["cpuacct", "memory", "pids"];
 
-/// Burns two cores, so that one is left over for it even while the host compiles something.
-pub(crate) const BURN: &str = "while :; do :; done & while :; do :; done";
+/// Four busy loops, so that it gets a core even while the host compiles something.
+pub(crate) const BURN: &str = "for i in 1 2 3; do while :; do :; done & done; while :; do :; done";
 
 /// A container made by hand: `unshare` in a control group of its own. Ended and removed on drop.
 pub(crate) struct Ghost {
@@ -130,7 +131,7 @@ impl CpuMeter {
 fn hierarchies(mounts: &str) -> Vec<PathBuf> {
     let v1 = V1_CONTROLLERS.iter().filter_map(|controller| v1_root(mounts, controller));
     let mut roots: Vec<PathBuf> = v2_root(mounts).into_iter().chain(v1).collect();
-    // Controllers may share a mount (cpu,cpuacct).
+    // Controllers may share a mount.
     roots.dedup();
     roots
 }
@@ -197,7 +198,7 @@ fn remove(groups: &[PathBuf]) {
 mod tests {
     use super::*;
 
-    const HYBRID: &str = "cgroup /c/cpu cgroup rw,relatime,cpu,cpuacct 0 0\ncgroup /c/memory cgroup rw,memory 0 0\n\
+    const HYBRID: &str = "cgroup /c/cpu cgroup rw,relatime,cpu,cpuacct 0 0\ncgroup /c/blkio cgroup rw,blkio 0 0\ncgroup /c/memory cgroup rw,memory 0 0\n\
                           cgroup2 /c/unified cgroup2 rw 0 0\n";
 
     #[test]

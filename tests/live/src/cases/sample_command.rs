@@ -20,8 +20,8 @@ const BENIGN: usize = 8;
 const REPETITIONS: usize = 10;
 /// From the container's first process to the opening of its incident.
 const DELAY_MAX: f64 = 3.0;
-/// How long each attack lasts, in seconds.
-const ATTACK: f64 = 6.0;
+/// How long each attack lasts, in seconds: a window of five and the readings on either side of it.
+const ATTACK: f64 = 7.0;
 /// How far a figure may be from our own measurement.
 const TOLERANCE: f64 = 0.2;
 /// The container's own CPU is of the order of 0.01 cores, where 20 % is less than the clock tick: this much is
@@ -67,6 +67,8 @@ fn attack_once(docker: &Docker, tidewatch: &Tidewatch, number: usize, idle: f64)
     let opened = wait_for_incident(tidewatch, &name)?.opened;
     wait::pause(Duration::from_secs_f64((started + ATTACK - host::unix_now()).max(0.0)))?;
     let incidents = tidewatch.incidents()?;
+    // The latest finding may be younger than our last reading.
+    wait::pause(Duration::from_millis(300))?;
     let series = measurement.finish()?;
     attack.kill()?;
 

@@ -1,2 +1,123 @@
-//! To be filled.
-fn main() {}
+//! Measures what Tidewatch costs: the fold, its state, the sampler, the whole program.
+//!
+//! Not here: any limit that fails a run. Times belong to the machine; the table says which it was and how busy.
+
+mod figure;
+
+mod machine;
+
+mod process;
+
+mod table;
+
+mod bundles;
+
+mod crowd;
+
+mod streams;
+
+mod fold;
+
+mod state;
+
+mod groups;
+
+mod bare;
+
+mod sampler;
+
+mod containers;
+
+mod memory;
+
+use anyhow::{Result, bail, ensure};
+use clap::{Parser, ValueEnum};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use sources::outlet::Stop;
+
+use crate::figure::Figure;
+use crate::machine::{Machine, load};
+use crate::table::{Report, Section};
+
+/// Measures what Tidewatch costs on this machine.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
+    what: What,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Bytes that the fold keeps for a container.
+    State,
+    /// Events a second on one core.
+    Fold,
+    /// CPU of reading control groups, beside that of the reads alone (needs root).
+    Sampler,
+    /// Memory and CPU of the running program (needs root and target/release/tidewatch).
+    Memory,
+    /// Everything, in this order.
+    All,
+}
+
+type Measure = fn(&Stop) -> Result<Vec<Figure>>;
+
+/// `state` first: it needs a heap that nothing has used.
+const SECTIONS: [(What, &str, Measure); 4] = [
+    (What::State, "state", state::measure),
+    (What::Fold, "fold", fold::measure),
+    (What::Sampler, "sampler", sampler::measure),
+    (What::Memory, "memory", memory::measure),
+];
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    ensure!(!cfg!(debug_assertions), "figures of a debug build mean nothing: run with --release");
+    let stop = stop_on_signals()?;
+    let mut sections = Vec::new();
+    for (what, name, measure) in SECTIONS {
+        if args.what == what || args.what == What::All {
+            sections.push(Section { name, load: load()?, figures: measure(&stop)? });
+        }
+    }
+    let report = Report { command: command(), machine: Machine::here()?, sections };
+    show(&if args.json { format!("{:#}\n", report.json()) } else { report.text() });
+    Ok(())
+}
+
+/// Fails once somebody asked us to stop, so that every guard still cleans up.
+fn going_on(stop: &Stop) -> Result<()> {
+    if stop.is_set() {
+        bail!("interrupted");
+    }
+    Ok(())
+}
+
+fn stop_on_signals() -> Result<Stop> {
+    let (stopper, stop) = Stop::new();
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            drop(stopper);
+        }
+    });
+    Ok(stop)
+}
+
+fn command() -> String {
+    let arguments = std::env::args().skip(1);
+    std::iter::once("cargo run --release -p bench --".to_owned())
+        .chain(arguments)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[allow(clippy::print_stdout, reason = "the table is what this program is for")]
+fn show(text: &str) {
+    print!("{text}");
+}

@@ -39,6 +39,13 @@ impl Actor {
     pub fn id(self) -> Untrusted {
         Untrusted::new(&format!("{:064x}", self.0))
     }
+
+    /// Its first program, in namespaces of its own.
+    pub fn exec(self, command: &str) -> Exec {
+        let own = self.0 as u32;
+        let namespaces = Namespaces { pid: own, mnt: own + 1, net: own + 2 };
+        exec(self.process(), self.cgroup(), namespaces, command)
+    }
 }
 
 /// What one container spends in one second.
@@ -48,6 +55,33 @@ pub struct Spends {
     pub own_cores: f64,
     /// Bytes its log grows by.
     pub log_bytes: u64,
+    /// CPU of its shim, in cores.
+    pub shim_cores: f64,
+}
+
+/// What a container has spent so far.
+#[derive(Clone, Debug)]
+struct Books {
+    usage: Usage,
+    /// `None` before its log is known.
+    log_bytes: Option<u64>,
+    /// `None` before its shim spends anything.
+    shim_ns: Option<u64>,
+}
+
+impl Books {
+    fn new(cgroup: CgroupId) -> Self {
+        let usage = Usage { cgroup, cpu_ns: Some(0), ..Usage::default() };
+        Self { usage, log_bytes: None, shim_ns: None }
+    }
+
+    fn spend(&mut self, spent: &Spends) {
+        self.usage.cpu_ns = self.usage.cpu_ns.map(|cpu| cpu + ns(spent.own_cores));
+        self.log_bytes = self.log_bytes.map(|bytes| bytes + spent.log_bytes);
+        if spent.shim_cores > 0.0 {
+            *self.shim_ns.get_or_insert(0) += ns(spent.shim_cores);
+        }
+    }
 }
 
 /// A made-up host and what happened on it so far.
@@ -56,10 +90,11 @@ pub struct Scene {
     now: Time,
     seqs: BTreeMap<Source, u64>,
     events: Vec<Event>,
-    actors: BTreeMap<Actor, (Usage, Option<u64>)>,
+    actors: BTreeMap<Actor, Books>,
     next: u64,
     host: HostUsage,
     engine_cpu_ns: u64,
+    other_cores: f64,
 }
 
 impl Scene {
@@ -78,6 +113,7 @@ impl Scene {
                 ..HostUsage::default()
             },
             engine_cpu_ns: 0,
+            other_cores: 0.0,
         };
         for source in [Source::Kernel, Source::Scan, Source::Cgroups, Source::Host, Source::Docker] {
             scene.report(source, Health::Up, "");
@@ -127,11 +163,26 @@ impl Scene {
         self.next += 1;
         let cgroup = actor.cgroup();
         self.emit(Source::Kernel, Body::CgroupCreated(CgroupPath { cgroup, path: Untrusted::new(path) }));
-        let own = actor.0 as u32;
-        let namespaces = Namespaces { pid: own, mnt: own + 1, net: own + 2 };
-        self.emit(Source::Kernel, Body::Exec(Box::new(exec(actor.process(), cgroup, namespaces, command))));
-        self.actors.insert(actor, (Usage { cgroup, cpu_ns: Some(0), ..Usage::default() }, None));
+        self.emit(Source::Kernel, Body::Exec(Box::new(actor.exec(command))));
+        self.actors.insert(actor, Books::new(cgroup));
         actor
+    }
+
+    /// A scan finds a container that has run for so long already.
+    pub fn find(&mut self, path: &str, command: &str, age: Duration) -> Actor {
+        let actor = Actor(self.next);
+        self.next += 1;
+        let cgroup = actor.cgroup();
+        self.emit(Source::Scan, Body::CgroupCreated(CgroupPath { cgroup, path: Untrusted::new(path) }));
+        let started = self.now.minus(age);
+        self.emit_at(started, Source::Scan, Body::Process(Box::new(actor.exec(command))));
+        self.actors.insert(actor, Books::new(cgroup));
+        actor
+    }
+
+    /// The container that starts next, for events that come before it does.
+    pub fn next_actor(&self) -> Actor {
+        Actor(self.next)
     }
 
     /// Docker claims a container; `change` may alter the facts.
@@ -153,8 +204,8 @@ impl Scene {
         };
         change(&mut facts);
         self.emit(Source::Docker, Body::Container(Box::new(facts)));
-        if let Some((_, log)) = self.actors.get_mut(&actor) {
-            *log = Some(0);
+        if let Some(books) = self.actors.get_mut(&actor) {
+            books.log_bytes.get_or_insert(0);
         }
     }
 
@@ -185,30 +236,32 @@ impl Scene {
             Some(Pressure { some_avg10_percent: cpu_some_percent, ..Pressure::default() });
     }
 
+    /// Processes of the host, neither contained nor of the engine, spend so much from now on.
+    pub fn host_spends(&mut self, cores: f64) {
+        self.other_cores = cores;
+    }
+
+    /// Time passes in which nothing is read and nothing happens.
+    pub fn pause(&mut self, span: Duration) {
+        self.now = self.now.plus(span);
+    }
+
     /// A second passes in which containers and the engine spend; the books are closed at its end.
     pub fn second(&mut self, spends: &[(Actor, Spends)], engine_cores: f64) {
         self.now = self.now.plus(Duration::from_secs(1));
         let spends: BTreeMap<Actor, Spends> = spends.iter().copied().collect();
-        let mut busy = engine_cores;
-        let readings: Vec<(Actor, Usage, Option<u64>)> = self
-            .actors
-            .iter_mut()
-            .map(|(actor, (usage, log))| {
-                let spent = spends.get(actor).copied().unwrap_or_default();
-                busy += spent.own_cores;
-                usage.cpu_ns = usage.cpu_ns.map(|cpu| cpu + ns(spent.own_cores));
-                *log = log.map(|bytes| bytes + spent.log_bytes);
-                (*actor, usage.clone(), *log)
-            })
-            .collect();
-        for (actor, usage, log) in readings {
-            self.emit(Source::Cgroups, Body::Usage(Box::new(usage)));
-            if let Some(bytes) = log {
+        let mut busy = engine_cores + self.other_cores;
+        for (actor, books) in &mut self.actors {
+            let spent = spends.get(actor).copied().unwrap_or_default();
+            busy += spent.own_cores + spent.shim_cores;
+            books.spend(&spent);
+        }
+        for (actor, books) in self.actors.clone() {
+            self.emit(Source::Cgroups, Body::Usage(Box::new(books.usage)));
+            if let Some(bytes) = books.log_bytes {
                 let path = Untrusted::new("/log");
-                self.emit(
-                    Source::Host,
-                    Body::Log(Box::new(LogSize { container_id: actor.id(), path, bytes })),
-                );
+                let log = LogSize { container_id: actor.id(), path, bytes };
+                self.emit(Source::Host, Body::Log(Box::new(log)));
             }
         }
         self.close_books(busy, engine_cores);
@@ -222,9 +275,13 @@ impl Scene {
 
     /// Emits any other event now.
     pub fn emit(&mut self, source: Source, body: Body) {
+        self.emit_at(self.now, source, body);
+    }
+
+    /// Emits an event now of what happened then.
+    pub fn emit_at(&mut self, time: Time, source: Source, body: Body) {
         let seq = self.seqs.entry(source).or_default();
-        let event =
-            Event { node: NodeId::new("node"), source, seq: *seq, time: self.now, seen: self.now, body };
+        let event = Event { node: NodeId::new("node"), source, seq: *seq, time, seen: self.now, body };
         *seq += 1;
         self.events.push(event);
     }
@@ -233,13 +290,15 @@ impl Scene {
         self.engine_cpu_ns += ns(engine_cores);
         self.host.cpu.user_ns += ns(busy_cores);
         self.host.cpu.idle_ns += ns((f64::from(self.host.cores) - busy_cores).max(0.0));
-        self.host.engines = vec![EngineUsage {
+        let daemon = EngineUsage {
             process: ProcessKey { pid: ENGINE_PID, start_ns: 0 },
             role: EngineRole::Daemon,
             name: Untrusted::new("dockerd"),
             container_id: None,
             cpu_ns: self.engine_cpu_ns,
-        }];
+        };
+        let shims = self.actors.iter().filter_map(|(actor, books)| Some(shim(*actor, books.shim_ns?)));
+        self.host.engines = std::iter::once(daemon).chain(shims).collect();
         self.emit(Source::Host, Body::Host(Box::new(self.host.clone())));
     }
 }
@@ -248,6 +307,16 @@ impl Scene {
 pub fn digest(image: &str) -> Untrusted {
     let sum = image.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     Untrusted::new(&format!("sha256:{sum:064x}"))
+}
+
+fn shim(actor: Actor, cpu_ns: u64) -> EngineUsage {
+    EngineUsage {
+        process: ProcessKey { pid: 10_000_000 + actor.0 as u32, start_ns: 0 },
+        role: EngineRole::Shim,
+        name: Untrusted::new("containerd-shim"),
+        container_id: Some(actor.id()),
+        cpu_ns,
+    }
 }
 
 fn exec(process: ProcessKey, cgroup: CgroupId, namespaces: Namespaces, command: &str) -> Exec {

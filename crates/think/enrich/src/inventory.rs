@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use model::event::{Exec, Exit};
+use model::event::{Event, Exec, Exit};
 use model::fact::Fact;
 use model::identity::{Container, Kind, News};
-use model::ids::{CgroupId, ContainerKey, NodeId};
+use model::ids::{CgroupId, ContainerKey};
 use model::runtime::{ContainerFacts, RunState};
 use model::time::Time;
 use model::untrusted::Untrusted;
@@ -25,6 +26,9 @@ const CONTAINERS_MAX: usize = 10_000;
 const CGROUPS_MAX: usize = 20_000;
 /// Most claims of runtimes, those of containers that do not run included.
 const CLAIMS_MAX: usize = 10_000;
+
+/// How far a runtime's time of a start and the kernel's may lie apart.
+const START_DOUBT: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Inventory {
@@ -62,13 +66,16 @@ impl Inventory {
         self.containers.get(self.joined.get(id)?).cloned()
     }
 
-    pub(crate) fn cgroup_made(&mut self, cgroup: CgroupId, path: &Untrusted) {
-        if self.paths.get(&cgroup) == Some(path) {
-            return;
-        }
-        if self.paths.len() >= CGROUPS_MAX {
-            self.dropped += 1;
-            return;
+    pub(crate) fn cgroup_made(&mut self, cgroup: CgroupId, path: &Untrusted, news: &mut Vec<News>) {
+        match self.paths.get(&cgroup) {
+            Some(known) if known == path => return,
+            // Renamed: its earlier name must not stay behind.
+            Some(_) => self.forget_path(cgroup),
+            None if self.paths.len() >= CGROUPS_MAX => {
+                self.dropped += 1;
+                return;
+            }
+            None => {}
         }
         self.paths.insert(cgroup, path.clone());
         self.by_path.insert(path.clone(), cgroup);
@@ -80,21 +87,18 @@ impl Inventory {
             && container.cgroup_path.is_empty()
         {
             Arc::make_mut(container).cgroup_path = path.clone();
+            self.join_by_path(cgroup, news);
         }
     }
 
     pub(crate) fn cgroup_removed(&mut self, cgroup: CgroupId, at: Time, news: &mut Vec<News>) {
-        if let Some(path) = self.paths.remove(&cgroup)
-            && self.by_path.get(&path) == Some(&cgroup)
-        {
-            self.by_path.remove(&path);
-        }
+        self.forget_path(cgroup);
         self.nested.remove(&cgroup);
         self.end(cgroup, at, news);
     }
 
     /// A process runs in namespaces and a cgroup of its own.
-    pub(crate) fn runs_in_container(&mut self, exec: &Exec, node: &NodeId, at: Time, news: &mut Vec<News>) {
+    pub(crate) fn runs_in_container(&mut self, exec: &Exec, event: &Event, news: &mut Vec<News>) {
         if self.is_nested(exec) {
             return;
         }
@@ -103,17 +107,18 @@ impl Inventory {
                 return;
             }
             // The same cgroup is used again after everything in it had ended: a new container.
-            let ended = container.ended.unwrap_or(at);
+            let ended = container.ended.unwrap_or(event.time);
             self.ended.remove(&(ended, exec.cgroup));
         } else if self.containers.len() >= CONTAINERS_MAX {
             self.dropped += 1;
             return;
         }
-        let container = self.new_container(exec, node, at);
+        let container = self.new_container(exec, event);
         self.containers.insert(exec.cgroup, Arc::clone(&container));
         self.unsettled.insert(exec.cgroup);
         news.push(News::Appeared(container));
         self.join_by_path(exec.cgroup, news);
+        self.join_by_pid(exec, news);
     }
 
     pub(crate) fn process_ended(&mut self, exit: &Exit, at: Time, news: &mut Vec<News>) {
@@ -132,6 +137,9 @@ impl Inventory {
         }
         self.claims.insert(facts.id.clone(), facts.clone());
         let Some(cgroup) = self.find_claimed(facts) else { return };
+        if self.is_about_an_earlier_run(cgroup, facts) {
+            return;
+        }
         self.join(cgroup, facts.clone(), news);
         if facts.state == RunState::Exited {
             self.end(cgroup, at, news);
@@ -152,6 +160,7 @@ impl Inventory {
         for id in gone {
             self.claim_gone(&id, at, news);
         }
+        self.wait_again(at);
     }
 
     /// Settles what has waited long enough, and forgets what ended long ago.
@@ -168,16 +177,37 @@ impl Inventory {
         }
     }
 
-    fn new_container(&self, exec: &Exec, node: &NodeId, at: Time) -> Arc<Container> {
+    /// A runtime that answers again is given its time to claim what was settled without it.
+    fn wait_again(&mut self, at: Time) {
+        for (cgroup, container) in &mut self.containers {
+            let was_unasked =
+                container.kind == Kind::Unsettled && matches!(container.facts, Fact::Failed { .. });
+            if was_unasked && container.ended.is_none() {
+                Arc::make_mut(container).facts = Fact::Pending { since: at };
+                self.unsettled.insert(*cgroup);
+            }
+        }
+    }
+
+    /// A stopped container may be started again before its end is told; that end is not the new run's.
+    fn is_about_an_earlier_run(&self, cgroup: CgroupId, facts: &ContainerFacts) -> bool {
+        let Some(container) = self.containers.get(&cgroup) else { return false };
+        let ran_before =
+            facts.started.is_some_and(|started| started.plus(START_DOUBT) < container.key.started);
+        facts.state == RunState::Exited && ran_before
+    }
+
+    fn new_container(&self, exec: &Exec, event: &Event) -> Arc<Container> {
         let program = if exec.args.is_empty() { exec.path.clone() } else { exec.args.clone() };
         Arc::new(Container {
-            key: ContainerKey { node: node.clone(), cgroup: exec.cgroup, started: at },
+            key: ContainerKey { node: event.node.clone(), cgroup: exec.cgroup, started: event.time },
             kind: Kind::Unsettled,
             cgroup_path: self.paths.get(&exec.cgroup).cloned().unwrap_or_default(),
             namespaces: exec.namespaces,
             init: Some(exec.process),
             program,
-            facts: Fact::Pending { since: at },
+            // A scan finds processes that started long ago; a runtime is given its time from now on.
+            facts: Fact::Pending { since: event.time.max(event.seen) },
             ended: None,
         })
     }
@@ -190,9 +220,10 @@ impl Inventory {
         let Fact::Pending { since } = container.facts else { return };
         let (kind, reason) = match (read(container.cgroup_path.raw()), docker) {
             (Suggests::Unit, _) => (Kind::Service, "a systemd unit; no runtime is asked".to_owned()),
-            (Suggests::Unwatched(runtime), _) => {
-                (Kind::Unsettled, format!("its cgroup is named as {runtime} names them, whose view is not watched"))
-            }
+            (Suggests::Unwatched(runtime), _) => (
+                Kind::Unsettled,
+                format!("its cgroup is named as {runtime} names them, whose view is not watched"),
+            ),
             (_, RuntimeView::Lost | RuntimeView::Unknown) if now.since(since) >= CLAIM_WAIT => {
                 (Kind::Unsettled, "the container runtime did not answer".to_owned())
             }
@@ -223,14 +254,26 @@ impl Inventory {
         }
     }
 
+    /// Takes a claim that came before, of a container whose cgroup path names no runtime.
+    fn join_by_pid(&mut self, exec: &Exec, news: &mut Vec<News>) {
+        let is_claimed = self.containers.get(&exec.cgroup).is_some_and(|c| c.facts.known().is_some());
+        if is_claimed {
+            return;
+        }
+        let claims = self.claims.values().filter(|facts| facts.state == RunState::Running);
+        let mut unjoined = claims.filter(|facts| !self.joined.contains_key(&facts.id));
+        if let Some(facts) = unjoined.find(|facts| facts.pid == Some(exec.process.pid)).cloned() {
+            self.join(exec.cgroup, facts, news);
+        }
+    }
+
     fn find_claimed(&self, facts: &ContainerFacts) -> Option<CgroupId> {
         let joined = self.joined.get(&facts.id).copied();
         let still_runs = |cgroup: &CgroupId| self.containers.get(cgroup).is_some_and(|c| c.ended.is_none());
         joined.filter(still_runs).or_else(|| {
             let claims = |container: &&Arc<Container>| {
                 let same_pid = facts.pid.is_some() && container.init.map(|init| init.pid) == facts.pid;
-                let same_id =
-                    read(container.cgroup_path.raw()) == Suggests::Docker(facts.id.raw());
+                let same_id = read(container.cgroup_path.raw()) == Suggests::Docker(facts.id.raw());
                 container.ended.is_none() && (same_pid || same_id)
             };
             self.unclaimed().find(claims).map(|container| container.key.cgroup)
@@ -257,13 +300,14 @@ impl Inventory {
 
     fn end(&mut self, cgroup: CgroupId, at: Time, news: &mut Vec<News>) {
         let Some(container) = self.containers.get_mut(&cgroup) else { return };
-        if container.ended.is_some() {
+        if container.ended.is_some() || at < container.key.started {
             return;
         }
         let changed = Arc::make_mut(container);
         changed.ended = Some(at);
         if changed.facts.is_pending() {
-            changed.facts = Fact::Failed { reason: Untrusted::new("it ended before a runtime could be asked") };
+            changed.facts =
+                Fact::Failed { reason: Untrusted::new("it ended before a runtime could be asked") };
             self.unsettled.remove(&cgroup);
         }
         news.push(News::Ended(Arc::clone(container)));
@@ -286,13 +330,25 @@ impl Inventory {
             return true;
         }
         let path = self.paths.get(&exec.cgroup);
-        let above = path.filter(|_| !self.containers.contains_key(&exec.cgroup)).and_then(|path| self.container_above(path));
+        let above = path
+            .filter(|_| !self.containers.contains_key(&exec.cgroup))
+            .and_then(|path| self.container_above(path));
         let shares = |above: &CgroupId| {
-            self.containers.get(above).is_some_and(|container| container.namespaces.pid == exec.namespaces.pid)
+            self.containers
+                .get(above)
+                .is_some_and(|container| container.namespaces.pid == exec.namespaces.pid)
         };
         let Some(above) = above.filter(shares) else { return false };
         self.nested.insert(exec.cgroup, above);
         true
+    }
+
+    fn forget_path(&mut self, cgroup: CgroupId) {
+        if let Some(path) = self.paths.remove(&cgroup)
+            && self.by_path.get(&path) == Some(&cgroup)
+        {
+            self.by_path.remove(&path);
+        }
     }
 
     fn container_above(&self, path: &Untrusted) -> Option<CgroupId> {

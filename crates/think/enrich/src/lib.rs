@@ -72,8 +72,8 @@ impl Enrich {
                 identity.container = self.inventory.container_of(exit.cgroup);
                 self.inventory.process_ended(exit, event.time, news);
             }
-            Body::CgroupCreated(at) => self.inventory.cgroup_made(at.cgroup, &at.path),
-            Body::CgroupAttached(attach) => self.inventory.cgroup_made(attach.cgroup, &attach.path),
+            Body::CgroupCreated(at) => self.inventory.cgroup_made(at.cgroup, &at.path, news),
+            Body::CgroupAttached(attach) => self.inventory.cgroup_made(attach.cgroup, &attach.path, news),
             Body::CgroupRemoved(at) => {
                 identity.container = self.inventory.container_of(at.cgroup);
                 self.inventory.cgroup_removed(at.cgroup, event.time, news);
@@ -116,7 +116,7 @@ impl Enrich {
             self.host = Some(Host { namespaces: exec.namespaces, cgroup: exec.cgroup });
         }
         if self.is_contained(exec) {
-            self.inventory.runs_in_container(exec, &event.node, event.time, news);
+            self.inventory.runs_in_container(exec, event, news);
         }
     }
 

@@ -1,0 +1,101 @@
+//! What the fold keeps for one container, in bytes: as a recording carries it, and in memory.
+//!
+//! Events are made one at a time and dropped, so what grows is the fold. Run it before anything else has used the heap:
+//! free room left there would hide growth. Not here: kernel maps, open files, the store.
+
+use std::io::{self, Write};
+
+use anyhow::{Result, ensure};
+use engine::fold::Fold;
+use model::coverage::Source;
+use model::event::Body;
+use sources::outlet::Stop;
+use triage::TriageConfig;
+
+use crate::bundles::strategies;
+use crate::crowd::Crowd;
+use crate::figure::Figure;
+use crate::going_on;
+use crate::process::status_bytes;
+
+const SIZES: [u64; 2] = [1_000, 10_000];
+/// Longer than any history the fold keeps of a container.
+const SECONDS: u64 = 12;
+
+/// Measures with 1,000 and with 10,000 containers, the most the fold takes.
+pub(crate) fn measure(stop: &Stop) -> Result<Vec<Figure>> {
+    let mut crowd = Crowd::new();
+    let mut fold = Fold::new(&strategies()?, TriageConfig::default());
+    for event in crowd.begin() {
+        fold.step(event);
+    }
+    let empty = (serialised_bytes(&fold)?, resident_bytes()?);
+    let mut figures = Vec::new();
+    let mut known = 0;
+    for size in SIZES {
+        going_on(stop)?;
+        fill(&mut fold, &mut crowd, known..size);
+        known = size;
+        let resident = resident_bytes()? - empty.1;
+        let serialised = serialised_bytes(&fold)? - empty.0;
+        let there = fold.enrich().containers().count() as u64;
+        ensure!(
+            there == size && fold.enrich().dropped() == 0,
+            "{size} containers became {there} in the fold"
+        );
+        let per_container = |bytes: u64| bytes as f64 / size as f64;
+        figures.push(Figure::once(
+            format!("resident, {size} containers"),
+            "bytes each",
+            per_container(resident),
+        ));
+        figures.push(Figure::once(
+            format!("serialised, {size} containers"),
+            "bytes each",
+            per_container(serialised),
+        ));
+    }
+    Ok(figures)
+}
+
+fn fill(fold: &mut Fold, crowd: &mut Crowd, new: std::ops::Range<u64>) {
+    let containers = new.end;
+    for container in new {
+        for event in crowd.start(container) {
+            fold.step(event);
+        }
+    }
+    for _ in 0..SECONDS {
+        crowd.pass_a_second();
+        for container in 0..containers {
+            fold.step(crowd.usage(container));
+            fold.step(crowd.log(container));
+        }
+        fold.step(crowd.host(containers));
+        fold.step(crowd.event(Source::Engine, Body::Tick));
+    }
+}
+
+fn resident_bytes() -> Result<u64> {
+    status_bytes("self", "VmRSS")
+}
+
+fn serialised_bytes(fold: &Fold) -> Result<u64> {
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, fold)?;
+    Ok(counter.0)
+}
+
+/// Counts what is written and keeps nothing: a buffer of that size would be resident as well.
+struct Counter(u64);
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

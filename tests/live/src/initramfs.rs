@@ -4,7 +4,7 @@
 //! Not here: device nodes; the kernel's devtmpfs makes them.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -49,7 +49,7 @@ impl<W: Write> Archive<W> {
                 _ => Vec::new(),
             };
             let name = path.strip_prefix(root).context("path outside of the archive's root")?;
-            self.entry(name.as_os_str(), metadata_mode(&metadata), &content)?;
+            self.entry(name.as_os_str(), metadata.mode(), &content)?;
             if metadata.is_dir() {
                 self.directory(root, &path)?;
             }
@@ -81,10 +81,6 @@ impl<W: Write> Archive<W> {
         let padding = (4 - (before + bytes.len()) % 4) % 4;
         self.out.write_all(&[0; 3][..padding]).map_err(Into::into)
     }
-}
-
-fn metadata_mode(metadata: &Metadata) -> u32 {
-    metadata.mode()
 }
 
 #[cfg(test)]

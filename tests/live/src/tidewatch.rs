@@ -188,6 +188,15 @@ impl Tidewatch {
         self.ask(&["approve", "--running"]).map(drop)
     }
 
+    /// Fails unless its log told of the incident when it opened.
+    pub(crate) fn check_announced(&self, id: &str) -> Result<()> {
+        let log = fs::read(&self.log).with_context(|| format!("cannot read {}", self.log.display()))?;
+        let log = String::from_utf8_lossy(&log);
+        let told = log.lines().any(|line| line.contains(id) && line.contains("opened"));
+        ensure!(told, "{id} is listed, but `tidewatch run` never said that it opened");
+        Ok(())
+    }
+
     /// Closes an incident as a test.
     pub(crate) fn close(&self, id: &str) -> Result<()> {
         let output = self.ask(&["incidents", "close", id, "--verdict", "test"])?;

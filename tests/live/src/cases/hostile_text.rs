@@ -52,6 +52,8 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     ] {
         largest = largest.max(check_output(&tidewatch, words)?);
     }
+    tidewatch.check_announced(&named.id)?;
+    tidewatch.check_announced(&unnamed.id)?;
     check_bytes(&fs::read(tidewatch.log())?, true).context("Tidewatch's own log")?;
     // The commands that change something must cope as well.
     tidewatch.approve_running()?;

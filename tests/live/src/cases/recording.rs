@@ -10,10 +10,12 @@ use anyhow::{Context, Result, ensure};
 use crate::cases::Outcome;
 use crate::host;
 use crate::images::BUSYBOX;
-use crate::incident::Incident;
+use crate::incident::{Incident, Subject};
 use crate::stage::{OUT_OF_BAND_LOG, Stage};
 use crate::tidewatch::{self, Launch, Room, Tidewatch};
 use crate::wait;
+
+const ATTACK: &str = "tw-live-attack-recorded";
 
 /// Recorded beside a running Tidewatch, then without one.
 pub(crate) fn run(room: &Room) -> Result<Outcome> {
@@ -48,8 +50,6 @@ fn alone(room: &Room, stage: &Stage) -> Result<()> {
     let found = found.with_context(|| format!("recorded alone, the attack is not among {replayed:?}"))?;
     found.latest(OUT_OF_BAND_LOG).map(drop)
 }
-
-const ATTACK: &str = "tw-live-attack-recorded";
 
 /// Twelve seconds of recording; from the second to the eighth the attack runs, so that both have settled at the end.
 fn record_an_attack(room: &Room, stage: &Stage, file: &Path, data: &Path) -> Result<()> {
@@ -97,15 +97,9 @@ fn check_same(live: &[Incident], replayed: &[Incident]) -> Result<()> {
 
 /// Subject, judges and the bits of each judge's last finding.
 fn comparable(incidents: &[Incident]) -> BTreeSet<String> {
-    incidents
-        .iter()
-        .map(|Incident { subject, .. }| subject)
-        .zip(incidents.iter().map(Incident::weights))
-        .map(|(subject, weights)| {
-            format!(
-                "{} {} {} {} {weights:?}",
-                subject.kind, subject.node, subject.workload, subject.container_id
-            )
-        })
-        .collect()
+    let line = |incident: &Incident| {
+        let Subject { kind, node, workload, container_id, .. } = &incident.subject;
+        format!("{kind} {node} {workload} {container_id} {:?}", incident.weights())
+    };
+    incidents.iter().map(line).collect()
 }

@@ -83,6 +83,7 @@ fn attack_once(docker: &Docker, tidewatch: &Tidewatch, number: usize, idle: f64)
         incident.subject
     );
     check_judges(incident)?;
+    tidewatch.check_announced(&incident.id)?;
     let delay = opened - started;
     ensure!((-0.05..=DELAY_MAX).contains(&delay), "opened {delay:.2} s after the first process");
     let (line, deviation) = compare(incident.latest(OUT_OF_BAND_LOG)?, &series, idle)?;

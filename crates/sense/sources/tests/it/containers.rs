@@ -183,8 +183,11 @@ fn a_new_container_does_not_wait_for_those_the_engine_hangs_on() {
     let hanging = "abcdef012345678";
     hanging.chars().for_each(|letter| engine.put(letter, "running"));
     hanging.chars().for_each(|letter| engine.hold(&inspect_path(letter)));
-    let follower = Follower::start(quick(socket));
-    engine.wait_answered("/containers/json", 1);
+    let mut config = quick(socket);
+    config.docker.inspect_timeout_ms = 60_000;
+    let follower = Follower::start(config);
+    // The last of the first eight: all places of the resynchronisation are taken.
+    engine.wait_asked(&inspect_path('7'));
     engine.put('9', "running");
     engine.event("start", '9');
     follower.check("container", &expect![["container 9 Running\n"]]);

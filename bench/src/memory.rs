@@ -48,12 +48,13 @@ fn measure_size(bin: &Path, count: usize, stop: &Stop) -> Result<Vec<Figure>> {
     let cores = spent / begun.elapsed().as_secs_f64();
     let watched = tidewatch.containers()?;
     ensure!(watched >= count, "{count} containers run, tidewatch watches {watched}");
-    let memory = Figure::once(format!("{count} containers, resident after 10 s"), "MB", resident[0]);
-    let cpu = Figure::once(format!("{count} containers, CPU over 20 s"), "% of a core", 100.0 * cores);
+    let title = format!("{count} containers of ours, {watched} watched");
+    let memory = Figure::once(format!("{title}, resident after 10 s"), "MB", resident[0]);
+    let cpu = Figure::once(format!("{title}, CPU over 20 s"), "% of a core", 100.0 * cores);
     let is_goal = count == SIZES[1];
     Ok(vec![
         if is_goal { memory.with_goal(MEMORY_GOAL) } else { memory },
-        Figure::once(format!("{count} containers, of it heap and stacks"), "MB", resident[1]),
+        Figure::once(format!("{title}, of it heap and stacks"), "MB", resident[1]),
         if is_goal { cpu.with_goal(CPU_GOAL) } else { cpu },
     ])
 }

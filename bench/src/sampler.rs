@@ -52,10 +52,12 @@ fn measure_size(count: usize, blocks: usize, stop: &Stop) -> Result<Vec<Figure>>
     let mut rounds = Rounds::default();
     for _ in 0..blocks {
         going_on(stop)?;
-        // Each opens its files anew and closes them: open at the same time they would exceed usual limits.
+        // Each opens its files anew and closes them: open at the same time they would exceed usual limits. Bare reads on
+        // both sides, so that neither gains by its place.
+        let before = measure_bare(&files)?;
         let watching = Watch::groups(&layout, Some(&groups))?.measure()?;
         let host_alone = Watch::groups(&layout, None)?.measure()?;
-        rounds.add(watching, host_alone, measure_bare(&files)?);
+        rounds.add(watching, host_alone, [before, measure_bare(&files)?]);
     }
     rounds.check_reads()?;
     Ok(rounds.figures(count))
@@ -130,20 +132,24 @@ struct Rounds {
     host: Vec<f64>,
     bare: Vec<f64>,
     ratio: Vec<f64>,
+    noise: Vec<f64>,
     reads_of_groups: u64,
     reads_bare: u64,
 }
 
 impl Rounds {
-    fn add(&mut self, watching: Block, host_alone: Block, bare: Block) {
+    fn add(&mut self, watching: Block, host_alone: Block, bare: [Block; 2]) {
         // Seconds a beat, at one beat a second, in percent of a core.
         let percent = |block: Block| 100.0 * block.cpu.as_secs_f64() / f64::from(BLOCK);
+        let [before, after] = bare.map(percent);
+        let mean = f64::midpoint(before, after);
         self.beat.push(percent(watching));
         self.host.push(percent(host_alone));
-        self.bare.push(percent(bare));
-        self.ratio.push((percent(watching) - percent(host_alone)) / percent(bare));
+        self.bare.push(mean);
+        self.ratio.push((percent(watching) - percent(host_alone)) / mean);
+        self.noise.push(after / before);
         self.reads_of_groups += watching.reads.saturating_sub(host_alone.reads);
-        self.reads_bare += bare.reads;
+        self.reads_bare += bare[0].reads;
     }
 
     /// A ratio to other reads than the sampler's would mean nothing: the kernel counts them. Processes that come and
@@ -168,6 +174,11 @@ impl Rounds {
             cpu("bare reads of the cgroups", self.bare),
             Figure::of_rounds(format!("{count} cgroups, cgroups' part to bare reads"), "times", self.ratio)
                 .with_goal(RATIO_GOAL),
+            Figure::of_rounds(
+                format!("{count} cgroups, bare reads to themselves (noise)"),
+                "times",
+                self.noise,
+            ),
         ]
     }
 }

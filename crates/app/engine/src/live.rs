@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, select, tick};
 use hostfs::error::HostfsError;
 use model::coverage::{Health, Source, SourceReport};
 use model::event::{Body, Event};
-use model::incident::{Change, Incident, IncidentId};
+use model::incident::{Change, ChangeKind, Incident, IncidentId};
 use model::untrusted::Untrusted;
 use sources::outlet::Stop;
 use store::database::Database;
@@ -221,7 +221,12 @@ impl Engine {
 
     /// Stores first, shows then: what was shown survives `kill -9`.
     fn keep_and_show(&mut self, changes: Vec<Change>, show: &mut dyn FnMut(Notice)) {
-        for change in changes {
+        for mut change in changes {
+            // An incident that opens and grows within one batch is still announced as opened.
+            let earlier = self.unsaved.get(&change.incident.id).map(|earlier| earlier.kind);
+            if earlier == Some(ChangeKind::Opened) && change.kind == ChangeKind::Updated {
+                change.kind = ChangeKind::Opened;
+            }
             if self.unsaved.len() < UNSAVED_MAX || self.unsaved.contains_key(&change.incident.id) {
                 self.unsaved.insert(change.incident.id.clone(), change);
             } else {

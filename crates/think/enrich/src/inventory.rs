@@ -182,7 +182,8 @@ impl Inventory {
         for (cgroup, container) in &mut self.containers {
             let was_unasked =
                 container.kind == Kind::Unsettled && matches!(container.facts, Fact::Failed { .. });
-            if was_unasked && container.ended.is_none() {
+            let is_unwatched = matches!(read(container.cgroup_path.raw()), Suggests::Unwatched(_));
+            if was_unasked && !is_unwatched && container.ended.is_none() {
                 Arc::make_mut(container).facts = Fact::Pending { since: at };
                 self.unsettled.insert(*cgroup);
             }

@@ -291,8 +291,6 @@ fn a_container_of_a_runtime_that_is_not_watched_is_no_ghost() {
              1.0 appeared unsettled pause
              2.0 settled unsettled nginx: its cgroup is named as Podman names them, whose view is not watched
              2.0 settled unsettled pause: its cgroup is named as containerd (CRI) names them, whose view is not watched
-             6.0 settled unsettled nginx: its cgroup is named as Podman names them, whose view is not watched
-             6.0 settled unsettled pause: its cgroup is named as containerd (CRI) names them, whose view is not watched
         "#]],
     );
 }

@@ -201,7 +201,8 @@ fn what_ran_before_the_first_look_weighs_less() {
     expect![[r#"
         unapproved_image old 2.0
         unapproved_image new 4.0
-    "#]].assert_eq(&judged(scene.take()));
+    "#]]
+    .assert_eq(&judged(scene.take()));
 }
 
 #[test]

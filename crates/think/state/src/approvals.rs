@@ -64,7 +64,8 @@ impl Approvals {
     pub(crate) fn provenance(&self, container: &Container) -> Provenance {
         let Some(facts) = container.facts.known() else {
             // Whoever is neither claimed nor a known kind after the wait is judged without a claim.
-            let is_settled = matches!(container.facts, Fact::Failed { .. }) && container.kind != Kind::Service;
+            let is_settled =
+                matches!(container.facts, Fact::Failed { .. }) && container.kind != Kind::Service;
             let is_unclaimed = container.kind == Kind::Ghost || is_settled;
             return if is_unclaimed { Provenance::Unclaimed } else { Provenance::Pending };
         };

@@ -35,6 +35,9 @@ const QUIET_LOG_BYTES_PER_SECOND: f64 = 64.0 * 1024.0;
 /// log from being blamed for an image import.
 const CPU_SECONDS_PER_LOG_BYTE_MAX: f64 = 200e-9;
 
+/// Age from which a container no longer keeps the engine busy with its start.
+const UNDISTURBED_AFTER: Duration = Duration::from_secs(10);
+
 /// How long the books of an ended container are kept.
 const ENDED_KEPT: Duration = Duration::from_secs(10);
 
@@ -201,8 +204,16 @@ impl Ledger {
     }
 
     /// Learns what the engine needs when it copies nothing: a slow mean, so that bursts of other work fade.
-    pub(crate) fn learn_engine_idle(&mut self, _now: Time) {
+    pub(crate) fn learn_engine_idle(&mut self, now: Time) {
         let Some(second) = self.seconds.back() else { return };
+        // Seconds in which somebody is flagged, starts or ends hold the engine's work for it, not its idle.
+        let is_disturbed = |account: &Account| {
+            let age = now.since(account.container().key.started);
+            account.is_flagged(now) || age < UNDISTURBED_AFTER || account.container().ended.is_some()
+        };
+        if self.accounts.values().any(is_disturbed) {
+            return;
+        }
         if second.log_bytes / second.seconds < QUIET_LOG_BYTES_PER_SECOND {
             let cores = (second.engine / second.seconds).min(ENGINE_IDLE_CORES_MAX);
             self.engine_idle_cores += (cores - self.engine_idle_cores) / 32.0;

@@ -199,6 +199,3 @@ impl State {
         Novelty { provenance: account.provenance(), age, cpu_cores }
     }
 }
-
-#[cfg(test)]
-mod tests;

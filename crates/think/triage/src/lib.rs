@@ -156,6 +156,3 @@ mod as_pairs {
         Ok(Vec::<(Subject, Dossier)>::deserialize(deserializer)?.into_iter().collect())
     }
 }
-
-#[cfg(test)]
-mod tests;

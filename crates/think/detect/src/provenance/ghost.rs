@@ -14,21 +14,29 @@ pub(crate) const ID: &str = "ghost";
 /// Rare on a host, but sandboxes and build tools make such process trees too: never enough alone.
 const BITS: f64 = 6.0;
 
+/// The same while the runtime that could claim it does not answer.
+const UNANSWERED_BITS: f64 = 5.0;
+
 /// Judges a container when its kind is settled.
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     for news in &case.seen.identity.news {
         let News::Settled(container) = news else { continue };
-        if container.kind != Kind::Ghost || container.ended.is_some() {
+        let Fact::Failed { reason } = &container.facts else { continue };
+        // With the runtime out of sight a container is judged after the same wait, for less, and marked.
+        let is_unanswered =
+            container.kind == Kind::Unsettled && reason.raw().starts_with("the container runtime");
+        if !(container.kind == Kind::Ghost || is_unanswered) || container.ended.is_some() {
             continue;
         }
-        let Fact::Failed { reason } = &container.facts else { continue };
-        let mut finding = Finding::about(container, ID, Family::Provenance, case.seen.event.time, BITS)
+        let bits = if is_unanswered { UNANSWERED_BITS } else { BITS };
+        let mut finding = Finding::about(container, ID, Family::Provenance, case.seen.event.time, bits)
             .claiming(format!("{reason}: {} runs in namespaces and a cgroup of its own", container.program))
             .with("program", &container.program)
             .with("cgroup", &container.cgroup_path)
             .with("pid_namespace", u64::from(container.namespaces.pid))
             .with("mount_namespace", u64::from(container.namespaces.mnt))
             .with("network_namespace", u64::from(container.namespaces.net));
+        finding.unresolved = is_unanswered;
         if let Some(init) = container.init {
             finding = finding.with("pid", u64::from(init.pid));
         }

@@ -20,9 +20,9 @@ const HOST: Namespaces = Namespaces { pid: 1, mnt: 2, net: 3 };
 const HOST_CGROUP: CgroupId = CgroupId(1);
 const CGROUP_FIRST: u64 = 1_000;
 /// Services on the host: containers share a workload when there are more of them.
-const SERVICES: u64 = 1_500;
+const SERVICES: u64 = 7;
 /// Of a core, spent by every container.
-const OWN_CORES: f64 = 0.01;
+const OWN_CORES: f64 = 0.95;
 const LOG_BYTES_PER_SECOND: u64 = 400;
 
 /// Stamps events: one clock, numbers dense per source.
@@ -211,7 +211,7 @@ fn up(source: Source) -> Body {
 }
 
 fn approval() -> Approval {
-    let scope = Scope::Pattern { pattern: Untrusted::new("registry.example/shop/*") };
+    let scope = Scope::Pattern { pattern: Untrusted::new("registry.example/nobody/*") };
     Approval { id: 1, scope, owner: "bench".into(), at: Time::default(), note: Untrusted::default() }
 }
 

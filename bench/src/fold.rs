@@ -55,6 +55,19 @@ fn measure_stream(stream: &Stream, stop: &Stop) -> Result<Figure> {
     ensure!(known == stream.containers, "{} containers became {known} in the fold", stream.containers);
     let seconds: Vec<Second> = (0..stream.seconds).map(|n| (stream.second)(&mut crowd, n)).collect();
     let events: usize = seconds.iter().map(Vec::len).sum();
+    {
+        use std::hash::Hasher;
+        let mut h = std::hash::DefaultHasher::new();
+        let (mut f, mut n) = (fold.clone(), 0);
+        for e in seconds.iter().flatten().cloned() {
+            for c in f.step(e).changes {
+                n += 1;
+                h.write(&serde_json::to_vec(&c)?);
+            }
+        }
+        h.write(&serde_json::to_vec(&f)?);
+        eprintln!("{}: {n} changes, hash {:016x}", stream.name, h.finish());
+    }
     let mut rates = Vec::new();
     for _ in 0..ROUNDS {
         going_on(stop)?;

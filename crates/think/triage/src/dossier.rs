@@ -79,11 +79,12 @@ impl Dossier {
             return None;
         }
         let severity = severity(&self.findings, priorities);
-        let next = self.next_incident(now, threshold_bits, weight, severity)?;
         let kind = if self.incident.is_some() { ChangeKind::Updated } else { ChangeKind::Opened };
-        if kind == ChangeKind::Updated && !self.is_worth_telling(&next, now) {
+        // Before anything is copied: with a finding a second from each of many containers, few of them are told.
+        if kind == ChangeKind::Updated && !self.is_worth_telling(weight.bits, severity.0, now) {
             return None;
         }
+        let next = self.next_incident(now, threshold_bits, weight, severity)?;
         self.incident = Some(next.clone());
         Some(Change { kind, incident: next })
     }
@@ -126,12 +127,12 @@ impl Dossier {
         })
     }
 
-    fn is_worth_telling(&self, next: &Incident, now: Time) -> bool {
+    fn is_worth_telling(&self, bits: f64, severity: Severity, now: Time) -> bool {
         let Some(told) = &self.incident else { return true };
         let every = if now.since(told.opened) < YOUNG { UPDATE_YOUNG } else { UPDATE_OLD };
-        next.bits >= told.bits + RISE_BITS
-            || next.severity != told.severity
-            || next.findings.len() != told.findings.len()
+        bits >= told.bits + RISE_BITS
+            || severity != told.severity
+            || self.findings.len() != told.findings.len()
             || now.since(told.updated) >= every
     }
 }

@@ -19,15 +19,30 @@ use model::usage::{
 const HOST: Namespaces = Namespaces { pid: 1, mnt: 2, net: 3 };
 const HOST_CGROUP: CgroupId = CgroupId(1);
 const CGROUP_FIRST: u64 = 1_000;
-/// Services on the host: containers share a workload when there are more of them.
-const SERVICES: u64 = 7;
-/// Of a core, spent by every container.
-const OWN_CORES: f64 = 0.95;
 const LOG_BYTES_PER_SECOND: u64 = 400;
+
+/// What kind of containers they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    /// Workloads: containers share one when there are more of them.
+    services: u64,
+    /// Of a core, spent by every container.
+    own_cores: f64,
+    /// What a person approved: a pattern of image names.
+    approved: &'static str,
+}
+
+/// Approved services that do little.
+pub(crate) const CALM: Life = Life { services: 1_500, own_cores: 0.01, approved: "registry.example/shop/*" };
+
+/// The worst for the fold: one workload that nobody approved, busy in every container, so that each reading is a finding
+/// against the same subject.
+pub(crate) const HERD: Life = Life { services: 1, own_cores: 0.95, approved: "registry.example/other/*" };
 
 /// Stamps events: one clock, numbers dense per source.
 #[derive(Debug)]
 pub(crate) struct Crowd {
+    life: Life,
     node: NodeId,
     now: Time,
     second: u64,
@@ -35,8 +50,9 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(life: Life) -> Self {
         Self {
+            life,
             node: NodeId::new("bench"),
             now: Time::from_secs(1_800_000_000),
             second: 0,
@@ -63,7 +79,7 @@ impl Crowd {
         let init = exec(ProcessKey { pid: 1, start_ns: 0 }, HOST_CGROUP, HOST, "/sbin/init");
         events.push(self.event(Source::Scan, Body::Process(Box::new(init))));
         events.push(self.event(Source::Docker, Body::ContainerList { ids: Vec::new() }));
-        events.push(self.event(Source::Operator, Body::Approved(Box::new(approval()))));
+        events.push(self.event(Source::Operator, Body::Approved(Box::new(approval(self.life.approved)))));
         events.push(self.host(0));
         events
     }
@@ -76,7 +92,7 @@ impl Crowd {
             self.event(Source::Kernel, Body::CgroupCreated(CgroupPath { cgroup, path })),
             self.event(Source::Kernel, Body::CgroupAttached(attach)),
             self.exec_as(container, init(container)),
-            self.event(Source::Docker, Body::Container(Box::new(facts(container, self.now)))),
+            self.event(Source::Docker, Body::Container(Box::new(self.facts(container)))),
         ]
     }
 
@@ -128,7 +144,7 @@ impl Crowd {
     pub(crate) fn usage(&mut self, container: u64) -> Event {
         let usage = Usage {
             cgroup: cgroup(container),
-            cpu_ns: Some(self.spent_ns(OWN_CORES)),
+            cpu_ns: Some(self.spent_ns(self.life.own_cores)),
             memory_bytes: Some(50 << 20),
             pids: Some(7),
             io_read_bytes: Some(1 << 20),
@@ -163,7 +179,7 @@ impl Crowd {
             .map(|n| engine(200_000 + n as u32, EngineRole::Shim, "containerd-shim", Some(id(n))));
         let engines =
             std::iter::once(engine(100, EngineRole::Daemon, "dockerd", None)).chain(shims).collect();
-        let busy = OWN_CORES * containers as f64;
+        let busy = self.life.own_cores * containers as f64;
         let usage = HostUsage {
             cores: 16,
             cpu: CpuTimes {
@@ -185,7 +201,7 @@ impl Crowd {
     }
 
     fn exec_as(&mut self, container: u64, process: ProcessKey) -> Event {
-        let exec = exec(process, cgroup(container), namespaces(container), &command(container));
+        let exec = exec(process, cgroup(container), namespaces(container), &self.command(container));
         self.event(Source::Kernel, Body::Exec(Box::new(exec)))
     }
 
@@ -201,6 +217,38 @@ impl Crowd {
         self.event(Source::Kernel, Body::Exit(exit))
     }
 
+    fn facts(&self, container: u64) -> ContainerFacts {
+        let service = container % self.life.services;
+        let labels = [
+            ("com.docker.compose.config-hash", format!("{service:064x}")),
+            ("com.docker.compose.container-number", (container / self.life.services + 1).to_string()),
+            ("com.docker.compose.project", "shop".to_owned()),
+            ("com.docker.compose.project.working_dir", "/srv/shop".to_owned()),
+            ("com.docker.compose.service", format!("service-{service}")),
+            ("org.opencontainers.image.source", "https://code.example/shop".to_owned()),
+        ];
+        ContainerFacts {
+            id: id(container),
+            name: Untrusted::new(&format!("shop-service-{service}-{container}")),
+            image: Untrusted::new(&format!("registry.example/shop/image-{}:1.2", service % 40)),
+            digest: Untrusted::new(&format!("sha256:{:064x}", service % 40)),
+            command: Untrusted::new(&self.command(container)),
+            labels: labels.map(|(key, value)| (Untrusted::new(key), Untrusted::new(&value))).into(),
+            labels_dropped: 0,
+            pid: Some(init(container).pid),
+            state: RunState::Running,
+            created: Some(self.now),
+            started: Some(self.now),
+            log_driver: Untrusted::new("json-file"),
+            log_path: Some(log_path(container)),
+        }
+    }
+
+    fn command(&self, container: u64) -> String {
+        let service = container % self.life.services;
+        format!("node /srv/app/server.js --service=service-{service} --port=8080")
+    }
+
     fn spent_ns(&self, cores: f64) -> u64 {
         (self.second as f64 * cores * 1e9) as u64
     }
@@ -210,8 +258,8 @@ fn up(source: Source) -> Body {
     Body::Report(SourceReport { source, health: Health::Up, reason: Untrusted::default() })
 }
 
-fn approval() -> Approval {
-    let scope = Scope::Pattern { pattern: Untrusted::new("registry.example/nobody/*") };
+fn approval(pattern: &str) -> Approval {
+    let scope = Scope::Pattern { pattern: Untrusted::new(pattern) };
     Approval { id: 1, scope, owner: "bench".into(), at: Time::default(), note: Untrusted::default() }
 }
 
@@ -247,10 +295,6 @@ fn namespaces(container: u64) -> Namespaces {
     Namespaces { pid: first, mnt: first + 1, net: first + 2 }
 }
 
-fn command(container: u64) -> String {
-    format!("node /srv/app/server.js --service=service-{} --port=8080", container % SERVICES)
-}
-
 fn exec(process: ProcessKey, cgroup: CgroupId, namespaces: Namespaces, command: &str) -> Exec {
     Exec {
         process,
@@ -261,33 +305,6 @@ fn exec(process: ProcessKey, cgroup: CgroupId, namespaces: Namespaces, command: 
         name: Untrusted::new("node"),
         path: Untrusted::new("/usr/local/bin/node"),
         args: Untrusted::new(command),
-    }
-}
-
-fn facts(container: u64, now: Time) -> ContainerFacts {
-    let service = container % SERVICES;
-    let labels = [
-        ("com.docker.compose.config-hash", format!("{service:064x}")),
-        ("com.docker.compose.container-number", (container / SERVICES + 1).to_string()),
-        ("com.docker.compose.project", "shop".to_owned()),
-        ("com.docker.compose.project.working_dir", "/srv/shop".to_owned()),
-        ("com.docker.compose.service", format!("service-{service}")),
-        ("org.opencontainers.image.source", "https://code.example/shop".to_owned()),
-    ];
-    ContainerFacts {
-        id: id(container),
-        name: Untrusted::new(&format!("shop-service-{service}-{container}")),
-        image: Untrusted::new(&format!("registry.example/shop/image-{}:1.2", service % 40)),
-        digest: Untrusted::new(&format!("sha256:{:064x}", service % 40)),
-        command: Untrusted::new(&command(container)),
-        labels: labels.map(|(key, value)| (Untrusted::new(key), Untrusted::new(&value))).into(),
-        labels_dropped: 0,
-        pid: Some(init(container).pid),
-        state: RunState::Running,
-        created: Some(now),
-        started: Some(now),
-        log_driver: Untrusted::new("json-file"),
-        log_path: Some(log_path(container)),
     }
 }
 

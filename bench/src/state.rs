@@ -13,7 +13,7 @@ use sources::outlet::Stop;
 use triage::TriageConfig;
 
 use crate::bundles::strategies;
-use crate::crowd::Crowd;
+use crate::crowd::{CALM, Crowd};
 use crate::figure::Figure;
 use crate::going_on;
 use crate::process::status_bytes;
@@ -24,7 +24,7 @@ const SECONDS: u64 = 12;
 
 /// Measures with 1,000 and with 10,000 containers, the most the fold takes.
 pub(crate) fn measure(stop: &Stop) -> Result<Vec<Figure>> {
-    let mut crowd = Crowd::new();
+    let mut crowd = Crowd::new(CALM);
     let mut fold = Fold::new(&strategies()?, TriageConfig::default());
     for event in crowd.begin() {
         fold.step(event);

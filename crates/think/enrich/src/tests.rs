@@ -32,7 +32,7 @@ fn told(enrich: &mut Enrich, scene: &mut Scene) -> String {
                 News::Settled(container) => ("settled", container),
                 News::Ended(container) => ("ended", container),
             };
-            writeln!(text, "{second:>4.1} {what} {}", line(container)).unwrap();
+            writeln!(text, "{second:.1} {what} {}", line(container)).unwrap();
         }
     }
     text

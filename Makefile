@@ -36,7 +36,7 @@ demo: setup-test build engine ## See the sample attack caught beside a benign se
 	@$(LIVE) demo
 
 .PHONY: bench
-bench: setup ## Measure: the fold, the sampler, memory
+bench: build ## Measure: the state, the fold, the sampler, memory (as root)
 	@cargo run --quiet --locked --release --package bench
 
 .PHONY: test-live

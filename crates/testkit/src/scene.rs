@@ -249,6 +249,11 @@ impl Scene {
     /// A second passes in which containers and the engine spend; the books are closed at its end.
     pub fn second(&mut self, spends: &[(Actor, Spends)], engine_cores: f64) {
         self.now = self.now.plus(Duration::from_secs(1));
+        self.readings(spends, engine_cores);
+    }
+
+    /// Everything is read now: as `second`, but of the time that has passed already.
+    pub fn readings(&mut self, spends: &[(Actor, Spends)], engine_cores: f64) {
         let spends: BTreeMap<Actor, Spends> = spends.iter().copied().collect();
         let mut busy = engine_cores + self.other_cores;
         for (actor, books) in &mut self.actors {

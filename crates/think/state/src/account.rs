@@ -105,14 +105,21 @@ impl Account {
     /// What it spent over the last `window_seconds` of closed books, or since its start if that is less;
     /// `None` before the first second is closed.
     pub fn spent(&self, window_seconds: f64) -> Option<Spent> {
+        self.spent_over(window_seconds).map(|(spent, _)| spent)
+    }
+
+    /// As `spent`, with the number of closed books it is the sum of.
+    pub(crate) fn spent_over(&self, window_seconds: f64) -> Option<(Spent, usize)> {
         let mut sum = Spent::default();
+        let mut books = 0;
         for entry in self.entries.iter().rev() {
             if sum.seconds + 0.5 >= window_seconds {
                 break;
             }
             sum.add(entry);
+            books += 1;
         }
-        (sum.seconds > 0.0).then_some(sum)
+        (books > 0).then_some((sum, books))
     }
 
     /// The last second whose books are closed.

@@ -42,9 +42,13 @@ impl From<Approvals> for BTreeMap<u64, Approval> {
 
 impl Approvals {
     pub(crate) fn add(&mut self, approval: &Approval) {
-        if self.given.len() < APPROVALS_MAX {
-            self.given.insert(approval.id, approval.clone());
-            self.index();
+        if self.given.len() >= APPROVALS_MAX {
+            return;
+        }
+        match self.given.insert(approval.id, approval.clone()) {
+            // At the start every stored approval comes one after the other: no index anew for each.
+            None => self.cover(&approval.scope),
+            Some(_) => self.index(),
         }
     }
 
@@ -83,17 +87,22 @@ impl Approvals {
         self.digests.clear();
         self.workloads.clear();
         self.patterns.clear();
-        for approval in self.given.values() {
-            match &approval.scope {
-                Scope::Digest { digest, .. } => {
-                    self.digests.insert(digest.clone());
-                }
-                Scope::Workload { workload, digest } => {
-                    self.workloads.insert((workload.clone(), digest.clone()));
-                }
-                // A pattern that does not parse covers nothing; the command that gives patterns refuses it by name.
-                Scope::Pattern { pattern } => self.patterns.extend(matcher(pattern.raw())),
+        for approval in std::mem::take(&mut self.given).into_values() {
+            self.cover(&approval.scope);
+            self.given.insert(approval.id, approval);
+        }
+    }
+
+    fn cover(&mut self, scope: &Scope) {
+        match scope {
+            Scope::Digest { digest, .. } => {
+                self.digests.insert(digest.clone());
             }
+            Scope::Workload { workload, digest } => {
+                self.workloads.insert((workload.clone(), digest.clone()));
+            }
+            // A pattern that does not parse covers nothing; the command that gives patterns refuses it by name.
+            Scope::Pattern { pattern } => self.patterns.extend(matcher(pattern.raw())),
         }
     }
 }

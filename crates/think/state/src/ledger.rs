@@ -178,16 +178,15 @@ impl Ledger {
     pub(crate) fn log_cost(&self, cgroup: CgroupId) -> Option<LogCost> {
         let account = self.accounts.get(&cgroup)?;
         let latest = account.latest()?;
-        let own = account.spent(WINDOW)?;
-        let mut host = (0.0, 0.0, 0.0);
-        for second in self.seconds.iter().rev() {
-            // Entries of an account and seconds of the host are aligned at the newest.
-            if host.2 + 0.5 >= own.seconds.max(0.5) {
-                break;
-            }
-            host = (host.0 + second.engine, host.1 + second.log_bytes, host.2 + second.seconds);
+        let (own, books) = account.spent_over(WINDOW)?;
+        // The same books of the host, the newest first. A container's first may be shorter than the host's: to count
+        // seconds instead would leave out the one that holds its first bytes.
+        let (mut engine_cpu, mut all_log_bytes, mut seconds) = (0.0, 0.0, 0.0);
+        for second in self.seconds.iter().rev().take(books) {
+            engine_cpu += second.engine;
+            all_log_bytes += second.log_bytes;
+            seconds += second.seconds;
         }
-        let (engine_cpu, all_log_bytes, seconds) = host;
         let share = if all_log_bytes > 0.0 { own.log_bytes / all_log_bytes } else { 0.0 };
         let copying = (engine_cpu - self.engine_idle_cores * seconds).max(0.0);
         let attributed =

@@ -199,3 +199,6 @@ impl State {
         Novelty { provenance: account.provenance(), age, cpu_cores }
     }
 }
+
+#[cfg(test)]
+mod tests;

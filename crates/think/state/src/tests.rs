@@ -1,0 +1,750 @@
+//! The books, what is usual, what is allowed and what can be seen: each beside the case that must not count.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use enrich::Enrich;
+use expect_test::{Expect, expect};
+use model::approval::Scope;
+use model::coverage::{Health, Loss, Source};
+use model::event::{Body, Event};
+use model::finding::{Family, Finding};
+use model::ids::{CgroupId, WorkloadKey};
+use model::runtime::ContainerFacts;
+use model::untrusted::Untrusted;
+use model::usage::{LogSize, Usage};
+use proptest::prelude::{Strategy as _, prop, proptest};
+use testkit::scene::{Actor, START, Scene, Spends, digest};
+
+use super::*;
+
+const MB: u64 = 1_000_000;
+
+/// The two stages before any judge, as the fold runs them.
+#[derive(Default)]
+struct Books {
+    enrich: Enrich,
+    state: State,
+    novelties: Vec<Novelty>,
+}
+
+impl Books {
+    fn of(mut scene: Scene) -> Self {
+        let mut books = Self::default();
+        books.take(scene.take());
+        books
+    }
+
+    fn take(&mut self, events: Vec<Event>) {
+        for event in events {
+            let seen = self.enrich.identify(event);
+            self.novelties.push(self.state.compare(&seen));
+            self.state.learn(&seen, &[]);
+        }
+    }
+
+    fn container(&self, actor: Actor) -> &Container {
+        let mut containers = self.enrich.containers();
+        containers.find(|container| container.key.cgroup == actor.cgroup()).unwrap()
+    }
+
+    fn provenance(&self, actor: Actor) -> Provenance {
+        self.state.provenance(self.container(actor))
+    }
+}
+
+fn prints(own_cores: f64, log_bytes: u64) -> Spends {
+    Spends { own_cores, log_bytes, shim_cores: 0.0 }
+}
+
+/// Plays a scene on four cores; then what each container spent, one line each, and what the host did.
+fn check_costs(act: impl FnOnce(&mut Scene), costs: &Expect) {
+    let mut scene = Scene::new(4);
+    act(&mut scene);
+    costs.assert_eq(&costs_of(&Books::of(scene).state));
+}
+
+fn costs_of(state: &State) -> String {
+    let mut text = String::new();
+    for account in state.accounts() {
+        let name = account.container().name();
+        match state.log_cost(account.container().key.cgroup) {
+            Some(cost) => writeln!(
+                text,
+                "{name}: {:.1} s, own {:.3}, of {:.3} engine {:.3}, share {:.2}, {:.0} B/s",
+                cost.seconds,
+                cost.own_cores,
+                cost.engine_cores,
+                cost.attributed_cores,
+                cost.share,
+                cost.log_bytes_per_second
+            ),
+            None => writeln!(text, "{name}: no books yet"),
+        }
+        .unwrap();
+    }
+    match state.host() {
+        Some(host) => writeln!(
+            text,
+            "host: {:.1} s, busy {:.3}, engine {:.3} (idle {:.3}), containers {:.3}, shims {:.3}",
+            host.seconds,
+            host.busy_cores,
+            host.engine_cores,
+            host.engine_idle_cores,
+            host.container_cores,
+            host.shim_cores
+        ),
+        None => writeln!(text, "host: no books yet"),
+    }
+    .unwrap();
+    text
+}
+
+/// A reading of a container's cgroup, made by hand.
+fn reading(actor: Actor, cpu_ns: u64) -> Body {
+    Body::Usage(Box::new(Usage { cgroup: actor.cgroup(), cpu_ns: Some(cpu_ns), ..Usage::default() }))
+}
+
+fn log_size(actor: Actor, bytes: u64) -> Body {
+    Body::Log(Box::new(LogSize { container_id: actor.id(), path: Untrusted::new("/log"), bytes }))
+}
+
+#[test]
+fn the_engines_cost_is_shared_by_bytes_logged() {
+    check_costs(
+        |scene| {
+            let loud = scene.start("loud", "app", "yes");
+            let talks = scene.start("talks", "app", "say");
+            scene.start("silent", "app", "sleep");
+            scene.seconds(5, &[(loud, prints(0.01, 30 * MB)), (talks, prints(0.2, 10 * MB))], 0.8);
+        },
+        &expect![[r#"
+            loud: 5.0 s, own 0.010, of 0.800 engine 0.600, share 0.75, 30000000 B/s
+            talks: 5.0 s, own 0.200, of 0.800 engine 0.200, share 0.25, 10000000 B/s
+            silent: 5.0 s, own 0.000, of 0.800 engine 0.000, share 0.00, 0 B/s
+            host: 5.0 s, busy 1.010, engine 0.800 (idle 0.000), containers 0.210, shims 0.000
+        "#]],
+    );
+}
+
+#[test]
+fn what_the_engine_spends_when_nothing_is_logged_is_nobodys() {
+    check_costs(
+        |scene| {
+            scene.seconds(300, &[], 0.1);
+            let loud = scene.start("loud", "app", "yes");
+            scene.seconds(5, &[(loud, prints(0.01, 30 * MB))], 0.9);
+        },
+        &expect![[r#"
+            loud: 5.0 s, own 0.010, of 0.900 engine 0.800, share 1.00, 30000000 B/s
+            host: 5.0 s, busy 0.910, engine 0.900 (idle 0.100), containers 0.010, shims 0.000
+        "#]],
+    );
+}
+
+#[test]
+fn the_engines_idle_cost_is_never_learned_from_a_burst() {
+    check_costs(
+        |scene| scene.seconds(300, &[], 3.0),
+        &expect![[r#"
+        host: 5.0 s, busy 3.000, engine 3.000 (idle 0.200), containers 0.000, shims 0.000
+    "#]],
+    );
+}
+
+#[test]
+fn a_trickle_of_log_explains_no_image_import() {
+    check_costs(
+        |scene| {
+            let web = scene.start("web", "app", "httpd");
+            scene.seconds(5, &[(web, prints(0.01, 2_000))], 1.0);
+        },
+        &expect![[r#"
+            web: 5.0 s, own 0.010, of 1.000 engine 0.000, share 1.00, 2000 B/s
+            host: 5.0 s, busy 1.010, engine 1.000 (idle 0.000), containers 0.010, shims 0.000
+        "#]],
+    );
+}
+
+#[test]
+fn a_shims_cost_is_its_containers_alone() {
+    check_costs(
+        |scene| {
+            let execs = scene.start("execs", "app", "sleep");
+            scene.start("silent", "app", "sleep");
+            scene.seconds(5, &[(execs, Spends { own_cores: 0.1, log_bytes: 0, shim_cores: 0.3 })], 0.0);
+        },
+        &expect![[r#"
+            execs: 5.0 s, own 0.100, of 0.300 engine 0.300, share 0.00, 0 B/s
+            silent: 5.0 s, own 0.000, of 0.000 engine 0.000, share 0.00, 0 B/s
+            host: 5.0 s, busy 0.400, engine 0.000 (idle 0.000), containers 0.100, shims 0.300
+        "#]],
+    );
+}
+
+#[test]
+fn the_first_second_of_a_young_container_is_booked_whole() {
+    check_costs(
+        |scene| {
+            let loud = scene.start("loud", "app", "yes");
+            scene.second(&[(loud, prints(0.25, 20 * MB))], 0.8);
+        },
+        &expect![[r#"
+            loud: 1.0 s, own 0.250, of 0.800 engine 0.800, share 1.00, 20000000 B/s
+            host: 1.0 s, busy 1.050, engine 0.800 (idle 0.000), containers 0.250, shims 0.000
+        "#]],
+    );
+}
+
+#[test]
+fn a_container_that_started_within_the_second_is_measured_by_its_own_age() {
+    check_costs(
+        |scene| {
+            scene.pause(Duration::from_millis(600));
+            let loud = scene.start("loud", "app", "yes");
+            scene.pause(Duration::from_millis(400));
+            scene.emit(Source::Cgroups, reading(loud, 10_000_000));
+            scene.emit(Source::Host, log_size(loud, 10 * MB));
+            scene.readings(&[], 0.4);
+        },
+        &expect![[r#"
+            loud: 0.4 s, own 0.025, of 1.000 engine 1.000, share 1.00, 25000000 B/s
+            host: 1.0 s, busy 0.400, engine 0.400 (idle 0.000), containers 0.010, shims 0.000
+        "#]],
+    );
+}
+
+#[test]
+fn the_first_reading_of_an_old_container_is_only_a_base() {
+    check_costs(
+        |scene| {
+            let path = format!("/docker/{}", scene.next_actor().id());
+            let old = scene.find(&path, "httpd", Duration::from_secs(3600));
+            scene.claim(old, "old", "app", |_| ());
+            scene.second(&[(old, prints(0.9, 50 * MB))], 0.0);
+            scene.seconds(2, &[(old, prints(0.1, 1_000))], 0.0);
+        },
+        &expect![[r#"
+            old: 3.0 s, own 0.067, of 0.000 engine 0.000, share 1.00, 667 B/s
+            host: 3.0 s, busy 0.367, engine 0.000 (idle 0.000), containers 0.067, shims 0.000
+        "#]],
+    );
+}
+
+#[test]
+fn a_log_that_is_rotated_away_and_a_counter_that_runs_backwards_cost_nothing() {
+    check_costs(
+        |scene| {
+            let web = scene.start("web", "app", "httpd");
+            scene.second(&[(web, prints(0.5, 10 * MB))], 0.0);
+            scene.emit(Source::Host, log_size(web, 100));
+            scene.emit(Source::Cgroups, reading(web, 5));
+            scene.emit(Source::Host, log_size(web, 1_100));
+            scene.emit(Source::Cgroups, reading(web, 100_000_005));
+            scene.end(web);
+            scene.second(&[], 0.0);
+        },
+        &expect![[r#"
+            web: 2.0 s, own 0.300, of 0.000 engine 0.000, share 1.00, 5000500 B/s
+            host: 2.0 s, busy 0.250, engine 0.000 (idle 0.000), containers 0.300, shims 0.000
+        "#]],
+    );
+}
+
+#[test]
+fn after_a_gap_the_books_start_over() {
+    check_costs(
+        |scene| {
+            let web = scene.start("web", "app", "httpd");
+            scene.seconds(3, &[(web, prints(1.0, MB))], 1.0);
+            scene.pause(Duration::from_secs(10));
+            scene.second(&[(web, prints(1.0, MB))], 1.0);
+        },
+        &expect![[r#"
+            web: no books yet
+            host: no books yet
+        "#]],
+    );
+    check_costs(
+        |scene| {
+            let web = scene.start("web", "app", "httpd");
+            scene.seconds(3, &[(web, prints(1.0, MB))], 1.0);
+            scene.pause(Duration::from_secs(10));
+            scene.second(&[(web, prints(1.0, MB))], 1.0);
+            scene.second(&[(web, prints(0.5, MB))], 0.1);
+        },
+        &expect![[r#"
+            web: 1.0 s, own 0.500, of 0.100 engine 0.100, share 1.00, 1000000 B/s
+            host: 1.0 s, busy 0.600, engine 0.100 (idle 0.000), containers 0.500, shims 0.000
+        "#]],
+    );
+}
+
+#[test]
+fn a_host_whose_clock_steps_back_starts_over_too() {
+    let mut scene = Scene::new(4);
+    let web = scene.start("web", "app", "httpd");
+    scene.seconds(3, &[(web, prints(1.0, MB))], 1.0);
+    let mut events = scene.take();
+    scene.second(&[(web, prints(1.0, MB))], 1.0);
+    events.extend(scene.take().into_iter().map(|event| Event { time: START, ..event }));
+    let mut books = Books::default();
+    books.take(events);
+    assert_eq!(books.state.host(), None);
+}
+
+#[test]
+fn a_share_is_never_more_than_all_of_it() {
+    let mut scene = Scene::new(4);
+    scene.pause(Duration::from_millis(600));
+    let loud = scene.start("loud", "app", "yes");
+    scene.pause(Duration::from_millis(400));
+    scene.emit(Source::Cgroups, reading(loud, 10_000_000));
+    scene.emit(Source::Host, log_size(loud, 40 * MB));
+    scene.readings(&[], 0.4);
+    let mut books = Books::default();
+    for _ in 0..12 {
+        books.take(scene.take());
+        let cost = books.state.log_cost(loud.cgroup()).unwrap();
+        assert!(cost.share <= 1.0, "{cost:?}");
+        assert!(cost.attributed_cores <= cost.engine_cores, "{cost:?}");
+        scene.second(&[(loud, prints(0.01, 100 * MB))], 0.9);
+    }
+}
+
+#[test]
+fn an_ended_containers_books_are_kept_for_ten_seconds() {
+    let mut scene = Scene::new(4);
+    let web = scene.start("web", "app", "httpd");
+    scene.second(&[(web, prints(1.0, MB))], 1.0);
+    scene.end(web);
+    let mut books = Books::default();
+    scene.seconds(9, &[], 0.0);
+    books.take(scene.take());
+    assert!(books.state.account(web.cgroup()).is_some_and(|account| !account.is_running()));
+    scene.second(&[], 0.0);
+    books.take(scene.take());
+    assert!(books.state.cgroups().is_empty());
+}
+
+#[test]
+fn a_new_container_in_the_same_cgroup_begins_with_empty_books() {
+    let mut scene = Scene::new(4);
+    let web = scene.start("web", "app", "httpd");
+    scene.seconds(3, &[(web, prints(1.0, MB))], 1.0);
+    scene.end(web);
+    scene.second(&[], 0.0);
+    let again = model::event::Exec {
+        process: model::ids::ProcessKey { pid: 4242, start_ns: 7 },
+        ..web.exec("httpd")
+    };
+    scene.emit(Source::Kernel, Body::Exec(Box::new(again)));
+    let books = Books::of(scene);
+    assert!(books.state.account(web.cgroup()).is_some_and(|account| account.latest().is_none()));
+}
+
+/// The provenance of one container `name` that runs `image`, after these approvals.
+fn check_provenance(image: &str, scopes: &[Scope], expected: Provenance) {
+    let mut scene = Scene::new(4);
+    let app = scene.start("app", image, "serve --port 80");
+    for (id, scope) in (1..).zip(scopes) {
+        scene.approve(id, scope.clone());
+    }
+    let books = Books::of(scene);
+    assert_eq!(books.provenance(app), expected, "{image} {scopes:?}");
+    let account = books.state.account(app.cgroup()).unwrap();
+    assert_eq!(account.provenance(), expected, "the books follow: {image} {scopes:?}");
+}
+
+fn of_digest(image: &str) -> Scope {
+    Scope::Digest { digest: digest(image), image: Untrusted::new(image) }
+}
+
+fn of_pattern(pattern: &str) -> Scope {
+    Scope::Pattern { pattern: Untrusted::new(pattern) }
+}
+
+fn of_workload(workload: &str, image: &str) -> Scope {
+    Scope::Workload { workload: WorkloadKey::new(workload), digest: digest(image) }
+}
+
+#[test]
+fn an_image_is_approved_by_its_content_whatever_it_is_called() {
+    check_provenance("shop/app", &[], Provenance::Unapproved);
+    check_provenance("shop/app", &[of_digest("shop/app")], Provenance::ImageApproved);
+    let named_alike = Scope::Digest { digest: digest("other"), image: Untrusted::new("shop/app") };
+    check_provenance("shop/app", &[named_alike], Provenance::Unapproved);
+}
+
+#[test]
+fn one_star_stays_within_a_part_of_a_name_and_two_do_not() {
+    check_provenance("shop/app", &[of_pattern("shop/*")], Provenance::ImageApproved);
+    check_provenance("shop/team/app", &[of_pattern("shop/*")], Provenance::Unapproved);
+    check_provenance("shop/team/app", &[of_pattern("shop/**")], Provenance::ImageApproved);
+    check_provenance("evil/shop/app", &[of_pattern("shop/**")], Provenance::Unapproved);
+    check_provenance("shop/app", &[of_pattern("")], Provenance::Unapproved);
+}
+
+#[test]
+fn a_pattern_that_does_not_parse_covers_nothing() {
+    check_provenance("shop/app", &[of_pattern("shop/[")], Provenance::Unapproved);
+    check_provenance("shop/app", &[of_pattern("shop/["), of_pattern("shop/*")], Provenance::ImageApproved);
+}
+
+#[test]
+fn a_workload_counts_only_with_the_image_it_was_approved_with() {
+    let workload = "shop/app [serve --port 80]";
+    let right = of_workload(workload, "shop/app");
+    check_provenance("shop/app", std::slice::from_ref(&right), Provenance::Unapproved);
+    check_provenance("shop/app", &[of_digest("shop/app"), right], Provenance::Approved);
+    let other_image = of_workload(workload, "shop/app:old");
+    check_provenance("shop/app", &[of_digest("shop/app"), other_image], Provenance::ImageApproved);
+    let other_command = of_workload("shop/app [mine]", "shop/app");
+    check_provenance("shop/app", &[of_digest("shop/app"), other_command], Provenance::ImageApproved);
+}
+
+#[test]
+fn an_image_without_a_digest_is_not_the_one_without_a_digest_that_was_approved() {
+    let mut scene = Scene::new(4);
+    let app = scene.start_unclaimed("serve");
+    scene.claim(app, "app", "shop/app", |facts| facts.digest = Untrusted::default());
+    let scope = Scope::Digest { digest: Untrusted::default(), image: Untrusted::new("shop/app") };
+    scene.approve(1, scope);
+    assert_eq!(Books::of(scene).provenance(app), Provenance::Unapproved);
+}
+
+#[test]
+fn what_is_revoked_no_longer_counts_and_a_twin_still_does() {
+    let mut scene = Scene::new(4);
+    let app = scene.start("app", "shop/app", "serve");
+    scene.approve(1, of_digest("shop/app"));
+    scene.approve(2, of_digest("shop/app"));
+    let mut books = Books::default();
+    books.take(scene.take());
+    for (id, expected) in
+        [(1, Provenance::ImageApproved), (7, Provenance::ImageApproved), (2, Provenance::Unapproved)]
+    {
+        scene.emit(Source::Operator, Body::Revoked { id });
+        books.take(scene.take());
+        assert_eq!(books.provenance(app), expected, "after {id}");
+        assert_eq!(books.state.account(app.cgroup()).unwrap().provenance(), expected, "after {id}");
+    }
+    assert_eq!(books.state.approvals().count(), 0);
+}
+
+#[test]
+fn who_waits_for_a_claim_is_pending_and_who_has_none_is_unclaimed() {
+    let mut scene = Scene::new(4);
+    let ghost = scene.appear("/hidden", "mine");
+    let service = scene.appear("/system.slice/cron.service", "cron");
+    let mut books = Books::default();
+    books.take(scene.take());
+    assert_eq!(books.provenance(ghost), Provenance::Pending);
+    scene.seconds(3, &[], 0.0);
+    books.take(scene.take());
+    assert_eq!(books.provenance(ghost), Provenance::Unclaimed);
+    assert_eq!(books.provenance(service), Provenance::Pending, "nobody is ever asked about a unit");
+}
+
+#[test]
+fn only_what_ran_before_the_first_look_at_a_host_without_approvals_is_from_before() {
+    let mut scene = Scene::new(4);
+    let old = scene.find("/old", "httpd", Duration::from_secs(60));
+    let new = scene.start("new", "app", "serve");
+    let mut books = Books::default();
+    books.take(scene.take());
+    let is_from_before = |books: &Books, actor| books.state.is_from_before(books.container(actor));
+    assert!(is_from_before(&books, old));
+    assert!(!is_from_before(&books, new));
+    scene.approve(1, of_digest("app"));
+    books.take(scene.take());
+    assert!(!is_from_before(&books, old), "somebody has had the chance to approve it");
+}
+
+#[test]
+fn ten_thousand_approvals_hold_and_the_next_one_is_refused() {
+    let mut state = State::default();
+    let mut scene = Scene::new(4);
+    scene.take();
+    for id in 0..10_001 {
+        scene.approve(id, of_digest(&format!("image-{id}")));
+    }
+    for event in scene.take() {
+        state.compare(&Observation { event, identity: model::identity::Identity::default() });
+    }
+    assert_eq!(state.approvals().count(), 10_000);
+}
+
+/// What is usual for the only workload of a scene, in cores.
+fn usual(books: &Books, actor: Actor) -> Option<f64> {
+    books.state.account(actor.cgroup()).and_then(|account| books.state.usual_cores(account))
+}
+
+#[test]
+fn a_minute_of_history_makes_a_mean_usual_and_a_restart_keeps_it() {
+    let mut scene = Scene::new(4);
+    let web = scene.start("web", "app", "serve");
+    let mut books = Books::default();
+    scene.seconds(60, &[(web, prints(0.3, 0))], 0.0);
+    books.take(scene.take());
+    assert_eq!(usual(&books, web), None);
+    scene.seconds(2, &[(web, prints(0.3, 0))], 0.0);
+    books.take(scene.take());
+    assert!((usual(&books, web).unwrap() - 0.3).abs() < 1e-9);
+    scene.end(web);
+    let again = scene.start("web", "app", "serve");
+    scene.seconds(2, &[(again, prints(0.9, 0))], 0.0);
+    books.novelties.clear();
+    books.take(scene.take());
+    let rates: Vec<Rate> = books.novelties.iter().filter_map(|novelty| novelty.cpu_cores).collect();
+    let last = rates.last().unwrap();
+    assert!((last.now - 0.9).abs() < 1e-9 && (last.usual.unwrap() - 0.3).abs() < 0.02, "{last:?}");
+    assert!(last.history >= Duration::from_secs(60));
+}
+
+#[test]
+fn nothing_that_was_flagged_becomes_usual() {
+    let learned = |bits: f64| {
+        let mut scene = Scene::new(4);
+        let web = scene.start("web", "app", "serve");
+        let mut books = Books::default();
+        books.take(scene.take());
+        scene.seconds(120, &[(web, prints(2.0, 0))], 0.0);
+        for event in scene.take() {
+            let at = event.time;
+            let seen = books.enrich.identify(event);
+            books.state.compare(&seen);
+            let finding = Finding::about(books.container(web), "excess", Family::Resource, at, bits);
+            books.state.learn(&seen, &[finding]);
+        }
+        usual(&books, web)
+    };
+    assert_eq!(learned(8.0), None);
+    assert!(learned(2.0).is_some_and(|cores| cores > 1.9), "what is merely busy is learned");
+}
+
+#[test]
+fn after_five_minutes_without_a_finding_it_is_learned_again() {
+    let mut scene = Scene::new(4);
+    let web = scene.start("web", "app", "serve");
+    scene.second(&[], 0.0);
+    let mut books = Books::default();
+    books.take(scene.take());
+    let flag = Finding::about(books.container(web), "excess", Family::Resource, scene.now(), 8.0);
+    scene.emit(Source::Engine, Body::Tick);
+    let seen = books.enrich.identify(scene.take().remove(0));
+    books.state.learn(&seen, &[flag]);
+    scene.seconds(299, &[(web, prints(0.5, 0))], 0.0);
+    books.take(scene.take());
+    assert_eq!(usual(&books, web), None);
+    scene.seconds(62, &[(web, prints(0.5, 0))], 0.0);
+    books.take(scene.take());
+    assert!(usual(&books, web).is_some());
+}
+
+#[test]
+fn four_thousand_and_ninety_six_workloads_are_remembered_and_the_stalest_makes_room() {
+    let mut baselines = Baselines::default();
+    let spent = Spent { seconds: 61.0, own_cpu_seconds: 6.1, ..Spent::default() };
+    let workload = |number: i64| WorkloadKey::new(&format!("workload {number}"));
+    for number in 0..4_096 {
+        baselines.learn(&workload(number), &spent, Time::from_secs(number));
+    }
+    baselines.learn(&workload(0), &spent, Time::from_secs(5_000));
+    baselines.learn(&workload(9_999), &spent, Time::from_secs(5_001));
+    assert!(baselines.usual(&workload(0)).is_some(), "seen again just before");
+    assert!(baselines.usual(&workload(1)).is_none(), "not seen for longest");
+    assert!(baselines.usual(&workload(2)).is_some());
+    assert!(baselines.usual(&workload(9_999)).is_some());
+}
+
+/// Plays a scene; then what could be seen and what could not.
+fn check_coverage(act: impl FnOnce(&mut Scene), expected: &Expect) {
+    let mut scene = Scene::new(4);
+    act(&mut scene);
+    let coverage = Books::of(scene).state.coverage();
+    let seen: Vec<&str> = coverage.seen.iter().map(|source| source.name()).collect();
+    let mut text = format!("seen {}, lost {}\n", seen.join(" "), coverage.lost_events);
+    for blind in &coverage.blind {
+        let second = |time: Time| time.since(START).as_secs();
+        let until = blind.until.map_or("now".to_owned(), |until| second(until).to_string());
+        writeln!(
+            text,
+            "{} {:?} {}..{until}: {}",
+            blind.source,
+            blind.health,
+            second(blind.since),
+            blind.reason
+        )
+        .unwrap();
+    }
+    expected.assert_eq(&text);
+}
+
+#[test]
+fn a_source_that_is_down_is_blind_until_it_is_back() {
+    check_coverage(
+        |scene| {
+            scene.report(Source::Docker, Health::Down, "connection refused");
+            scene.seconds(5, &[], 0.0);
+            scene.report(Source::Docker, Health::Down, "connection refused");
+            scene.report(Source::Kernel, Health::Degraded, "no socket events");
+        },
+        &expect![[r#"
+            seen kernel scan cgroups host, lost 0
+            kernel Degraded 6..now: no socket events
+            docker Down 1..now: connection refused
+        "#]],
+    );
+    check_coverage(
+        |scene| {
+            scene.report(Source::Docker, Health::Down, "connection refused");
+            scene.seconds(5, &[], 0.0);
+            scene.report(Source::Docker, Health::Up, "");
+            scene.seconds(5, &[], 0.0);
+        },
+        &expect![[r#"
+            seen kernel scan cgroups host docker, lost 0
+            docker Down 1..6: connection refused
+        "#]],
+    );
+}
+
+#[test]
+fn a_gap_is_told_for_an_hour() {
+    let gap = |seconds: u64| {
+        let mut scene = Scene::new(4);
+        scene.report(Source::Docker, Health::Down, "connection refused");
+        scene.second(&[], 0.0);
+        scene.report(Source::Docker, Health::Up, "");
+        scene.pause(Duration::from_secs(seconds));
+        scene.emit(Source::Engine, Body::Tick);
+        Books::of(scene).state.coverage().blind.len()
+    };
+    assert_eq!((gap(3_600), gap(3_601)), (1, 0));
+}
+
+#[test]
+fn a_source_that_is_absent_is_neither_seen_nor_blind() {
+    check_coverage(
+        |scene| scene.report(Source::Docker, Health::Absent, "no socket"),
+        &expect![[r#"
+        seen kernel scan cgroups host, lost 0
+    "#]],
+    );
+}
+
+#[test]
+fn the_time_we_did_not_run_and_what_was_lost_are_told() {
+    check_coverage(
+        |scene| {
+            scene.pause(Duration::from_secs(100));
+            let last = START.plus(Duration::from_secs(40));
+            scene.emit(Source::Engine, Body::Resumed { last });
+            for count in [3, 4] {
+                let loss = Loss {
+                    source: Source::Kernel,
+                    cgroup: Some(CgroupId(7)),
+                    count,
+                    stage: Untrusted::new("ring buffer"),
+                };
+                scene.emit(Source::Kernel, Body::Lost(loss));
+            }
+        },
+        &expect![[r#"
+            seen kernel scan cgroups host docker, lost 7
+            engine Down 40..101: Tidewatch was not running
+        "#]],
+    );
+}
+
+#[test]
+fn a_source_that_flaps_is_remembered_for_its_last_thirty_two_gaps() {
+    let mut scene = Scene::new(4);
+    for number in 0..100 {
+        scene.report(Source::Docker, Health::Down, &format!("failure {number}"));
+        scene.report(Source::Docker, Health::Up, "");
+    }
+    let blind = Books::of(scene).state.coverage().blind;
+    assert_eq!(blind.len(), 32);
+    assert_eq!(blind.last().unwrap().reason.raw(), "failure 99");
+}
+
+/// One second of a made-up workload: whether it starts anew within it, what it spends and logs, what the engine spends.
+type Second = (bool, f64, u64, f64);
+
+fn seconds() -> impl proptest::strategy::Strategy<Value = Vec<Second>> {
+    let second = (prop::bool::weighted(0.2), 0.0..2.0_f64, 0..200 * MB, 0.0..2.0_f64);
+    prop::collection::vec(second, 1..40)
+}
+
+fn play(seconds: &[Second]) -> Vec<Event> {
+    let mut scene = Scene::new(4);
+    let mut actor = scene.start("app", "app", "0");
+    for (at, &(restarts, own_cores, log_bytes, engine_cores)) in seconds.iter().enumerate() {
+        scene.pause(Duration::from_millis(700));
+        if restarts {
+            scene.end(actor);
+            actor = scene.start("app", "app", &at.to_string());
+        }
+        scene.pause(Duration::from_millis(300));
+        scene.readings(&[(actor, prints(own_cores, log_bytes))], engine_cores);
+    }
+    scene.take()
+}
+
+proptest! {
+    #[test]
+    fn nobody_is_booked_more_than_was_spent(seconds in seconds().prop_map(|seconds| play(&seconds))) {
+        let mut books = Books::default();
+        for event in seconds {
+            books.take(vec![event]);
+            let state = &books.state;
+            let costs = state.accounts().filter_map(|account| state.log_cost(account.container().key.cgroup));
+            for cost in costs {
+                assert!((0.0..=1.0 + 1e-9).contains(&cost.share), "{cost:?}");
+                assert!(cost.attributed_cores >= 0.0, "{cost:?}");
+                assert!(cost.attributed_cores <= cost.engine_cores + 1e-9, "{cost:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_books_written_down_and_read_back_go_on_alike(
+        seconds in seconds().prop_map(|seconds| play(&seconds)),
+        cut in 0.0..1.0_f64,
+    ) {
+        let at = (seconds.len() as f64 * cut) as usize;
+        let (first, rest) = seconds.split_at(at);
+        let mut books = Books::default();
+        books.take(first.to_vec());
+        let text = serde_json::to_string(&books.state).unwrap();
+        let mut again = Books {
+            enrich: books.enrich.clone(),
+            state: serde_json::from_str(&text).unwrap(),
+            novelties: books.novelties.clone(),
+        };
+        books.take(rest.to_vec());
+        again.take(rest.to_vec());
+        assert_eq!(books.novelties, again.novelties);
+        assert_eq!(costs_of(&books.state), costs_of(&again.state));
+        assert_eq!(serde_json::to_string(&books.state).unwrap(), serde_json::to_string(&again.state).unwrap());
+    }
+}
+
+#[test]
+fn hostile_facts_are_booked_like_any_other() {
+    let bad = |text: &mut Untrusted| *text = Untrusted::new(&"\u{202e}\n\0[*".repeat(500));
+    let mut scene = Scene::new(4);
+    let app = scene.start_unclaimed("x");
+    scene.claim(app, "x", "x", |facts: &mut ContainerFacts| {
+        [&mut facts.name, &mut facts.image, &mut facts.digest, &mut facts.command, &mut facts.log_driver]
+            .into_iter()
+            .for_each(bad);
+    });
+    scene.approve(1, of_pattern(&"*".repeat(512)));
+    scene.seconds(3, &[(app, prints(f64::from(u32::MAX), u64::MAX / 8))], 0.1);
+    let books = Books::of(scene);
+    assert_eq!(books.provenance(app), Provenance::ImageApproved);
+    assert!(books.state.log_cost(app.cgroup()).unwrap().attributed_cores.is_finite());
+}

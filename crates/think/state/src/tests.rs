@@ -1,5 +1,9 @@
 //! The books, what is usual, what is allowed and what can be seen: each beside the case that must not count.
 
+mod coverage;
+
+mod provenance;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -343,138 +347,6 @@ fn a_new_container_in_the_same_cgroup_begins_with_empty_books() {
     assert!(books.state.account(web.cgroup()).is_some_and(|account| account.latest().is_none()));
 }
 
-/// The provenance of one container `name` that runs `image`, after these approvals.
-fn check_provenance(image: &str, scopes: &[Scope], expected: Provenance) {
-    let mut scene = Scene::new(4);
-    let app = scene.start("app", image, "serve --port 80");
-    for (id, scope) in (1..).zip(scopes) {
-        scene.approve(id, scope.clone());
-    }
-    let books = Books::of(scene);
-    assert_eq!(books.provenance(app), expected, "{image} {scopes:?}");
-    let account = books.state.account(app.cgroup()).unwrap();
-    assert_eq!(account.provenance(), expected, "the books follow: {image} {scopes:?}");
-}
-
-fn of_digest(image: &str) -> Scope {
-    Scope::Digest { digest: digest(image), image: Untrusted::new(image) }
-}
-
-fn of_pattern(pattern: &str) -> Scope {
-    Scope::Pattern { pattern: Untrusted::new(pattern) }
-}
-
-fn of_workload(workload: &str, image: &str) -> Scope {
-    Scope::Workload { workload: WorkloadKey::new(workload), digest: digest(image) }
-}
-
-#[test]
-fn an_image_is_approved_by_its_content_whatever_it_is_called() {
-    check_provenance("shop/app", &[], Provenance::Unapproved);
-    check_provenance("shop/app", &[of_digest("shop/app")], Provenance::ImageApproved);
-    let named_alike = Scope::Digest { digest: digest("other"), image: Untrusted::new("shop/app") };
-    check_provenance("shop/app", &[named_alike], Provenance::Unapproved);
-}
-
-#[test]
-fn one_star_stays_within_a_part_of_a_name_and_two_do_not() {
-    check_provenance("shop/app", &[of_pattern("shop/*")], Provenance::ImageApproved);
-    check_provenance("shop/team/app", &[of_pattern("shop/*")], Provenance::Unapproved);
-    check_provenance("shop/team/app", &[of_pattern("shop/**")], Provenance::ImageApproved);
-    check_provenance("evil/shop/app", &[of_pattern("shop/**")], Provenance::Unapproved);
-    check_provenance("shop/app", &[of_pattern("")], Provenance::Unapproved);
-}
-
-#[test]
-fn a_pattern_that_does_not_parse_covers_nothing() {
-    check_provenance("shop/app", &[of_pattern("shop/[")], Provenance::Unapproved);
-    check_provenance("shop/app", &[of_pattern("shop/["), of_pattern("shop/*")], Provenance::ImageApproved);
-}
-
-#[test]
-fn a_workload_counts_only_with_the_image_it_was_approved_with() {
-    let workload = "shop/app [serve --port 80]";
-    let right = of_workload(workload, "shop/app");
-    check_provenance("shop/app", std::slice::from_ref(&right), Provenance::Unapproved);
-    check_provenance("shop/app", &[of_digest("shop/app"), right], Provenance::Approved);
-    let other_image = of_workload(workload, "shop/app:old");
-    check_provenance("shop/app", &[of_digest("shop/app"), other_image], Provenance::ImageApproved);
-    let other_command = of_workload("shop/app [mine]", "shop/app");
-    check_provenance("shop/app", &[of_digest("shop/app"), other_command], Provenance::ImageApproved);
-}
-
-#[test]
-fn an_image_without_a_digest_is_not_the_one_without_a_digest_that_was_approved() {
-    let mut scene = Scene::new(4);
-    let app = scene.start_unclaimed("serve");
-    scene.claim(app, "app", "shop/app", |facts| facts.digest = Untrusted::default());
-    let scope = Scope::Digest { digest: Untrusted::default(), image: Untrusted::new("shop/app") };
-    scene.approve(1, scope);
-    assert_eq!(Books::of(scene).provenance(app), Provenance::Unapproved);
-}
-
-#[test]
-fn what_is_revoked_no_longer_counts_and_a_twin_still_does() {
-    let mut scene = Scene::new(4);
-    let app = scene.start("app", "shop/app", "serve");
-    scene.approve(1, of_digest("shop/app"));
-    scene.approve(2, of_digest("shop/app"));
-    let mut books = Books::default();
-    books.take(scene.take());
-    for (id, expected) in
-        [(1, Provenance::ImageApproved), (7, Provenance::ImageApproved), (2, Provenance::Unapproved)]
-    {
-        scene.emit(Source::Operator, Body::Revoked { id });
-        books.take(scene.take());
-        assert_eq!(books.provenance(app), expected, "after {id}");
-        assert_eq!(books.state.account(app.cgroup()).unwrap().provenance(), expected, "after {id}");
-    }
-    assert_eq!(books.state.approvals().count(), 0);
-}
-
-#[test]
-fn who_waits_for_a_claim_is_pending_and_who_has_none_is_unclaimed() {
-    let mut scene = Scene::new(4);
-    let ghost = scene.appear("/hidden", "mine");
-    let service = scene.appear("/system.slice/cron.service", "cron");
-    let mut books = Books::default();
-    books.take(scene.take());
-    assert_eq!(books.provenance(ghost), Provenance::Pending);
-    scene.seconds(3, &[], 0.0);
-    books.take(scene.take());
-    assert_eq!(books.provenance(ghost), Provenance::Unclaimed);
-    assert_eq!(books.provenance(service), Provenance::Pending, "nobody is ever asked about a unit");
-}
-
-#[test]
-fn only_what_ran_before_the_first_look_at_a_host_without_approvals_is_from_before() {
-    let mut scene = Scene::new(4);
-    let old = scene.find("/old", "httpd", Duration::from_secs(60));
-    let new = scene.start("new", "app", "serve");
-    let mut books = Books::default();
-    books.take(scene.take());
-    let is_from_before = |books: &Books, actor| books.state.is_from_before(books.container(actor));
-    assert!(is_from_before(&books, old));
-    assert!(!is_from_before(&books, new));
-    scene.approve(1, of_digest("app"));
-    books.take(scene.take());
-    assert!(!is_from_before(&books, old), "somebody has had the chance to approve it");
-}
-
-#[test]
-fn ten_thousand_approvals_hold_and_the_next_one_is_refused() {
-    let mut state = State::default();
-    let mut scene = Scene::new(4);
-    scene.take();
-    for id in 0..10_001 {
-        scene.approve(id, of_digest(&format!("image-{id}")));
-    }
-    for event in scene.take() {
-        state.compare(&Observation { event, identity: model::identity::Identity::default() });
-    }
-    assert_eq!(state.approvals().count(), 10_000);
-}
-
 /// What is usual for the only workload of a scene, in cores.
 fn usual(books: &Books, actor: Actor) -> Option<f64> {
     books.state.account(actor.cgroup()).and_then(|account| books.state.usual_cores(account))
@@ -558,118 +430,6 @@ fn four_thousand_and_ninety_six_workloads_are_remembered_and_the_stalest_makes_r
     assert!(baselines.usual(&workload(9_999)).is_some());
 }
 
-/// Plays a scene; then what could be seen and what could not.
-fn check_coverage(act: impl FnOnce(&mut Scene), expected: &Expect) {
-    let mut scene = Scene::new(4);
-    act(&mut scene);
-    let coverage = Books::of(scene).state.coverage();
-    let seen: Vec<&str> = coverage.seen.iter().map(|source| source.name()).collect();
-    let mut text = format!("seen {}, lost {}\n", seen.join(" "), coverage.lost_events);
-    for blind in &coverage.blind {
-        let second = |time: Time| time.since(START).as_secs();
-        let until = blind.until.map_or("now".to_owned(), |until| second(until).to_string());
-        writeln!(
-            text,
-            "{} {:?} {}..{until}: {}",
-            blind.source,
-            blind.health,
-            second(blind.since),
-            blind.reason
-        )
-        .unwrap();
-    }
-    expected.assert_eq(&text);
-}
-
-#[test]
-fn a_source_that_is_down_is_blind_until_it_is_back() {
-    check_coverage(
-        |scene| {
-            scene.report(Source::Docker, Health::Down, "connection refused");
-            scene.seconds(5, &[], 0.0);
-            scene.report(Source::Docker, Health::Down, "connection refused");
-            scene.report(Source::Kernel, Health::Degraded, "no socket events");
-        },
-        &expect![[r#"
-            seen kernel scan cgroups host, lost 0
-            kernel Degraded 6..now: no socket events
-            docker Down 1..now: connection refused
-        "#]],
-    );
-    check_coverage(
-        |scene| {
-            scene.report(Source::Docker, Health::Down, "connection refused");
-            scene.seconds(5, &[], 0.0);
-            scene.report(Source::Docker, Health::Up, "");
-            scene.seconds(5, &[], 0.0);
-        },
-        &expect![[r#"
-            seen kernel scan cgroups host docker, lost 0
-            docker Down 1..6: connection refused
-        "#]],
-    );
-}
-
-#[test]
-fn a_gap_is_told_for_an_hour() {
-    let gap = |seconds: u64| {
-        let mut scene = Scene::new(4);
-        scene.report(Source::Docker, Health::Down, "connection refused");
-        scene.second(&[], 0.0);
-        scene.report(Source::Docker, Health::Up, "");
-        scene.pause(Duration::from_secs(seconds));
-        scene.emit(Source::Engine, Body::Tick);
-        Books::of(scene).state.coverage().blind.len()
-    };
-    assert_eq!((gap(3_600), gap(3_601)), (1, 0));
-}
-
-#[test]
-fn a_source_that_is_absent_is_neither_seen_nor_blind() {
-    check_coverage(
-        |scene| scene.report(Source::Docker, Health::Absent, "no socket"),
-        &expect![[r#"
-        seen kernel scan cgroups host, lost 0
-    "#]],
-    );
-}
-
-#[test]
-fn the_time_we_did_not_run_and_what_was_lost_are_told() {
-    check_coverage(
-        |scene| {
-            scene.pause(Duration::from_secs(100));
-            let last = START.plus(Duration::from_secs(40));
-            scene.emit(Source::Engine, Body::Resumed { last });
-            for count in [3, 4] {
-                let loss = Loss {
-                    source: Source::Kernel,
-                    cgroup: Some(CgroupId(7)),
-                    count,
-                    stage: Untrusted::new("ring buffer"),
-                };
-                scene.emit(Source::Kernel, Body::Lost(loss));
-            }
-        },
-        &expect![[r#"
-            seen kernel scan cgroups host docker, lost 7
-            engine Down 40..101: Tidewatch was not running
-        "#]],
-    );
-}
-
-#[test]
-fn a_source_that_flaps_is_remembered_for_its_last_thirty_two_gaps() {
-    let mut scene = Scene::new(4);
-    for number in 0..100 {
-        scene.report(Source::Docker, Health::Down, &format!("failure {number}"));
-        scene.report(Source::Docker, Health::Up, "");
-    }
-    let blind = Books::of(scene).state.coverage().blind;
-    assert_eq!(blind.len(), 32);
-    assert_eq!(blind.last().unwrap().reason.raw(), "failure 99");
-}
-
 /// One second of a made-up workload: whether it starts anew within it, what it spends and logs, what the engine spends.
 type Second = (bool, f64, u64, f64);
 
@@ -742,7 +502,7 @@ fn hostile_facts_are_booked_like_any_other() {
             .into_iter()
             .for_each(bad);
     });
-    scene.approve(1, of_pattern(&"*".repeat(512)));
+    scene.approve(1, Scope::Pattern { pattern: Untrusted::new(&"*".repeat(512)) });
     scene.seconds(3, &[(app, prints(f64::from(u32::MAX), u64::MAX / 8))], 0.1);
     let books = Books::of(scene);
     assert_eq!(books.provenance(app), Provenance::ImageApproved);

@@ -91,9 +91,7 @@ impl Triage {
     }
 
     fn weigh_one(&mut self, seen: &Observation, finding: Finding) -> Option<Change> {
-        if !self.subjects.contains_key(&finding.subject) && self.subjects.len() >= SUBJECTS_MAX {
-            self.evict();
-        }
+        self.make_room(&finding.subject);
         let dossier = self.subjects.entry(finding.subject.clone()).or_default();
         dossier.add(finding);
         dossier.review(seen.event.time, self.config.threshold_bits(), &self.priorities)
@@ -101,6 +99,7 @@ impl Triage {
 
     fn restore(&mut self, incident: &Incident) {
         if incident.state == State::Open {
+            self.make_room(&incident.subject);
             self.subjects.insert(incident.subject.clone(), Dossier::restored(incident.clone()));
         }
     }
@@ -122,7 +121,10 @@ impl Triage {
         Some(Change { kind: ChangeKind::Closed, incident })
     }
 
-    fn evict(&mut self) {
+    fn make_room(&mut self, subject: &Subject) {
+        if self.subjects.len() < SUBJECTS_MAX || self.subjects.contains_key(subject) {
+            return;
+        }
         let idle = self.subjects.iter().filter(|(_, dossier)| dossier.incident().is_none());
         let oldest = idle.min_by_key(|(_, dossier)| dossier.last_finding());
         // With an incident on every subject, the least recent of them leaves memory; it stays in the store.
@@ -156,3 +158,6 @@ mod as_pairs {
         Ok(Vec::<(Subject, Dossier)>::deserialize(deserializer)?.into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

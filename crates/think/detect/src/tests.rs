@@ -3,8 +3,10 @@
 use enrich::Enrich;
 use expect_test::{Expect, expect};
 use model::approval::Scope;
-use model::event::Event;
-use model::ids::WorkloadKey;
+use model::coverage::{Health, Source};
+use model::event::{Body, Event};
+use model::ids::{NodeId, WorkloadKey};
+use model::time::Time;
 use testkit::scene::{Scene, Spends, digest};
 
 use super::*;
@@ -13,24 +15,34 @@ use super::*;
 const PRINTS: Spends = Spends { own_cores: 0.01, log_bytes: 36_000_000, shim_cores: 0.0 };
 const BUSY: Spends = Spends { own_cores: 1.0, log_bytes: 0, shim_cores: 0.0 };
 
-/// Judges a scene from its beginning; one line for each judge and subject with its heaviest bits, in order of first
-/// appearance.
-fn judged(events: Vec<Event>) -> String {
-    let (mut enrich, mut state, mut detect) = (Enrich::default(), State::default(), Detect::default());
-    let mut lines: Vec<(String, f64)> = Vec::new();
-    for event in events {
+/// Judges a scene from its beginning.
+fn findings(events: Vec<Event>) -> Vec<Finding> {
+    findings_of(Detect::default(), events)
+}
+
+fn findings_of(mut detect: Detect, events: Vec<Event>) -> Vec<Finding> {
+    let (mut enrich, mut state) = (Enrich::default(), State::default());
+    let judge = |event| {
         let seen = enrich.identify(event);
         let novelty = state.compare(&seen);
         let findings = detect.judge(&seen, &novelty, &state);
         state.learn(&seen, &findings);
-        for finding in findings {
-            let who =
-                finding.container.as_ref().map_or("node".to_owned(), |container| container.name.to_string());
-            let line = format!("{} {who}", finding.judge);
-            match lines.iter_mut().find(|(known, _)| *known == line) {
-                Some((_, bits)) => *bits = bits.max(finding.bits),
-                None => lines.push((line, finding.bits)),
-            }
+        findings
+    };
+    events.into_iter().flat_map(judge).collect()
+}
+
+/// Judges a scene from its beginning; one line for each judge and subject with its heaviest bits, in order of first
+/// appearance.
+fn judged(events: Vec<Event>) -> String {
+    let mut lines: Vec<(String, f64)> = Vec::new();
+    for finding in findings(events) {
+        let who =
+            finding.container.as_ref().map_or("node".to_owned(), |container| container.name.to_string());
+        let line = format!("{} {who}", finding.judge);
+        match lines.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, bits)) => *bits = bits.max(finding.bits),
+            None => lines.push((line, finding.bits)),
         }
     }
     lines.iter().map(|(line, bits)| format!("{line} {bits:.1}\n")).collect()
@@ -206,15 +218,207 @@ fn what_ran_before_the_first_look_weighs_less() {
 }
 
 #[test]
+fn a_container_that_spends_itself_what_its_log_costs_is_in_band() {
+    check(
+        |scene| {
+            approve_image(scene, "web");
+            let web = scene.start("web", "web", "httpd");
+            let serves = Spends { own_cores: 0.3, log_bytes: 20_000_000, shim_cores: 0.0 };
+            scene.seconds(5, &[(web, serves)], 0.8);
+        },
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn of_two_that_print_each_is_found_and_a_talker_beside_them_is_not() {
+    check(
+        |scene| {
+            approve_image(scene, "app");
+            let one = scene.start("one", "app", "yes");
+            let two = scene.start("two", "app", "yes no");
+            let talks = scene.start("talks", "app", "say");
+            let talking = Spends { own_cores: 0.01, log_bytes: 1_000_000, shim_cores: 0.0 };
+            scene.seconds(3, &[(one, PRINTS), (two, PRINTS), (talks, talking)], 1.2);
+        },
+        &expect![[r#"
+            out_of_band_log one 12.5
+            out_of_band_log two 12.5
+        "#]],
+    );
+}
+
+#[test]
+fn a_shim_that_copies_output_counts_and_one_that_works_without_any_does_not() {
+    check(
+        |scene| {
+            approve_image(scene, "app");
+            let attached = scene.start("attached", "app", "cat");
+            let moves = Spends { own_cores: 0.01, log_bytes: 5_000_000, shim_cores: 0.5 };
+            scene.seconds(3, &[(attached, moves)], 0.0);
+            let silent = scene.start("silent", "app", "sleep");
+            scene.seconds(3, &[(silent, Spends { log_bytes: 0, ..moves })], 0.0);
+        },
+        &expect![[r#"
+            out_of_band_log attached 12.3
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_claimed_a_unit_or_of_another_runtime_is_no_ghost() {
+    check(
+        |scene| {
+            approve_image(scene, "web");
+            let late = scene.start_unclaimed("httpd");
+            scene.appear("/system.slice/cron.service", "cron -f");
+            scene.appear(&format!("/machine.slice/libpod-{}.scope", "ab".repeat(32)), "nginx");
+            scene.second(&[], 0.0);
+            scene.claim(late, "late", "web", |_| ());
+            scene.seconds(10, &[], 0.0);
+        },
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn a_container_that_nobody_can_be_asked_about_weighs_less_than_a_ghost() {
+    check(
+        |scene| {
+            scene.report(Source::Docker, Health::Down, "connection refused");
+            scene.start_unclaimed("miner");
+            scene.seconds(5, &[], 0.0);
+        },
+        &expect![[r#"
+            ghost miner 5.0
+        "#]],
+    );
+}
+
+#[test]
+fn a_short_lived_process_tree_is_no_ghost() {
+    check(
+        |scene| {
+            let build = scene.appear("/build", "cc");
+            scene.second(&[], 0.0);
+            scene.end(build);
+            scene.seconds(5, &[], 0.0);
+        },
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn an_approval_quiets_the_next_start_and_its_revocation_does_not() {
+    check(
+        |scene| {
+            approve_image(scene, "web");
+            scene.start("first", "web", "httpd");
+            scene.second(&[], 0.0);
+            scene.emit(Source::Operator, Body::Revoked { id: 1 });
+            scene.start("second", "web", "httpd");
+        },
+        &expect![[r#"
+            unapproved_image second 4.0
+        "#]],
+    );
+}
+
+#[test]
+fn pressure_below_the_level_harms_nobody() {
+    check(
+        |scene| {
+            approve_image(scene, "batch");
+            let batch = scene.start("batch", "batch", "sum");
+            scene.press(19.0);
+            scene.seconds(3, &[(batch, BUSY)], 0.0);
+        },
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn what_is_usual_for_a_workload_is_no_excess_also_after_a_restart() {
+    check(
+        |scene| {
+            approve_image(scene, "batch");
+            scene.approve(
+                2,
+                Scope::Workload { workload: WorkloadKey::new("batch [sum]"), digest: digest("batch") },
+            );
+            let first = scene.start("batch", "batch", "sum");
+            scene.seconds(70, &[(first, Spends { own_cores: 0.7, log_bytes: 0, shim_cores: 0.0 })], 0.0);
+            scene.end(first);
+            let second = scene.start("batch", "batch", "sum");
+            scene.seconds(20, &[(second, BUSY)], 0.0);
+        },
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn a_finding_carries_its_figures_and_what_could_not_be_seen() {
+    let mut scene = Scene::new(2);
+    scene.report(Source::Kernel, Health::Degraded, "no socket events");
+    approve_image(&mut scene, "busybox");
+    let attack = scene.start("atk", "busybox", "yes");
+    scene.seconds(2, &[(attack, PRINTS)], 0.95);
+    let finding = findings(scene.take()).pop().unwrap();
+    assert!(finding.harm);
+    assert_eq!(finding.coverage.blind.iter().map(|blind| blind.source).collect::<Vec<_>>(), [Source::Kernel]);
+    let figures: Vec<String> =
+        finding.evidence.iter().map(|(name, value)| format!("{name} {value:?}")).collect();
+    expect![[r#"
+        its own cgroup used 0.010 of a core, while the container engine spent 0.95 cores copying its output and its log grew by 36.0 MB a second
+        own_cpu_cores Measure(0.01)
+        engine_cpu_cores Measure(0.95)
+        engine_idle_cpu_cores Measure(0.0)
+        attributed_cpu_cores Measure(0.95)
+        attribution_share Measure(1.0)
+        log_bytes_per_second Measure(36000000.0)
+        window_seconds Measure(2.0)
+        log_driver Text("json-file")
+        log_path Text("/var/lib/docker/containers/00000000000000000000000000000000000000000000000000000000000003e8-json.log")
+    "#]].assert_eq(&format!("{}\n{}\n", finding.claim, figures.join("\n")));
+}
+
+#[test]
+fn hostile_names_stay_text_in_what_is_claimed() {
+    let hostile = "\u{202e}x\x1b[2J\n<script>";
+    let mut scene = Scene::new(2);
+    let app = scene.start("x", hostile, hostile);
+    scene.appear("/hidden", hostile);
+    scene.seconds(8, &[(app, PRINTS)], 0.95);
+    let found = findings(scene.take());
+    assert!(found.len() > 3);
+    for finding in found {
+        assert!(!finding.claim.contains(['\u{202e}', '\x1b', '\n']), "{:?}", finding.claim);
+    }
+}
+
+#[test]
 fn a_judge_that_panics_is_asked_no_more_and_that_is_a_finding() {
     let mut scene = Scene::new(2);
-    let event = scene.take().remove(0);
+    let attack = scene.start("atk", "busybox", "yes");
+    scene.seconds(7, &[(attack, BUSY)], 0.0);
+    let event = scene.clone().take().remove(0);
     let seen = Enrich::default().identify(event);
     let (state, novelty) = (State::default(), Novelty::default());
     let case = Case { seen: &seen, novelty: &novelty, state: &state };
     let mut detect = Detect::default();
-    let mut findings = Vec::new();
-    detect.ask("broken", |_, _| panic!("a bug"), &case, &mut findings);
-    assert_eq!(findings.iter().map(|finding| &*finding.judge).collect::<Vec<_>>(), [JUDGE_FAILED]);
-    assert_eq!(detect.failed().collect::<Vec<_>>(), ["broken"]);
+    let mut out = Vec::new();
+    let breaks = |_: &Case, out: &mut Vec<Finding>| {
+        out.push(Finding::about_node(&NodeId::new("node"), "half", Family::Resource, Time::default(), 9.0));
+        panic!("a bug");
+    };
+    detect.ask(resource::excess::ID, breaks, &case, &mut out);
+    let judges: Vec<&str> = out.iter().map(|finding| &*finding.judge).collect();
+    assert_eq!(judges, [JUDGE_FAILED], "what it said before it broke is not believed");
+    assert_eq!(detect.failed().collect::<Vec<_>>(), ["excess"]);
+
+    let text = serde_json::to_string(&detect).unwrap();
+    let after: Detect = serde_json::from_str(&text).unwrap();
+    let judges: Vec<String> =
+        findings_of(after, scene.take()).iter().map(|finding| finding.judge.to_string()).collect();
+    assert_eq!(judges, ["unapproved_image"], "the others go on, it is asked no more");
 }

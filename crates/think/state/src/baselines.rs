@@ -36,7 +36,8 @@ impl Baselines {
     /// Usual CPU in cores and how long it was observed; `None` without enough history.
     pub(crate) fn usual(&self, workload: &WorkloadKey) -> Option<(f64, Duration)> {
         let baseline = self.workloads.get(workload)?;
-        let history = Duration::from_secs_f64(baseline.seconds);
+        // A recording's state is foreign: no number in it may break us.
+        let history = Duration::try_from_secs_f64(baseline.seconds).unwrap_or_default();
         (history >= HISTORY_MIN).then_some((baseline.cores, history))
     }
 

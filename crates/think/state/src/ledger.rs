@@ -301,8 +301,12 @@ impl Ledger {
 }
 
 fn busy_seconds(now: &CpuTimes, last: &CpuTimes) -> f64 {
-    let busy = |cpu: &CpuTimes| cpu.user_ns + cpu.system_ns + cpu.irq_ns + cpu.softirq_ns;
-    busy(now).saturating_sub(busy(last)) as f64 / 1e9
+    let grown = |pick: fn(&CpuTimes) -> u64| pick(now).saturating_sub(pick(last)) as f64;
+    (grown(|cpu| cpu.user_ns)
+        + grown(|cpu| cpu.system_ns)
+        + grown(|cpu| cpu.irq_ns)
+        + grown(|cpu| cpu.softirq_ns))
+        / 1e9
 }
 
 /// CPU seconds of the daemons that were there at both readings.
@@ -313,7 +317,7 @@ fn daemon_seconds(now: &HostUsage, last: &HostUsage) -> f64 {
     };
     let before = daemons(last);
     let grown = |(process, cpu_ns): (ProcessKey, u64)| {
-        before.get(&process).map_or(0, |before| cpu_ns.saturating_sub(*before))
+        before.get(&process).map_or(0.0, |before| cpu_ns.saturating_sub(*before) as f64)
     };
-    daemons(now).into_iter().map(grown).sum::<u64>() as f64 / 1e9
+    daemons(now).into_iter().map(grown).sum::<f64>() / 1e9
 }

@@ -430,6 +430,16 @@ fn four_thousand_and_ninety_six_workloads_are_remembered_and_the_stalest_makes_r
     assert!(baselines.usual(&workload(9_999)).is_some());
 }
 
+#[test]
+fn a_history_that_a_foreign_recording_claims_breaks_nothing() {
+    let workload = WorkloadKey::new("workload");
+    for seconds in ["1e300", "-1.0"] {
+        let text = format!(r#"{{"workloads":{{"workload":{{"cores":1.0,"seconds":{seconds},"last":0}}}}}}"#);
+        let baselines: Baselines = serde_json::from_str(&text).unwrap();
+        assert_eq!(baselines.usual(&workload), None, "{seconds}");
+    }
+}
+
 /// One second of a made-up workload: whether it starts anew within it, what it spends and logs, what the engine spends.
 type Second = (bool, f64, u64, f64);
 

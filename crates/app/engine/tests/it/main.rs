@@ -1,0 +1,19 @@
+//! Whole scenes through the whole core: from what happened on a made-up host to the incidents people get.
+//!
+//! Not here: the loop, its sources and its store, which only a real host can show (`tests/live`).
+
+#![allow(clippy::unwrap_used, reason = "what these cases share is test code as well")]
+
+mod fold;
+
+mod hostile;
+
+mod laws;
+
+mod recordings;
+
+mod replay;
+
+mod scenes;
+
+mod stage;

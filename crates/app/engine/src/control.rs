@@ -267,3 +267,6 @@ fn send_recording(stream: &UnixStream, recording: &Recording) -> io::Result<()> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! The socket with a stand-in for the engine behind it.
+
+use std::thread::{JoinHandle, spawn};
+
+use model::coverage::Source;
+use model::event::Body;
+use model::time::Time;
+use store::recording::RecordingReader;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A listening socket; the stand-in answers one request and gives back what it was asked.
+fn answering(reply: Reply) -> (TempDir, Control, JoinHandle<Request>) {
+    let dir = tempfile::tempdir().unwrap();
+    let control = Control::listen(dir.path()).unwrap();
+    let asked = control.asked().clone();
+    let engine = spawn(move || {
+        let Asked { request, reply: to } = asked.recv_timeout(PATIENCE).unwrap();
+        to.send(reply).unwrap();
+        request
+    });
+    (dir, control, engine)
+}
+
+/// What a client gets back for bytes that it sends.
+fn answer_to(dir: &Path, bytes: &[u8]) -> String {
+    let mut stream = UnixStream::connect(dir.join(SOCKET)).unwrap();
+    // The other side may have read enough and answered before all is written.
+    drop(stream.write_all(bytes));
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn what_is_asked_reaches_the_engine_and_its_answer_comes_back() {
+    let id = IncidentId::from_text("TW-1");
+    let (dir, _control, engine) = answering(Ok(Answer::Closed(vec![id.clone()])));
+    let hostile = Untrusted::new("\"}\n{\u{202e}");
+    let answer = ask(dir.path(), &Request::Revoke { id: 7, owner: hostile.clone() }).unwrap();
+    assert!(matches!(answer, Answer::Closed(ids) if ids == [id]));
+    let request = engine.join().unwrap();
+    assert!(matches!(request, Request::Revoke { id: 7, owner } if owner == hostile));
+}
+
+#[test]
+fn a_refusal_is_told_in_the_engines_words() {
+    let (dir, _control, _engine) = answering(Err("no approval 7 is in force".to_owned()));
+    let refused = ask(dir.path(), &Request::Revoke { id: 7, owner: "tester".into() }).unwrap_err();
+    assert_eq!(refused.to_string(), "no approval 7 is in force");
+}
+
+#[test]
+fn what_is_no_request_is_refused_without_asking_the_engine() {
+    let dir = tempfile::tempdir().unwrap();
+    let control = Control::listen(dir.path()).unwrap();
+    let too_long = vec![b'['; 300 * 1024];
+    for bytes in [&b"nonsense\n"[..], b"{\"ask\":\"reboot\"}\n", b"\xff\xfe\n", b"{}\n", &too_long] {
+        let answer = answer_to(dir.path(), bytes);
+        assert!(bytes.starts_with(b"\xff") || answer.contains("not understood"), "{answer:?}");
+    }
+    assert!(control.asked().is_empty());
+}
+
+#[test]
+fn deep_nesting_is_refused_and_does_not_exhaust_the_stack() {
+    let dir = tempfile::tempdir().unwrap();
+    let _control = Control::listen(dir.path()).unwrap();
+    let deep = format!("{{\"ask\":{}\n", "[".repeat(200_000));
+    assert!(answer_to(dir.path(), deep.as_bytes()).contains("not understood"));
+}
+
+#[test]
+fn an_engine_that_ended_is_told_as_too_busy_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let control = Control::listen(dir.path()).unwrap();
+    let engine = spawn({
+        let asked = control.asked().clone();
+        move || drop(asked.recv().unwrap())
+    });
+    let refused = ask(dir.path(), &Request::Status).unwrap_err();
+    assert_eq!(refused.to_string(), "Tidewatch is too busy to answer");
+    engine.join().unwrap();
+}
+
+#[test]
+fn only_root_may_connect_and_only_one_may_listen() {
+    let dir = tempfile::tempdir().unwrap();
+    let control = Control::listen(dir.path()).unwrap();
+    let mode = fs::metadata(dir.path().join(SOCKET)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let second = Control::listen(dir.path()).unwrap_err().to_string();
+    assert!(second.contains("another Tidewatch runs"), "{second}");
+    drop(control);
+    assert!(!dir.path().join(SOCKET).exists(), "it is taken away at the end");
+}
+
+#[test]
+fn the_socket_of_a_killed_engine_is_no_obstacle() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(UnixListener::bind(dir.path().join(SOCKET)).unwrap());
+    let refused = ask(dir.path(), &Request::Status).unwrap_err().to_string();
+    assert!(refused.contains("no Tidewatch runs on"), "{refused}");
+    Control::listen(dir.path()).unwrap();
+}
+
+#[test]
+fn a_recording_holds_its_state_and_every_event_until_the_engine_lets_go() {
+    let event = |seq| Event {
+        node: NodeId::new("node"),
+        source: Source::Engine,
+        seq,
+        time: Time::default(),
+        seen: Time::default(),
+        body: Body::Tick,
+    };
+    let (to_reader, events) = bounded(10);
+    let checkpoint = RawValue::from_string("{\"all\":\"it knows\"}".to_owned()).unwrap();
+    let recording = Recording { node: NodeId::new("node"), checkpoint_version: 3, checkpoint, events };
+    let (dir, _control, _engine) = answering(Ok(Answer::Recording(Box::new(recording))));
+    let stream = ask_recording(dir.path()).unwrap();
+    for seq in 0..3 {
+        to_reader.send(event(seq)).unwrap();
+    }
+    drop(to_reader);
+    let mut reader = RecordingReader::new(BufReader::new(stream), Path::new("stream")).unwrap();
+    let checkpoint = reader.take_checkpoint().unwrap();
+    assert_eq!(checkpoint.version, 3);
+    assert_eq!(checkpoint.parse::<serde_json::Value>().unwrap()["all"], "it knows");
+    let events: Vec<Event> = reader.map(Result::unwrap).collect();
+    assert_eq!(events, [event(0), event(1), event(2)]);
+}

@@ -231,6 +231,34 @@ fn a_container_that_spends_itself_what_its_log_costs_is_in_band() {
 }
 
 #[test]
+fn a_quarter_of_a_core_of_copying_is_the_least_that_is_told() {
+    let told = |engine_cores: f64| {
+        let mut scene = Scene::new(2);
+        approve_image(&mut scene, "app");
+        let app = scene.start("app", "app", "say");
+        scene.seconds(3, &[(app, PRINTS)], engine_cores);
+        judged(scene.take())
+    };
+    assert_eq!(told(0.24), "");
+    assert_eq!(told(0.26), "out_of_band_log app 7.8\n");
+}
+
+#[test]
+fn less_than_a_third_of_what_is_logged_is_too_unsure_a_share() {
+    let told = |others: u64| {
+        let mut scene = Scene::new(4);
+        approve_image(&mut scene, "app");
+        let app = scene.start("app", "app", "say");
+        let other = scene.start("other", "app", "serve");
+        let talks = Spends { own_cores: 1.0, log_bytes: others, shim_cores: 0.0 };
+        scene.seconds(3, &[(app, PRINTS), (other, talks)], 2.0);
+        judged(scene.take()).lines().any(|line| line.starts_with("out_of_band_log app"))
+    };
+    assert!(told(PRINTS.log_bytes * 2));
+    assert!(!told(PRINTS.log_bytes * 5 / 2));
+}
+
+#[test]
 fn of_two_that_print_each_is_found_and_a_talker_beside_them_is_not() {
     check(
         |scene| {

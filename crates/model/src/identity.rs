@@ -23,6 +23,10 @@ pub enum Kind {
     Ghost,
     /// A systemd unit with private namespaces.
     Service,
+    /// Its cgroup is named as a runtime names them whose view is not watched.
+    Unwatched,
+    /// The runtime that could claim it does not answer.
+    Unanswered,
     /// Not settled: a runtime may still claim it.
     Unsettled,
 }
@@ -34,6 +38,8 @@ impl Kind {
             Self::Managed => "managed",
             Self::Ghost => "ghost",
             Self::Service => "service",
+            Self::Unwatched => "unwatched",
+            Self::Unanswered => "unanswered",
             Self::Unsettled => "unsettled",
         }
     }

@@ -450,3 +450,21 @@ fn a_judge_that_panics_is_asked_no_more_and_that_is_a_finding() {
         findings_of(after, scene.take()).iter().map(|finding| finding.judge.to_string()).collect();
     assert_eq!(judges, ["unapproved_image"], "the others go on, it is asked no more");
 }
+
+#[test]
+fn on_a_contended_host_a_busy_loop_is_found_by_the_share_it_gets() {
+    let contended = |host_cores: f64| {
+        move |scene: &mut Scene| {
+            let miner = scene.start("miner", "miner", "mine");
+            scene.host_spends(host_cores);
+            scene.seconds(7, &[(miner, Spends { own_cores: 0.5, log_bytes: 0, shim_cores: 0.0 })], 0.0);
+        }
+    };
+    check(contended(1.45), &expect![[r#"
+        unapproved_image miner 4.0
+        excess miner 8.0
+    "#]]);
+    check(contended(0.5), &expect![[r#"
+        unapproved_image miner 4.0
+    "#]]);
+}

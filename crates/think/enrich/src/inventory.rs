@@ -180,11 +180,10 @@ impl Inventory {
     /// A runtime that answers again is given its time to claim what was settled without it.
     fn wait_again(&mut self, at: Time) {
         for (cgroup, container) in &mut self.containers {
-            let was_unasked =
-                container.kind == Kind::Unsettled && matches!(container.facts, Fact::Failed { .. });
-            let is_unwatched = matches!(read(container.cgroup_path.raw()), Suggests::Unwatched(_));
-            if was_unasked && !is_unwatched && container.ended.is_none() {
-                Arc::make_mut(container).facts = Fact::Pending { since: at };
+            if container.kind == Kind::Unanswered && container.ended.is_none() {
+                let waits = Arc::make_mut(container);
+                waits.kind = Kind::Unsettled;
+                waits.facts = Fact::Pending { since: at };
                 self.unsettled.insert(*cgroup);
             }
         }
@@ -222,15 +221,16 @@ impl Inventory {
         let (kind, reason) = match (read(container.cgroup_path.raw()), docker) {
             (Suggests::Unit, _) => (Kind::Service, "a systemd unit; no runtime is asked".to_owned()),
             (Suggests::Unwatched(runtime), _) => (
-                Kind::Unsettled,
+                Kind::Unwatched,
                 format!("its cgroup is named as {runtime} names them, whose view is not watched"),
             ),
             (_, RuntimeView::Lost | RuntimeView::Unknown) if now.since(since) >= CLAIM_WAIT => {
-                (Kind::Unsettled, "the container runtime did not answer".to_owned())
+                (Kind::Unanswered, "the container runtime did not answer".to_owned())
             }
-            (_, RuntimeView::Doubtful) if now.since(since) >= CLAIM_WAIT => {
-                (Kind::Unsettled, "the container runtime could not be asked about every container".to_owned())
-            }
+            (_, RuntimeView::Doubtful) if now.since(since) >= CLAIM_WAIT => (
+                Kind::Unanswered,
+                "the container runtime could not be asked about every container".to_owned(),
+            ),
             (_, RuntimeView::Absent) if now.since(since) >= CLAIM_WAIT => {
                 (Kind::Ghost, "no container runtime runs on this host".to_owned())
             }

@@ -204,7 +204,7 @@ fn the_silence_of_a_lost_engine_makes_no_ghost_and_its_return_names_the_containe
         },
         &expect![[r#"
             1.0 appeared unsettled httpd -f
-            3.0 settled unsettled httpd -f: the container runtime did not answer
+            3.0 settled unanswered httpd -f: the container runtime did not answer
             4.0 settled managed web
         "#]],
     );
@@ -224,7 +224,7 @@ fn a_ghost_that_came_while_the_engine_was_lost_is_found_when_the_engine_is_back(
         },
         &expect![[r#"
             1.0 appeared unsettled miner
-            3.0 settled unsettled miner: the container runtime did not answer
+            3.0 settled unanswered miner: the container runtime did not answer
             9.0 settled ghost miner: no container runtime claims it
         "#]],
     );
@@ -294,8 +294,8 @@ fn a_container_of_a_runtime_that_is_not_watched_is_no_ghost() {
         &expect![[r#"
             1.0 appeared unsettled nginx
             1.0 appeared unsettled pause
-            2.0 settled unsettled nginx: its cgroup is named as Podman names them, whose view is not watched
-            2.0 settled unsettled pause: its cgroup is named as containerd (CRI) names them, whose view is not watched
+            2.0 settled unwatched nginx: its cgroup is named as Podman names them, whose view is not watched
+            2.0 settled unwatched pause: its cgroup is named as containerd (CRI) names them, whose view is not watched
         "#]],
     );
 }

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use globset::{GlobBuilder, GlobMatcher};
 use model::approval::{Approval, Scope};
-use model::fact::Fact;
 use model::identity::{Container, Kind};
 use model::ids::WorkloadKey;
 use model::novelty::Provenance;
@@ -67,10 +66,7 @@ impl Approvals {
 
     pub(crate) fn provenance(&self, container: &Container) -> Provenance {
         let Some(facts) = container.facts.known() else {
-            // Whoever is neither claimed nor a known kind after the wait is judged without a claim.
-            let is_settled =
-                matches!(container.facts, Fact::Failed { .. }) && container.kind != Kind::Service;
-            let is_unclaimed = container.kind == Kind::Ghost || is_settled;
+            let is_unclaimed = matches!(container.kind, Kind::Ghost | Kind::Unanswered | Kind::Unwatched);
             return if is_unclaimed { Provenance::Unclaimed } else { Provenance::Pending };
         };
         let workload = (container.workload(), facts.digest.clone());

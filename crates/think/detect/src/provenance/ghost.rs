@@ -21,14 +21,16 @@ const UNANSWERED_BITS: f64 = 5.0;
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     for news in &case.seen.identity.news {
         let News::Settled(container) = news else { continue };
-        let Fact::Failed { reason } = &container.facts else { continue };
-        // With the runtime out of sight a container is judged after the same wait, for less, and marked.
-        let is_unanswered =
-            container.kind == Kind::Unsettled && reason.raw().starts_with("the container runtime");
-        if !(container.kind == Kind::Ghost || is_unanswered) || container.ended.is_some() {
+        if container.ended.is_some() {
             continue;
         }
-        let bits = if is_unanswered { UNANSWERED_BITS } else { BITS };
+        let Fact::Failed { reason } = &container.facts else { continue };
+        let bits = match container.kind {
+            Kind::Ghost => BITS,
+            // With the runtime out of sight it is judged after the same wait, for less, and marked.
+            Kind::Unanswered => UNANSWERED_BITS,
+            Kind::Managed | Kind::Service | Kind::Unwatched | Kind::Unsettled => continue,
+        };
         let mut finding = Finding::about(container, ID, Family::Provenance, case.seen.event.time, bits)
             .claiming(format!("{reason}: {} runs in namespaces and a cgroup of its own", container.program))
             .with("program", &container.program)
@@ -36,7 +38,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             .with("pid_namespace", u64::from(container.namespaces.pid))
             .with("mount_namespace", u64::from(container.namespaces.mnt))
             .with("network_namespace", u64::from(container.namespaces.net));
-        finding.unresolved = is_unanswered;
+        finding.unresolved = container.kind == Kind::Unanswered;
         if let Some(init) = container.init {
             finding = finding.with("pid", u64::from(init.pid));
         }

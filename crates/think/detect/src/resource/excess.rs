@@ -17,6 +17,14 @@ const CORES_MIN: f64 = 0.85;
 /// The same as a share of the host, for hosts where a core is much.
 const HOST_SHARE_MIN: f64 = 0.4;
 
+/// Where the host has next to nothing left, a busy loop gets less than a core: it must do for this many cores and
+/// this share of the host.
+const CONTENDED_CORES_MIN: f64 = 0.4;
+const CONTENDED_HOST_SHARE_MIN: f64 = 0.2;
+
+/// Share of the host's cores in use from which it has next to nothing left.
+const CONTENDED_FROM: f64 = 0.9;
+
 /// Shortest span judged, in seconds: starting up is busy, and over.
 const SECONDS_MIN: f64 = 4.5;
 
@@ -29,8 +37,8 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     let Some(rate) = case.novelty.cpu_cores else { return };
     let Some(account) = case.state.account(usage.cgroup) else { return };
     let host_cores = case.state.host().map_or(1.0, |host| f64::from(host.cores.max(1)));
-    let is_large = rate.now >= CORES_MIN || rate.now / host_cores >= HOST_SHARE_MIN;
-    if !is_large || !account.is_running() || is_usual(&rate) {
+    let busy_cores = case.state.host().map_or(0.0, |host| host.busy_cores);
+    if !is_large(rate.now, busy_cores, host_cores) || !account.is_running() || is_usual(&rate) {
         return;
     }
     let Some(spent) = account.spent(SECONDS_MIN + 0.5) else { return };
@@ -55,6 +63,14 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     out.push(
         finding.with("cpu_limit_cores", limit.map_or_else(|| "none".into(), model::finding::Value::from)),
     );
+}
+
+fn is_large(cores: f64, busy_cores: f64, host_cores: f64) -> bool {
+    let share = cores / host_cores;
+    let is_contended = busy_cores >= CONTENDED_FROM * host_cores;
+    cores >= CORES_MIN
+        || share >= HOST_SHARE_MIN
+        || (is_contended && cores >= CONTENDED_CORES_MIN && share >= CONTENDED_HOST_SHARE_MIN)
 }
 
 fn is_usual(rate: &Rate) -> bool {

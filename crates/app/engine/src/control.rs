@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded};
 use model::approval::{Approval, Scope};
 use model::event::Event;
 use model::ids::NodeId;
@@ -206,7 +206,12 @@ fn send(dir: &Path, request: &Request) -> Result<UnixStream, AskError> {
 
 fn serve(listener: &UnixListener, to_engine: &Sender<Asked>) {
     let serving = Arc::new(AtomicUsize::new(0));
-    for stream in listener.incoming().flatten() {
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else {
+            // Out of file descriptors, most likely: trying again at once would only burn a core.
+            let _later = after(Duration::from_millis(100)).recv();
+            continue;
+        };
         if serving.fetch_add(1, Ordering::AcqRel) >= CLIENTS_MAX {
             serving.fetch_sub(1, Ordering::AcqRel);
             continue;

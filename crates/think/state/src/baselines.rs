@@ -30,6 +30,8 @@ struct Baseline {
     cores: f64,
     seconds: f64,
     last: Time,
+    /// Nothing is learned before this: an attack must not become normal, whichever container goes on with it.
+    flagged_until: Time,
 }
 
 impl Baselines {
@@ -41,17 +43,31 @@ impl Baselines {
         (history >= HISTORY_MIN).then_some((baseline.cores, history))
     }
 
+    /// Learns what a workload spent, unless it is flagged.
     pub(crate) fn learn(&mut self, workload: &WorkloadKey, spent: &Spent, now: Time) {
-        if let Some(baseline) = self.workloads.get_mut(workload) {
+        let baseline = self.of(workload, now);
+        if now >= baseline.flagged_until {
             baseline.learn(spent, now);
-            return;
         }
-        if self.workloads.len() >= WORKLOADS_MAX {
-            self.evict();
+    }
+
+    /// Keeps a workload from being learned until then.
+    pub(crate) fn flag(&mut self, workload: &WorkloadKey, until: Time, now: Time) {
+        let baseline = self.of(workload, now);
+        baseline.flagged_until = baseline.flagged_until.max(until);
+    }
+
+    /// The baseline of a workload; looked up by reference first, since nearly always it is there.
+    fn of(&mut self, workload: &WorkloadKey, now: Time) -> &mut Baseline {
+        if !self.workloads.contains_key(workload) {
+            if self.workloads.len() >= WORKLOADS_MAX {
+                self.evict();
+            }
+            let new = Baseline { cores: 0.0, seconds: 0.0, last: now, flagged_until: Time::default() };
+            self.workloads.insert(workload.clone(), new);
         }
-        let mut baseline = Baseline { cores: 0.0, seconds: 0.0, last: now };
-        baseline.learn(spent, now);
-        self.workloads.insert(workload.clone(), baseline);
+        // PANIC: it was there, or has just been put there.
+        self.workloads.get_mut(workload).expect("a baseline")
     }
 
     fn evict(&mut self) {

@@ -92,11 +92,13 @@ impl State {
             if let Some(container) = &finding.container {
                 self.ledger.flag(container.cgroup_id, now.plus(FLAGGED_FOR));
             }
+            if let Some(workload) = finding.subject.workload() {
+                self.baselines.flag(workload, now.plus(FLAGGED_FOR), now);
+            }
         }
         match &seen.event.body {
             Body::Usage(usage) => {
                 if let Some(account) = self.ledger.account(usage.cgroup)
-                    && !account.is_flagged(now)
                     && let Some(spent) = account.latest()
                 {
                     self.baselines.learn(account.workload(), spent, now);

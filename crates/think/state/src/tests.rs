@@ -415,6 +415,24 @@ fn after_five_minutes_without_a_finding_it_is_learned_again() {
 }
 
 #[test]
+fn a_restart_does_not_clear_the_flag_of_a_workload() {
+    let mut scene = Scene::new(4);
+    let web = scene.start("web", "app", "serve");
+    scene.second(&[], 0.0);
+    let mut books = Books::default();
+    books.take(scene.take());
+    let flag = Finding::about(books.container(web), "excess", Family::Resource, scene.now(), 8.0);
+    scene.emit(Source::Engine, Body::Tick);
+    let seen = books.enrich.identify(scene.take().remove(0));
+    books.state.learn(&seen, &[flag]);
+    scene.end(web);
+    let again = scene.start("web-2", "app", "serve");
+    scene.seconds(120, &[(again, prints(0.5, 0))], 0.0);
+    books.take(scene.take());
+    assert_eq!(usual(&books, again), None);
+}
+
+#[test]
 fn four_thousand_and_ninety_six_workloads_are_remembered_and_the_stalest_makes_room() {
     let mut baselines = Baselines::default();
     let spent = Spent { seconds: 61.0, own_cpu_seconds: 6.1, ..Spent::default() };
@@ -434,7 +452,9 @@ fn four_thousand_and_ninety_six_workloads_are_remembered_and_the_stalest_makes_r
 fn a_history_that_a_foreign_recording_claims_breaks_nothing() {
     let workload = WorkloadKey::new("workload");
     for seconds in ["1e300", "-1.0"] {
-        let text = format!(r#"{{"workloads":{{"workload":{{"cores":1.0,"seconds":{seconds},"last":0}}}}}}"#);
+        let text = format!(
+            r#"{{"workloads":{{"workload":{{"cores":1.0,"seconds":{seconds},"last":0,"flagged_until":0}}}}}}"#
+        );
         let baselines: Baselines = serde_json::from_str(&text).unwrap();
         assert_eq!(baselines.usual(&workload), None, "{seconds}");
     }

@@ -77,7 +77,7 @@ nextest: setup-test
 ads-lint: build
 	@$(STEP) "ads lint" $(BIN) ads lint ads/
 scenarios: build
-	@if [ -d scenarios ]; then $(STEP) "scenarios" cargo nextest run --locked --package engine --test it; fi
+	@$(STEP) "scenarios" cargo nextest run --locked --workspace -E 'package(engine) and kind(test)'
 live: build engine
 	@$(STEP) "live tests" $(LIVE) run
 deny: setup-test

@@ -149,6 +149,14 @@ pub struct Incident {
     pub coverage: Coverage,
 }
 
+impl Incident {
+    /// The incident, closed.
+    #[must_use]
+    pub fn closed(self, closing: &Closing) -> Self {
+        Self { state: State::Closed, updated: closing.at, closing: Some(closing.clone()), ..self }
+    }
+}
+
 /// What happened to an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use engine::control::{Answer, AskError, Request, ask};
-use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, State};
+use model::incident::{Change, ChangeKind, Closing, IncidentId, State};
 use report::json::{incident_json, incidents_json, json_text};
 use report::table::incidents_table;
 use report::text::incident_text;
@@ -99,15 +99,7 @@ fn close_in_store(
     open.retain(|incident| all || ids.contains(&incident.id));
     let changes: Vec<Change> = open
         .into_iter()
-        .map(|incident| Change {
-            kind: ChangeKind::Closed,
-            incident: Incident {
-                state: State::Closed,
-                updated: closing.at,
-                closing: Some(closing.clone()),
-                ..incident
-            },
-        })
+        .map(|incident| Change { kind: ChangeKind::Closed, incident: incident.closed(closing) })
         .collect();
     store.record(&changes)?;
     Ok(changes.into_iter().map(|change| change.incident.id).collect())

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use crossbeam_channel::{Receiver, unbounded};
 use engine::live::{Engine, Notice};
-use engine::status::Status;
 use model::incident::{Change, ChangeKind};
 use report::json::incident_json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -14,13 +13,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::RunArgs;
 use crate::output::{is_terminal, say};
-use crate::{Outcome, bundles, settings, view};
+use crate::{Outcome, bundles, settings, status, view};
 
 /// Statuses before the first words about what is running: the first scan and the runtime's list need a moment.
 const WELCOME_STATUSES: u32 = 3;
-
-/// Images named in the first words; a host may run hundreds.
-const IMAGES_NAMED: usize = 8;
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Outcome> {
     let shows_view = is_terminal() && !args.json;
@@ -102,7 +98,7 @@ impl Lines {
             Notice::Status(status) => {
                 self.statuses += 1;
                 if self.statuses == WELCOME_STATUSES {
-                    welcome(status).iter().for_each(|line| tracing::info!("{line}"));
+                    status::welcome(status).iter().for_each(|line| tracing::info!("{line}"));
                 }
             }
             Notice::Trouble(trouble) => tracing::error!(%trouble, "data cannot be kept"),
@@ -131,29 +127,4 @@ impl Lines {
             incident.summary
         ));
     }
-}
-
-/// On a host where nothing was approved yet: what runs, and how to accept it.
-pub(crate) fn welcome(status: &Status) -> Vec<String> {
-    if status.approvals > 0 {
-        return Vec::new();
-    }
-    let mut images: Vec<String> =
-        status.containers.iter().filter(|c| !c.image.is_empty()).map(|c| c.image.to_string()).collect();
-    images.sort();
-    images.dedup();
-    if images.is_empty() {
-        return vec![
-            "nothing is approved on this host yet, and no container of a known image runs".to_owned(),
-        ];
-    }
-    vec![
-        format!(
-            "nothing is approved on this host yet; running now: {} containers from {} images: {}",
-            status.containers.len(),
-            images.len(),
-            images.iter().take(IMAGES_NAMED).cloned().collect::<Vec<_>>().join(", ")
-        ),
-        "if these are yours, accept them with: tidewatch approve --running".to_owned(),
-    ]
 }

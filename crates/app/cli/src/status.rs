@@ -12,6 +12,9 @@ use crate::Outcome;
 use crate::args::StatusArgs;
 use crate::output::{say, table};
 
+/// Images named in the first words; a host may run hundreds.
+const IMAGES_NAMED: usize = 8;
+
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
     let Answer::Status(status) = ask(&args.data.data_dir, &Request::Status)? else {
         bail!("an unexpected answer");
@@ -29,6 +32,31 @@ pub(crate) fn status_json(status: &Status) -> anyhow::Result<Value> {
     let mut value = serde_json::to_value(status)?;
     value["coverage"] = coverage_json(&status.coverage);
     Ok(value)
+}
+
+/// On a host where nothing was approved yet: what runs, and how to accept it.
+pub(crate) fn welcome(status: &Status) -> Vec<String> {
+    if status.approvals > 0 {
+        return Vec::new();
+    }
+    let mut images: Vec<String> =
+        status.containers.iter().filter(|c| !c.image.is_empty()).map(|c| c.image.to_string()).collect();
+    images.sort();
+    images.dedup();
+    if images.is_empty() {
+        return vec![
+            "nothing is approved on this host yet, and no container of a known image runs".to_owned(),
+        ];
+    }
+    vec![
+        format!(
+            "nothing is approved on this host yet; running now: {} containers from {} images: {}",
+            status.containers.len(),
+            images.len(),
+            images.iter().take(IMAGES_NAMED).cloned().collect::<Vec<_>>().join(", ")
+        ),
+        "if these are yours, accept them with: tidewatch approve --running".to_owned(),
+    ]
 }
 
 fn text(status: &Status) -> String {
@@ -72,7 +100,7 @@ pub(crate) fn health(health: Health) -> &'static str {
 }
 
 /// One word for what people said about a container.
-pub(crate) fn provenance(container: &ContainerStatus) -> &'static str {
+fn provenance(container: &ContainerStatus) -> &'static str {
     use model::novelty::Provenance::{Approved, ImageApproved, Pending, Unapproved, Unclaimed};
     match container.provenance {
         Pending => "-",
@@ -83,31 +111,29 @@ pub(crate) fn provenance(container: &ContainerStatus) -> &'static str {
     }
 }
 
+/// Heads of the columns that [`cells`] fills.
+pub(crate) const COLUMNS: [&str; 8] =
+    ["container", "image", "kind", "provenance", "own cpu", "out of band", "memory", "log"];
+
+/// One container as the cells of a table.
+pub(crate) fn cells(container: &ContainerStatus) -> [String; COLUMNS.len()] {
+    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    [
+        container.name.to_string(),
+        container.image.to_string(),
+        container.kind.name().to_owned(),
+        provenance(container).to_owned(),
+        or_dash(container.own_cpu_cores.map(units::cores)),
+        or_dash(container.out_of_band_cpu_cores.map(units::cores)),
+        or_dash(container.memory_bytes.map(|bytes| units::bytes(bytes as f64))),
+        or_dash(container.log_bytes_per_second.map(units::bytes_per_second)),
+    ]
+}
+
 fn containers(containers: &[ContainerStatus]) -> String {
-    let mut table = table([
-        "container",
-        "image",
-        "kind",
-        "provenance",
-        "own cpu",
-        "out of band",
-        "memory",
-        "log",
-        "cgroup",
-    ]);
+    let mut table = table(COLUMNS);
     for container in containers {
-        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-        table.add_row([
-            container.name.to_string(),
-            container.image.to_string(),
-            container.kind.name().to_owned(),
-            provenance(container).to_owned(),
-            or_dash(container.own_cpu_cores.map(units::cores)),
-            or_dash(container.out_of_band_cpu_cores.map(units::cores)),
-            or_dash(container.memory_bytes.map(|bytes| units::bytes(bytes as f64))),
-            or_dash(container.log_bytes_per_second.map(units::bytes_per_second)),
-            container.cgroup.to_string(),
-        ]);
+        table.add_row(cells(container));
     }
     table.trim_fmt()
 }

@@ -19,8 +19,7 @@ use ratatui::{DefaultTerminal, Frame};
 use report::units;
 use sources::outlet::Stop;
 
-use crate::run::welcome;
-use crate::status::{health, provenance};
+use crate::status::{COLUMNS, cells, health, welcome};
 
 /// How long one look at the keyboard may delay a redraw.
 const LOOK: Duration = Duration::from_millis(200);
@@ -178,8 +177,7 @@ fn draw_watched(frame: &mut Frame, area: Rect, containers: &[ContainerStatus]) {
     let mut sorted: Vec<&ContainerStatus> = containers.iter().collect();
     let cost = |c: &ContainerStatus| c.own_cpu_cores.unwrap_or(0.0) + c.out_of_band_cpu_cores.unwrap_or(0.0);
     sorted.sort_by(|a, b| cost(b).total_cmp(&cost(a)));
-    let header =
-        Row::new(["container", "image", "kind", "provenance", "own cpu", "out of band", "memory", "log"]);
+    let header = Row::new(COLUMNS);
     let widths = [
         Constraint::Fill(2),
         Constraint::Fill(2),
@@ -192,22 +190,10 @@ fn draw_watched(frame: &mut Frame, area: Rect, containers: &[ContainerStatus]) {
     ];
     let block =
         Block::new().borders(Borders::TOP).title(format!(" watched: {} containers ", containers.len()));
-    let table = Table::new(sorted.into_iter().map(row), widths).header(header.bold()).block(block);
+    let table = Table::new(sorted.into_iter().map(|container| Row::new(cells(container))), widths)
+        .header(header.bold())
+        .block(block);
     frame.render_widget(table, area);
-}
-
-fn row(container: &ContainerStatus) -> Row<'static> {
-    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    Row::new([
-        container.name.to_string(),
-        container.image.to_string(),
-        container.kind.name().to_owned(),
-        provenance(container).to_owned(),
-        or_dash(container.own_cpu_cores.map(units::cores)),
-        or_dash(container.out_of_band_cpu_cores.map(units::cores)),
-        or_dash(container.memory_bytes.map(|bytes| units::bytes(bytes as f64))),
-        or_dash(container.log_bytes_per_second.map(units::bytes_per_second)),
-    ])
 }
 
 #[cfg(test)]

@@ -460,11 +460,17 @@ fn on_a_contended_host_a_busy_loop_is_found_by_the_share_it_gets() {
             scene.seconds(7, &[(miner, Spends { own_cores: 0.5, log_bytes: 0, shim_cores: 0.0 })], 0.0);
         }
     };
-    check(contended(1.45), &expect![[r#"
+    check(
+        contended(1.45),
+        &expect![[r#"
         unapproved_image miner 4.0
         excess miner 8.0
-    "#]]);
-    check(contended(0.5), &expect![[r#"
+    "#]],
+    );
+    check(
+        contended(0.5),
+        &expect![[r#"
         unapproved_image miner 4.0
-    "#]]);
+    "#]],
+    );
 }

@@ -112,13 +112,7 @@ impl Triage {
         let subject = subject.clone();
         // What led to a closed incident is settled with it: only new findings can open another one.
         let incident = self.subjects.remove(&subject)?.into_incident()?;
-        let incident = Incident {
-            state: State::Closed,
-            updated: closing.at,
-            closing: Some(closing.clone()),
-            ..incident
-        };
-        Some(Change { kind: ChangeKind::Closed, incident })
+        Some(Change { kind: ChangeKind::Closed, incident: incident.closed(closing) })
     }
 
     fn make_room(&mut self, subject: &Subject) {

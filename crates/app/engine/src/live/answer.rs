@@ -4,7 +4,7 @@ use model::approval::Scope;
 use model::coverage::Source;
 use model::event::Body;
 use model::identity::Kind;
-use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, State};
+use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId};
 use model::untrusted::Untrusted;
 use store::incident_store::IncidentStore;
 
@@ -114,14 +114,9 @@ impl Engine {
         let id = incident.id.clone();
         let folded = self.own(Source::Operator, Body::Closed { id: id.clone(), closing: closing.clone() });
         // An incident that has left the fold's memory is still in the store, and closed there.
-        folded.into_iter().find(|change| change.incident.id == id).unwrap_or_else(|| Change {
-            kind: ChangeKind::Closed,
-            incident: Incident {
-                state: State::Closed,
-                updated: closing.at,
-                closing: Some(closing.clone()),
-                ..incident
-            },
-        })
+        folded
+            .into_iter()
+            .find(|change| change.incident.id == id)
+            .unwrap_or_else(|| Change { kind: ChangeKind::Closed, incident: incident.closed(closing) })
     }
 }

@@ -26,10 +26,8 @@ use crate::outlet::{Outlet, Stop};
 
 /// The beat of the books.
 const EVERY: Duration = Duration::from_secs(1);
-/// How often all processes are looked through for engines and kernel threads.
+/// How often all processes are looked through for engines and kernel threads, and free space is asked for.
 const LOOK_AROUND_BEATS: u64 = 5;
-/// How often free space is asked for.
-const DISK_BEATS: u64 = 5;
 /// Most cgroups and most logs read.
 const WATCHED_MAX: usize = 10_000;
 
@@ -86,6 +84,8 @@ pub struct Sampler {
     cgroups: BTreeMap<CgroupId, CgroupReader>,
     logs: BTreeMap<Untrusted, LogReader>,
     beats: u64,
+    engines_problem: Option<String>,
+    disks_problem: Option<String>,
     problem: String,
     refused: u64,
 }
@@ -103,6 +103,8 @@ impl Sampler {
             cgroups: BTreeMap::new(),
             logs: BTreeMap::new(),
             beats: 0,
+            engines_problem: None,
+            disks_problem: None,
             problem: String::new(),
             refused: 0,
         })
@@ -137,13 +139,16 @@ impl Sampler {
         for log in self.logs.values_mut() {
             read_log(log, outlet);
         }
-        let problem = self.read_host(outlet).err().map(|error| error.to_string()).unwrap_or_default();
-        let problem = match self.refused {
-            0 => problem,
-            refused => format!(
-                "{problem} {refused} cgroups or logs are not read: more than {WATCHED_MAX}, or refused by the system"
-            ),
-        };
+        self.look_around();
+        let unread = self.read_host(outlet).err().map(|error| error.to_string());
+        let refused = (self.refused > 0).then(|| {
+            format!(
+                "{} cgroups or logs are not read: more than {WATCHED_MAX}, or refused by the system",
+                self.refused
+            )
+        });
+        let problems = [unread, self.engines_problem.clone(), self.disks_problem.clone(), refused];
+        let problem = problems.into_iter().flatten().collect::<Vec<_>>().join("; ");
         if problem != self.problem || self.beats == 0 {
             report(&problem, outlet);
             self.problem = problem;
@@ -172,23 +177,26 @@ impl Sampler {
         has_room
     }
 
-    fn read_host(&mut self, outlet: &Outlet) -> Result<(), HostfsError> {
-        if self.beats.is_multiple_of(LOOK_AROUND_BEATS) {
-            self.engines.refresh()?;
+    /// What changes slowly or costs more; a problem with it stands until the next look.
+    fn look_around(&mut self) {
+        if !self.beats.is_multiple_of(LOOK_AROUND_BEATS) {
+            return;
         }
+        self.engines_problem = self.engines.refresh().err().map(|error| error.to_string());
+        match self.disks.read() {
+            Ok(space) => (self.disk_space, self.disks_problem) = (space, None),
+            Err(error) => self.disks_problem = Some(error.to_string()),
+        }
+    }
+
+    fn read_host(&mut self, outlet: &Outlet) -> Result<(), HostfsError> {
         let mut usage = self.host.read()?;
         let at = outlet.now();
         usage.engines = self.engines.read();
         usage.kernel_threads_ns = self.engines.kernel_threads_ns();
-        let disks = if self.beats.is_multiple_of(DISK_BEATS) { self.disks.read() } else { Ok(Vec::new()) };
-        if let Ok(disks) = &disks
-            && !disks.is_empty()
-        {
-            self.disk_space.clone_from(disks);
-        }
         usage.disks.clone_from(&self.disk_space);
         outlet.send(Source::Host, at, Body::Host(Box::new(usage)));
-        disks.map(|_| ())
+        Ok(())
     }
 }
 

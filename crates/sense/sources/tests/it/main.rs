@@ -5,3 +5,12 @@ mod fake_engine;
 
 #[cfg(test)]
 mod containers;
+
+#[cfg(test)]
+mod contract;
+
+#[cfg(test)]
+mod sampler;
+
+#[cfg(test)]
+mod scan;

@@ -1,0 +1,122 @@
+//! The sampler on made-up hosts.
+
+use std::path::PathBuf;
+
+use crossbeam_channel::Receiver;
+use hostfs::layout::CgroupLayout;
+use hostfs::root::HostRoot;
+use model::coverage::{Health, Source};
+use model::event::{Body, Event};
+use model::ids::NodeId;
+use model::untrusted::Untrusted;
+use sources::outlet::Outlet;
+use sources::sampler::{Command, Sampler, SamplerConfig};
+use testkit::host_tree::{FakeHost, docker_cgroupfs};
+
+use crate::contract;
+
+struct Bench {
+    host: FakeHost,
+    sampler: Sampler,
+    outlet: Outlet,
+    queue: Receiver<Event>,
+}
+
+impl Bench {
+    fn new(host: FakeHost) -> Self {
+        let root = HostRoot::new(host.root());
+        let layout = CgroupLayout::detect(&root).unwrap();
+        let config = SamplerConfig { disks: vec!["/".into()] };
+        let sampler = Sampler::new(&root, &layout, &config).unwrap();
+        let (outlet, queue) = Outlet::new(NodeId::new("node"), 1_000);
+        Self { host, sampler, outlet, queue }
+    }
+
+    fn obey(&mut self, command: Command) {
+        self.sampler.obey(command, &self.outlet);
+    }
+
+    fn beat(&mut self) {
+        self.sampler.beat(&self.outlet);
+    }
+
+    fn take(&self) -> Vec<Event> {
+        self.queue.try_iter().collect()
+    }
+}
+
+fn kinds(events: &[Event]) -> Vec<&'static str> {
+    let kind = |event: &Event| match &event.body {
+        Body::Usage(_) => "usage",
+        Body::Log(_) => "log",
+        Body::Host(_) => "host",
+        Body::Report(_) => "report",
+        _ => "other",
+    };
+    events.iter().map(kind).collect()
+}
+
+#[test]
+fn what_is_newly_watched_is_read_at_once_and_the_host_closes_every_beat() {
+    for host in [FakeHost::v2().unwrap(), FakeHost::v1().unwrap(), FakeHost::hybrid().unwrap()] {
+        let path = docker_cgroupfs(&"a".repeat(64));
+        let cgroup = host.cgroup(&path).unwrap();
+        host.write("log/a-json.log", b"0123456789").unwrap();
+        let mut bench = Bench::new(host);
+        bench.obey(Command::WatchCgroup { cgroup, path: PathBuf::from(&path) });
+        let log = Untrusted::new("/log/a-json.log");
+        bench.obey(Command::WatchLog { container_id: Untrusted::new("a"), path: log });
+        let mut events = bench.take();
+        assert_eq!(kinds(&events), ["usage", "log"]);
+        bench.beat();
+        bench.beat();
+        let beats = bench.take();
+        assert_eq!(kinds(&beats), ["usage", "log", "host", "report", "report", "usage", "log", "host"]);
+        events.extend(beats);
+        contract::check(&events, &[Source::Cgroups, Source::Host]);
+        assert!(events.iter().any(|event| matches!(&event.body, Body::Log(log) if log.bytes == 10)));
+    }
+}
+
+#[test]
+fn what_is_gone_or_forgotten_is_no_longer_read() {
+    let host = FakeHost::v2().unwrap();
+    let (gone, forgotten) = (host.cgroup("/gone").unwrap(), host.cgroup("/forgotten").unwrap());
+    let mut bench = Bench::new(host);
+    bench.obey(Command::WatchCgroup { cgroup: gone, path: "/gone".into() });
+    bench.obey(Command::WatchCgroup { cgroup: forgotten, path: "/forgotten".into() });
+    bench.beat();
+    assert_eq!(kinds(&bench.take()).iter().filter(|kind| **kind == "usage").count(), 4);
+    bench.host.remove_cgroup("/gone").unwrap();
+    bench.obey(Command::ForgetCgroup { cgroup: forgotten });
+    // A file kept open on a directory tree that only plays a cgroup outlives it; a new reader does not.
+    bench.obey(Command::ForgetCgroup { cgroup: gone });
+    bench.obey(Command::WatchCgroup { cgroup: gone, path: "/gone".into() });
+    bench.beat();
+    assert_eq!(kinds(&bench.take()), ["host"]);
+}
+
+#[test]
+fn a_host_that_cannot_be_read_is_said_and_so_is_its_return() {
+    let mut bench = Bench::new(FakeHost::v2().unwrap());
+    bench.beat();
+    bench.take();
+    let missing = PathBuf::from("/never/was");
+    bench.obey(Command::WatchCgroup { cgroup: model::ids::CgroupId(7), path: missing });
+    bench.beat();
+    assert_eq!(
+        kinds(&bench.take()),
+        ["host"],
+        "a cgroup that is gone before it is read is no trouble of ours"
+    );
+    let health = |events: &[Event]| -> Vec<Health> {
+        let health = |event: &Event| match &event.body {
+            Body::Report(report) => Some(report.health),
+            _ => None,
+        };
+        events.iter().filter_map(health).collect()
+    };
+    bench.host.remove("proc").unwrap();
+    (0..5).for_each(|_| bench.beat());
+    assert_eq!(health(&bench.take()), [Health::Degraded, Health::Degraded], "once for each source");
+}

@@ -8,6 +8,9 @@ use crate::ids::WorkloadKey;
 use crate::time::Time;
 use crate::untrusted::Untrusted;
 
+/// Most approvals in force; a store refuses more.
+pub const APPROVALS_MAX: usize = 10_000;
+
 /// What an approval covers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]

@@ -39,8 +39,17 @@ pub fn incident_json(incident: &Incident) -> Value {
 /// JSON as indented text in ASCII: whatever is beyond it is written as `\u` escapes, which a parser undoes, so that
 /// no control, invisible or direction-changing character of an attacker's reaches a terminal.
 pub fn json_text(value: &Value) -> String {
-    let mut out = String::new();
-    for c in format!("{value:#}").chars() {
+    in_ascii(&format!("{value:#}"))
+}
+
+/// As [`json_text`], on one line.
+pub fn json_line(value: &Value) -> String {
+    in_ascii(&value.to_string())
+}
+
+fn in_ascii(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
         // All that serde_json leaves outside strings is ASCII without DEL, so this falls within strings only.
         if c.is_ascii() && c != '\x7f' {
             out.push(c);

@@ -2,7 +2,7 @@
 //!
 //! Not here: what only a file can do (surviving kill -9, being corrupted), see the tests of `database.rs`.
 
-use model::approval::Scope;
+use model::approval::{APPROVALS_MAX, Scope};
 use model::ids::WorkloadKey;
 use model::incident::{Change, ChangeKind, Incident, IncidentId, Severity};
 use model::time::Time;
@@ -10,6 +10,7 @@ use model::untrusted::Untrusted;
 use testkit::incidents::IncidentBuilder;
 
 use crate::audit::AuditAction;
+use crate::error::StoreError;
 use crate::incident_store::{IncidentQuery, IncidentStore};
 
 /// Holds a store to everything below; `make` gives an empty one with that limit of incidents.
@@ -22,6 +23,7 @@ pub(crate) fn check<S: IncidentStore>(make: impl Fn(usize) -> S) {
     over_the_limit_closed_and_minor_ones_go_first(make(3));
     the_same_scope_is_approved_once(make(100));
     a_revoked_approval_is_gone_and_its_number_stays_used(make(100));
+    over_the_limit_an_approval_is_refused_until_one_is_revoked(make(100));
     the_audit_trail_says_who_did_what_and_verifies(make(100));
     the_last_beat_is_remembered(make(100));
 }
@@ -147,6 +149,20 @@ fn the_same_scope_is_approved_once(mut store: impl IncidentStore) {
     assert_eq!(approvals.rows.iter().map(|approval| approval.id).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert_eq!(approvals.rows[0], first);
     assert_eq!(store.audit(10).unwrap().rows.len(), 4);
+}
+
+fn over_the_limit_an_approval_is_refused_until_one_is_revoked(mut store: impl IncidentStore) {
+    let pattern = |number: usize| Scope::Pattern { pattern: Untrusted::new(&format!("team/{number}")) };
+    let approve = |store: &mut dyn IncidentStore, number| {
+        store.approve(&pattern(number), &"ann".into(), &"".into(), at(1))
+    };
+    let first = approve(&mut store, 0).unwrap();
+    (1..APPROVALS_MAX).for_each(|number| drop(approve(&mut store, number).unwrap()));
+    let refused = approve(&mut store, APPROVALS_MAX);
+    assert!(matches!(refused, Err(StoreError::TooManyApprovals { .. })), "{refused:?}");
+    assert_eq!(approve(&mut store, 0).unwrap(), first, "one that is in force needs no room");
+    store.revoke(first.id, &"ann".into(), at(2)).unwrap();
+    approve(&mut store, APPROVALS_MAX).unwrap();
 }
 
 fn a_revoked_approval_is_gone_and_its_number_stays_used(mut store: impl IncidentStore) {

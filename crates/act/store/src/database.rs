@@ -10,7 +10,7 @@ mod schema;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use model::approval::{Approval, Scope};
+use model::approval::{APPROVALS_MAX, Approval, Scope};
 use model::incident::{Change, Incident, IncidentId};
 use model::time::Time;
 use model::untrusted::Untrusted;
@@ -147,6 +147,9 @@ impl IncidentStore for Database {
         self.write(|writing| {
             if let Some(in_force) = writing.run(|sql| approvals::find(sql, scope))? {
                 return in_force;
+            }
+            if writing.run(approvals::count)? >= APPROVALS_MAX {
+                return Err(StoreError::TooManyApprovals { limit: APPROVALS_MAX });
             }
             let approval = approvals::insert(writing, wanted)?;
             writing.run(|sql| audit_rows::append(sql, &Act::approve(&approval)))?;

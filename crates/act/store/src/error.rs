@@ -64,6 +64,12 @@ pub enum StoreError {
         /// Which number.
         field: &'static str,
     },
+    /// As many approvals are in force as there may be.
+    #[error("{limit} approvals are in force and no more are taken: revoke some, or approve by pattern")]
+    TooManyApprovals {
+        /// How many there may be.
+        limit: usize,
+    },
     /// The audit trail was changed behind our back.
     #[error("the audit trail is broken at row {id}: {problem}")]
     Audit {

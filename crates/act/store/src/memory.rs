@@ -1,6 +1,6 @@
 //! A store that keeps nothing: for replaying a recording, and for tests of what uses a store.
 
-use model::approval::{Approval, Scope};
+use model::approval::{APPROVALS_MAX, Approval, Scope};
 use model::incident::{Change, Incident, IncidentId, State};
 use model::time::Time;
 use model::untrusted::Untrusted;
@@ -15,7 +15,8 @@ pub struct MemoryStore {
     incidents: Vec<Incident>,
     incidents_max: usize,
     incidents_dropped: u64,
-    approvals: Vec<Approval>,
+    /// In force, oldest first, each with the key of its scope.
+    approvals: Vec<(String, Approval)>,
     approvals_given: u64,
     audit: Vec<StoredEntry>,
     last_beat: Option<Time>,
@@ -109,28 +110,31 @@ impl IncidentStore for MemoryStore {
         at: Time,
     ) -> Result<Approval, StoreError> {
         let key = scope_key(scope);
-        if let Some(in_force) = self.approvals.iter().find(|approval| scope_key(&approval.scope) == key) {
+        if let Some((_, in_force)) = self.approvals.iter().find(|(known, _)| *known == key) {
             return Ok(in_force.clone());
+        }
+        if self.approvals.len() >= APPROVALS_MAX {
+            return Err(StoreError::TooManyApprovals { limit: APPROVALS_MAX });
         }
         self.approvals_given += 1;
         let (scope, owner, note) = (scope.clone(), owner.clone(), note.clone());
         let approval = Approval { id: self.approvals_given, scope, owner, at, note };
         self.append(&Act::approve(&approval));
-        self.approvals.push(approval.clone());
+        self.approvals.push((key, approval.clone()));
         Ok(approval)
     }
 
     fn revoke(&mut self, id: u64, owner: &Untrusted, at: Time) -> Result<Option<Approval>, StoreError> {
-        let Some(place) = self.approvals.iter().position(|approval| approval.id == id) else {
+        let Some(place) = self.approvals.iter().position(|(_, approval)| approval.id == id) else {
             return Ok(None);
         };
-        let approval = self.approvals.remove(place);
+        let (_, approval) = self.approvals.remove(place);
         self.append(&Act::revoke(&approval, owner, at));
         Ok(Some(approval))
     }
 
     fn approvals(&self) -> Result<Loaded<Approval>, StoreError> {
-        Ok(Loaded::collect(self.approvals.iter().cloned().map(Ok)))
+        Ok(Loaded::collect(self.approvals.iter().map(|(_, approval)| Ok(approval.clone()))))
     }
 
     fn audit(&self, limit: usize) -> Result<Loaded<AuditEntry>, StoreError> {

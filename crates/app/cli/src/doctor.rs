@@ -109,7 +109,7 @@ fn check_probes(config: &EngineConfig, layout: Option<&CgroupLayout>, checks: &m
             "kernel probes",
             &error.to_string(),
             "processes, forks and connections between two scans; containers are found by scanning twice a second, and ones that live shorter are missed",
-            "run as root with CAP_BPF, CAP_PERFMON and CAP_SYS_RESOURCE or kernel 5.11 and later, and a kernel with BTF",
+            "run as root, or with CAP_BPF and CAP_PERFMON, on a kernel with BTF",
         )),
     }
 }

@@ -1,7 +1,7 @@
 //! `tidewatch incidents`: list, explain, close.
 
 use anyhow::bail;
-use engine::control::{Answer, AskError, Request, ask};
+use engine::control::{Answer, AskError, Request, ask, chosen};
 use model::incident::{Change, ChangeKind, Closing, IncidentId, State};
 use report::json::{incident_json, incidents_json, json_text};
 use report::table::incidents_table;
@@ -92,12 +92,8 @@ fn close_in_store(
     // Opening to write would make a new store where there is none.
     drop(Database::open_read_only(&data.data_dir)?);
     let mut store = Database::open(&data.data_dir)?;
-    let mut open = store.open_incidents()?.rows;
-    if let Some(id) = ids.iter().find(|id| !open.iter().any(|incident| incident.id == **id)) {
-        bail!("no open incident {id}");
-    }
-    open.retain(|incident| all || ids.contains(&incident.id));
-    let changes: Vec<Change> = open
+    let chosen = chosen(store.open_incidents()?.rows, ids, all).map_err(anyhow::Error::msg)?;
+    let changes: Vec<Change> = chosen
         .into_iter()
         .map(|incident| Change { kind: ChangeKind::Closed, incident: incident.closed(closing) })
         .collect();

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use crossbeam_channel::{Receiver, unbounded};
-use engine::live::{Engine, Notice};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use engine::live::{Engine, Notice, Show};
 use model::incident::{Change, ChangeKind};
-use report::json::incident_json;
+use report::json::{incident_json, json_line};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use sources::outlet::Stop;
 use tracing_subscriber::EnvFilter;
@@ -27,19 +27,13 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Outcome> {
     let engine = Engine::start(&args.data.data_dir, &config, strategies)?;
     if !shows_view {
         tracing::info!(data_dir = %args.data.data_dir.display(), "tidewatch watches this host");
-        let mut lines = Lines { json: args.json, statuses: 0 };
-        engine.run(&stop, &mut |notice| lines.show(&notice))?;
+        engine.run(&stop, &mut Lines { json: args.json, statuses: 0 })?;
         tracing::info!("tidewatch stops");
         return Ok(Outcome::Fine);
     }
     let (sender, notices) = unbounded();
     let engine_stop = stop.clone();
-    let running = std::thread::spawn(move || {
-        engine.run(&engine_stop, &mut |notice| {
-            // The view has gone: nobody is left to be shown anything.
-            drop(sender.send(notice));
-        })
-    });
+    let running = std::thread::spawn(move || engine.run(&engine_stop, &mut ToView(sender)));
     let seen = watch(&notices, &stop);
     stop.ask();
     running.join().map_err(|_| anyhow::anyhow!("the engine failed by a bug of ours"))??;
@@ -71,7 +65,7 @@ pub(crate) fn stop_on_signals() -> anyhow::Result<Stop> {
 }
 
 /// Logs about ourselves go to standard error; `RUST_LOG` chooses how much. With the live view on the same terminal
-/// only errors are let through.
+/// nothing is logged unless it asks: the view shows trouble itself.
 fn log(shows_view: bool) {
     let level = if shows_view { "off" } else { "info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
@@ -83,14 +77,29 @@ fn log(shows_view: bool) {
         .init();
 }
 
+/// Hands everything on to the thread that draws.
+struct ToView(Sender<Notice>);
+
+impl Show for ToView {
+    fn show(&mut self, notice: Notice) {
+        // The view has gone: nobody is left to be shown anything.
+        drop(self.0.send(notice));
+    }
+}
+
 /// Incidents as lines: text for people, or one JSON object a line.
 struct Lines {
     json: bool,
     statuses: u32,
 }
 
-impl Lines {
-    fn show(&mut self, notice: &Notice) {
+impl Show for Lines {
+    // A status costs more than all else that happens in a quiet second, and is needed for the first words only.
+    fn wants_status(&self) -> bool {
+        self.statuses < WELCOME_STATUSES
+    }
+
+    fn show(&mut self, notice: Notice) {
         match notice {
             Notice::StillOpen(open) if open.is_empty() => {}
             Notice::StillOpen(open) => tracing::info!(count = open.len(), "incidents are still open"),
@@ -98,18 +107,20 @@ impl Lines {
             Notice::Status(status) => {
                 self.statuses += 1;
                 if self.statuses == WELCOME_STATUSES {
-                    status::welcome(status).iter().for_each(|line| tracing::info!("{line}"));
+                    status::welcome(&status).iter().for_each(|line| tracing::info!("{line}"));
                 }
             }
             Notice::Trouble(trouble) => tracing::error!(%trouble, "data cannot be kept"),
         }
     }
+}
 
+impl Lines {
     fn change(&self, change: &Change) {
         let incident = &change.incident;
         if self.json {
-            say(&serde_json::json!({ "change": change.kind, "incident": incident_json(incident) })
-                .to_string());
+            let line = serde_json::json!({ "change": change.kind, "incident": incident_json(incident) });
+            say(&json_line(&line));
             return;
         }
         let word = match change.kind {

@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded};
 use model::approval::{Approval, Scope};
 use model::event::Event;
 use model::ids::NodeId;
-use model::incident::{Closing, IncidentId};
+use model::incident::{Closing, Incident, IncidentId};
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -157,6 +157,15 @@ impl Drop for Control {
         // Already gone is fine.
         drop(fs::remove_file(&self.path));
     }
+}
+
+/// The open incidents that a request to close means; an unknown name refuses all of it.
+pub fn chosen(mut open: Vec<Incident>, ids: &[IncidentId], all: bool) -> Result<Vec<Incident>, String> {
+    if let Some(id) = ids.iter().find(|id| !open.iter().any(|incident| incident.id == **id)) {
+        return Err(format!("no open incident {id}"));
+    }
+    open.retain(|incident| all || ids.contains(&incident.id));
+    Ok(open)
 }
 
 /// Why a running Tidewatch could not be asked.

@@ -74,6 +74,17 @@ pub enum Notice {
     Trouble(String),
 }
 
+/// The one who runs the engine.
+pub trait Show {
+    /// Is told what happened.
+    fn show(&mut self, notice: Notice);
+
+    /// Whether a status is wanted each second: making one costs time for every container.
+    fn wants_status(&self) -> bool {
+        true
+    }
+}
+
 /// A running Tidewatch.
 #[derive(Debug)]
 pub struct Engine {
@@ -124,8 +135,8 @@ impl Engine {
     }
 
     /// Runs until asked to stop; `show` is told what changed, after it was stored.
-    pub fn run(mut self, stop: &Stop, show: &mut dyn FnMut(Notice)) -> Result<(), EngineError> {
-        show(Notice::StillOpen(self.fold.triage().open_incidents().cloned().collect()));
+    pub fn run(mut self, stop: &Stop, show: &mut dyn Show) -> Result<(), EngineError> {
+        show.show(Notice::StillOpen(self.fold.triage().open_incidents().cloned().collect()));
         let ticks = tick(TICK);
         let queue = self.rim.queue.clone();
         let asked = self.control.asked().clone();
@@ -172,7 +183,7 @@ impl Engine {
         Ok(())
     }
 
-    fn take_batch(&mut self, first: Event, queue: &Receiver<Event>, show: &mut dyn FnMut(Notice)) {
+    fn take_batch(&mut self, first: Event, queue: &Receiver<Event>, show: &mut dyn Show) {
         let mut changes = Vec::new();
         let rest = queue.clone();
         for event in std::iter::once(first).chain(rest.try_iter().take(BATCH_MAX)) {
@@ -201,7 +212,7 @@ impl Engine {
         self.take(event)
     }
 
-    fn time_passes(&mut self, show: &mut dyn FnMut(Notice)) {
+    fn time_passes(&mut self, show: &mut dyn Show) {
         let changes = self.own(Source::Engine, Body::Tick);
         self.keep_and_show(changes, show);
         self.ticks += 1;
@@ -214,13 +225,13 @@ impl Engine {
         {
             tracing::error!(%error, "the journal loses events");
         }
-        if self.ticks.is_multiple_of(STATUS_TICKS) {
-            show(Notice::Status(Box::new(self.status())));
+        if self.ticks.is_multiple_of(STATUS_TICKS) && show.wants_status() {
+            show.show(Notice::Status(Box::new(self.status())));
         }
     }
 
     /// Stores first, shows then: what was shown survives `kill -9`.
-    fn keep_and_show(&mut self, changes: Vec<Change>, show: &mut dyn FnMut(Notice)) {
+    fn keep_and_show(&mut self, changes: Vec<Change>, show: &mut dyn Show) {
         for mut change in changes {
             // An incident that opens and grows within one batch is still announced as opened.
             let earlier = self.unsaved.get(&change.incident.id).map(|earlier| earlier.kind);
@@ -240,19 +251,19 @@ impl Engine {
         match self.store.record(&changes) {
             Ok(()) => {
                 self.unsaved.clear();
-                show(Notice::Changed(changes));
+                show.show(Notice::Changed(changes));
             }
             Err(error) => self.note_trouble(Some(error.to_string()), show),
         }
     }
 
-    fn note_trouble(&mut self, trouble: Option<String>, show: &mut dyn FnMut(Notice)) {
+    fn note_trouble(&mut self, trouble: Option<String>, show: &mut dyn Show) {
         let trouble = trouble.unwrap_or_default();
         if trouble != self.trouble {
             self.trouble.clone_from(&trouble);
             self.report_self();
             if !trouble.is_empty() {
-                show(Notice::Trouble(trouble));
+                show.show(Notice::Trouble(trouble));
             }
         }
     }
@@ -289,7 +300,7 @@ impl Engine {
         }
     }
 
-    fn end(mut self, show: &mut dyn FnMut(Notice)) {
+    fn end(mut self, show: &mut dyn Show) {
         self.keep_and_show(Vec::new(), show);
         if let Err(error) = self.journal.flush() {
             tracing::error!(%error, "the last events were not written to the journal");

@@ -6,15 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use globset::{GlobBuilder, GlobMatcher};
-use model::approval::{Approval, Scope};
+use model::approval::{APPROVALS_MAX, Approval, Scope};
 use model::identity::{Container, Kind};
 use model::ids::WorkloadKey;
 use model::novelty::Provenance;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
-
-/// Most approvals in force; the store refuses more.
-const APPROVALS_MAX: usize = 10_000;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "BTreeMap<u64, Approval>", into = "BTreeMap<u64, Approval>")]

@@ -51,6 +51,7 @@ fn characters_beyond_sixteen_bits_survive_being_escaped() {
     let value = json!({ "😀\u{7f}é": "\u{10ffff}\\" });
     assert_eq!(json_text(&value), "{\n  \"\\ud83d\\ude00\\u007f\\u00e9\": \"\\udbff\\udfff\\\\\"\n}");
     assert_eq!(serde_json::from_str::<Value>(&json_text(&value)).unwrap(), value);
+    assert_eq!(json_line(&value), "{\"\\ud83d\\ude00\\u007f\\u00e9\":\"\\udbff\\udfff\\\\\"}");
 }
 
 #[test]

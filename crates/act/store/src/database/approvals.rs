@@ -20,6 +20,14 @@ pub(super) fn find(sql: &Connection, scope: &Scope) -> rusqlite::Result<Option<R
     .optional()
 }
 
+/// How many are in force.
+pub(super) fn count(sql: &Connection) -> rusqlite::Result<usize> {
+    let count: i64 = sql
+        .prepare_cached("SELECT COUNT(*) FROM approvals WHERE revoked_ns IS NULL")?
+        .query_row([], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
 /// Keeps a new approval and gives it its number.
 pub(super) fn insert(writing: &Writing<'_>, mut approval: Approval) -> Result<Approval, StoreError> {
     let scope = serde_json::to_string(&approval.scope)

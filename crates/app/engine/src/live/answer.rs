@@ -8,12 +8,12 @@ use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId};
 use model::untrusted::Untrusted;
 use store::incident_store::IncidentStore;
 
-use super::{Engine, Notice};
-use crate::control::{Answer, Recording, Reply, Request};
+use super::{Engine, Show};
+use crate::control::{Answer, Recording, Reply, Request, chosen};
 use crate::fold::CHECKPOINT_VERSION;
 
 impl Engine {
-    pub(super) fn answer(&mut self, request: Request, show: &mut dyn FnMut(Notice)) -> Reply {
+    pub(super) fn answer(&mut self, request: Request, show: &mut dyn Show) -> Reply {
         match request {
             Request::Status => Ok(Answer::Status(Box::new(self.status()))),
             Request::Record => self.start_recording(),
@@ -86,22 +86,9 @@ impl Engine {
         }
     }
 
-    fn close(
-        &mut self,
-        ids: &[IncidentId],
-        all: bool,
-        closing: &Closing,
-        show: &mut dyn FnMut(Notice),
-    ) -> Reply {
+    fn close(&mut self, ids: &[IncidentId], all: bool, closing: &Closing, show: &mut dyn Show) -> Reply {
         let open = self.store.open_incidents().map_err(|error| error.to_string())?;
-        let mut wanted: Vec<Incident> = open.rows;
-        if !all {
-            let unknown = ids.iter().find(|id| !wanted.iter().any(|incident| incident.id == **id));
-            if let Some(id) = unknown {
-                return Err(format!("no open incident {id}"));
-            }
-            wanted.retain(|incident| ids.contains(&incident.id));
-        }
+        let wanted = chosen(open.rows, ids, all)?;
         let closed: Vec<IncidentId> = wanted.iter().map(|incident| incident.id.clone()).collect();
         let closing = Closing { at: self.rim.outlet.now(), ..closing.clone() };
         let changes: Vec<Change> =

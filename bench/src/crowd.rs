@@ -195,7 +195,7 @@ impl Crowd {
             tasks: 5 * containers,
             tasks_limit: 4_194_304,
             runnable: 2,
-            disks: Vec::new(),
+            ..HostUsage::default()
         };
         self.event(Source::Host, Body::Host(Box::new(usage)))
     }

@@ -12,7 +12,7 @@ use crate::incident::{Closing, Incident, IncidentId};
 use crate::runtime::ContainerFacts;
 use crate::time::Time;
 use crate::untrusted::Untrusted;
-use crate::usage::{HostUsage, KernelCounts, LogSize, Usage};
+use crate::usage::{DeepUsage, HostUsage, KernelCounts, LogSize, ProcessUsage, Usage};
 
 /// One thing that happened, stamped by the source that saw it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,10 @@ pub enum Body {
     Usage(Box<Usage>),
     /// A reading of one container's log file.
     Log(Box<LogSize>),
+    /// What the processes of one cgroup hold; on demand.
+    Deep(Box<DeepUsage>),
+    /// The processes of the host that used most CPU since the reading before, the busiest first; on demand.
+    Processes(Vec<ProcessUsage>),
     /// A reading of the host; comes after the readings of cgroups and logs of the same second.
     Host(Box<HostUsage>),
     /// A runtime tells of a container: it appeared or something about it changed.

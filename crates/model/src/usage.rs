@@ -1,7 +1,7 @@
 //! What the kernel counts: usage of one cgroup, of the host, of the container engines. Raw and cumulative, as read.
 //!
 //! Not here: rates and shares, which `state` derives from two readings. A value that could not be read is
-//! `None`, never zero.
+//! `None`, never zero. A field that came later is left out of a recording where it is empty.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +51,21 @@ pub struct Usage {
     pub memory_bytes: Option<u64>,
     /// Memory limit in bytes; `None` when unlimited.
     pub memory_limit_bytes: Option<u64>,
+    /// Memory that cannot be had back at once, in bytes: all but the page cache of files not used lately. As last
+    /// read in full, every few seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_working_set_bytes: Option<u64>,
+    /// Memory swapped out, in bytes; on the same beat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_swap_bytes: Option<u64>,
+    /// Page faults that waited for a disk; on the same beat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub major_faults: Option<u64>,
     /// OOM kills in this cgroup.
     pub oom_kills: Option<u64>,
+    /// How often the memory limit was hit with nothing left to take back, killed for or not; `None` on v1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_events: Option<u64>,
     /// Tasks now.
     pub pids: Option<u64>,
     /// Task limit; `None` when unlimited.
@@ -94,6 +107,10 @@ pub enum EngineRole {
     Daemon,
     /// Serves one container: `containerd-shim`, `conmon`.
     Shim,
+    /// Writes the host's logs: `systemd-journald`, `rsyslogd`, `fluent-bit`.
+    Logger,
+    /// Copies a container's output to somebody who watches it: `docker run`, `podman logs`.
+    Client,
 }
 
 /// CPU of one engine process, cumulative.
@@ -109,6 +126,125 @@ pub struct EngineUsage {
     pub container_id: Option<Untrusted>,
     /// CPU time in nanoseconds, all threads.
     pub cpu_ns: u64,
+}
+
+/// CPU of kernel threads by what they did when it was read, cumulative: never falls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelWork {
+    /// Writing to block devices and journals, in nanoseconds.
+    pub writeback_ns: u64,
+    /// Software interrupts that were put off to `ksoftirqd`, in nanoseconds.
+    pub softirq_ns: u64,
+}
+
+/// CPU of one cgroup that neither holds nor is a container: a service of the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceUsage {
+    /// Its path below the hierarchy's root.
+    pub path: Untrusted,
+    /// CPU time in nanoseconds, its descendants' included.
+    pub cpu_ns: u64,
+}
+
+/// How many of a kernel object there are, and how many there can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Level {
+    /// In use now.
+    pub used: u64,
+    /// Most the kernel allows; `None` when only memory is the limit.
+    pub limit: Option<u64>,
+}
+
+/// Kernel objects of the host that no cgroup counts (Yang et al., "Demons in the Shared Kernel", CCS 2021).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KernelObjects {
+    /// Open files.
+    pub files: Option<Level>,
+    /// Inodes in memory.
+    pub inodes: Option<Level>,
+    /// Pseudo terminals.
+    pub ptys: Option<Level>,
+    /// Tracked connections of the host's network namespace.
+    pub conntrack: Option<Level>,
+    /// Tasks.
+    pub threads: Option<Level>,
+    /// Sockets of the host's network namespace against the width of its range of local ports.
+    pub ports: Option<Level>,
+    /// System V shared memory segments of the host's IPC namespace.
+    pub sysv_shm: Option<Level>,
+    /// System V semaphore sets of the host's IPC namespace.
+    pub sysv_sem: Option<Level>,
+    /// System V message queues of the host's IPC namespace.
+    pub sysv_msg: Option<Level>,
+    /// Mounts of the host's mount namespace.
+    pub mounts: Option<Level>,
+    /// Inotify instances; no file of the kernel counts them for the host.
+    pub inotify_instances: Option<Level>,
+}
+
+impl KernelObjects {
+    /// Whether none could be read.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What the processes of one cgroup hold, found by looking at each; only while somebody asks for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeepUsage {
+    /// Which cgroup; its descendants are included.
+    pub cgroup: CgroupId,
+    /// Processes found in it.
+    pub processes: u64,
+    /// Open files of all its processes; one that two processes share counts twice.
+    pub files: Option<u64>,
+    /// Inotify watches.
+    pub inotify_watches: Option<u64>,
+    /// Inotify instances.
+    pub inotify_instances: Option<u64>,
+    /// Open ends of pseudo terminals.
+    pub ptys: Option<u64>,
+    /// Open sockets.
+    pub sockets: Option<u64>,
+    /// Threads.
+    pub threads: Option<u64>,
+    /// Mounts of the mount namespace of its first process.
+    pub mounts: Option<u64>,
+    /// Tracked connections, when its first process is in the host's network namespace.
+    pub conntrack: Option<u64>,
+    /// System V shared memory segments of the IPC namespace of its first process.
+    pub sysv_shm: Option<u64>,
+    /// System V semaphore sets of that namespace.
+    pub sysv_sem: Option<u64>,
+    /// System V message queues of that namespace.
+    pub sysv_msg: Option<u64>,
+    /// Sockets of the network namespace of its first process.
+    pub ports: Option<u64>,
+    /// Bytes handed to `write` and its like, to whatever kind of file. Grows from the first reading on, never falls.
+    pub written_chars_bytes: Option<u64>,
+    /// Calls of `write` and its like; likewise.
+    pub write_calls: Option<u64>,
+    /// Bytes taken from `read` and its like; likewise.
+    pub read_chars_bytes: Option<u64>,
+    /// Processes and open files that a limit left out of this reading.
+    pub left_out: u64,
+}
+
+/// CPU of one process of the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessUsage {
+    /// Which process.
+    pub process: ProcessKey,
+    /// Path of its cgroup in the hierarchy that gives ids; empty when it could not be read.
+    pub cgroup_path: Untrusted,
+    /// Program name (`comm`).
+    pub name: Untrusted,
+    /// CPU time in nanoseconds since it started, all threads.
+    pub cpu_ns: u64,
+    /// Of that, spent since the reading before.
+    pub spent_ns: u64,
 }
 
 /// Space of one file system that containers can fill.
@@ -135,8 +271,17 @@ pub struct HostUsage {
     pub cpu: CpuTimes,
     /// CPU time of kernel threads in nanoseconds; `None` until the first full scan.
     pub kernel_threads_ns: Option<u64>,
-    /// CPU of the container engines' processes, host namespaces only.
+    /// Of that, what is known by the names of the threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_work: Option<KernelWork>,
+    /// CPU of the container engines' processes, of their clients and of loggers, host namespaces only.
     pub engines: Vec<EngineUsage>,
+    /// CPU of cgroups that are no containers and hold none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceUsage>,
+    /// What the kernel has only so many of.
+    #[serde(default, skip_serializing_if = "KernelObjects::is_empty")]
+    pub objects: KernelObjects,
     /// Memory in bytes.
     pub memory_total_bytes: u64,
     /// Memory available without swapping, in bytes.

@@ -79,6 +79,7 @@ impl Enrich {
                 self.inventory.cgroup_removed(at.cgroup, event.time, news);
             }
             Body::Usage(usage) => identity.container = self.inventory.container_of(usage.cgroup),
+            Body::Deep(deep) => identity.container = self.inventory.container_of(deep.cgroup),
             Body::Counts(counts) => identity.container = self.inventory.container_of(counts.cgroup),
             Body::Socket(socket) => identity.container = self.inventory.container_of(socket.cgroup),
             Body::Log(log) => identity.container = self.inventory.claimed(&log.container_id),

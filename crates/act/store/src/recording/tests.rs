@@ -13,8 +13,8 @@ use model::incident::{Closing, IncidentId, Verdict};
 use model::runtime::{ContainerFacts, RunState};
 use model::time::Time;
 use model::usage::{
-    CpuTimes, DiskSpace, EngineRole, EngineUsage, HostUsage, KernelCounts, LogSize, Pressure, Pressures,
-    Usage,
+    CpuTimes, DeepUsage, DiskSpace, EngineRole, EngineUsage, HostUsage, KernelCounts, KernelObjects,
+    KernelWork, Level, LogSize, Pressure, Pressures, ProcessUsage, ServiceUsage, Usage,
 };
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use testkit::incidents::{HOSTILE, IncidentBuilder};
@@ -119,6 +119,45 @@ fn host() -> HostUsage {
     }
 }
 
+/// With the fields that came after the first recordings.
+fn usage_in_full() -> Usage {
+    Usage {
+        memory_working_set_bytes: Some(1 << 20),
+        memory_swap_bytes: Some(4096),
+        major_faults: Some(9),
+        oom_events: Some(2),
+        ..usage()
+    }
+}
+
+/// Likewise.
+fn host_in_full() -> HostUsage {
+    HostUsage {
+        kernel_work: Some(KernelWork { writeback_ns: 5, softirq_ns: 3 }),
+        services: vec![ServiceUsage { path: "/system.slice/ssh.service".into(), cpu_ns: 6 }],
+        objects: KernelObjects {
+            files: Some(Level { used: 7, limit: Some(65_536) }),
+            inodes: Some(Level { used: 8, limit: None }),
+            ..KernelObjects::default()
+        },
+        ..host()
+    }
+}
+
+fn deep() -> DeepUsage {
+    DeepUsage { cgroup: CGROUP, processes: 2, files: Some(17), left_out: 1, ..DeepUsage::default() }
+}
+
+fn process_usage() -> ProcessUsage {
+    ProcessUsage {
+        process: process(),
+        cgroup_path: "/docker/4f1c".into(),
+        name: "yes".into(),
+        cpu_ns: 30_000_000,
+        spent_ns: 20_000_000,
+    }
+}
+
 fn socket() -> Box<Socket> {
     Box::new(Socket {
         cgroup: CGROUP,
@@ -183,6 +222,10 @@ fn bodies() -> Vec<Body> {
         Body::Lost(Loss { source: Source::Kernel, cgroup: Some(CGROUP), count: 5, stage: "budget".into() }),
         Body::Resumed { last: Time::from_secs(1) },
         Body::Tick,
+        Body::Deep(Box::new(deep())),
+        Body::Processes(vec![process_usage()]),
+        Body::Usage(Box::new(usage_in_full())),
+        Body::Host(Box::new(host_in_full())),
     ]
 }
 
@@ -234,6 +277,8 @@ fn kind(body: &Body) -> &'static str {
         Body::Counts(_) => "counts",
         Body::Usage(_) => "usage",
         Body::Log(_) => "log",
+        Body::Deep(_) => "deep",
+        Body::Processes(_) => "processes",
         Body::Host(_) => "host",
         Body::Container(_) => "container",
         Body::ContainerGone { .. } => "container_gone",
@@ -255,7 +300,7 @@ fn version_1_holds_every_kind_and_is_read_as_it_was_shipped() {
     assert!(problems.is_empty() && torn.is_none(), "{problems:?}");
     assert_eq!(golden, events());
     let kinds: BTreeMap<&str, usize> = golden.iter().map(|event| (kind(&event.body), 1)).collect();
-    assert_eq!(kinds.len(), 22, "one of each kind: {kinds:?}");
+    assert_eq!(kinds.len(), 24, "one of each kind: {kinds:?}");
     let named = |event: &Event| GOLDEN.contains(&format!("\"kind\":\"{}\"", kind(&event.body)));
     assert!(golden.iter().all(named));
 }

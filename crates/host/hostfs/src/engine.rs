@@ -1,23 +1,22 @@
-//! CPU time that container engines spend on behalf of containers, and that of kernel threads.
+//! CPU time that others spend on behalf of containers: engines, their clients, loggers, and kernel threads.
 //!
 //! A process is an engine's by its name and by living in the host's pid namespace, so that a container cannot pose as
 //! one. Not here: a container started with the host's pid namespace, which can; its privileges are judged elsewhere.
 
 use std::collections::{BTreeMap, HashSet};
 
-use model::ids::ProcessKey;
 use model::untrusted::Untrusted;
-use model::usage::{EngineRole, EngineUsage};
+use model::usage::{EngineRole, EngineUsage, KernelWork};
 
 use crate::error::HostfsError;
 use crate::kept::{KeptFile, buffer};
 use crate::kernel_threads::KernelThreads;
-use crate::proc_dir::{namespace, pid_path, pids, stat};
+use crate::proc_dir::{key, namespace, pid_path, pids, stat};
 use crate::process::{cmdline, host_namespaces};
 use crate::root::HostRoot;
 use crate::stat::Stat;
 
-/// Most engine processes watched: one shim a container and a few daemons.
+/// Most engine processes watched: one shim a container, its clients, a few daemons and loggers.
 pub const ENGINES_MAX: usize = 20_000;
 /// Most kernel threads watched; a host has about ten a core.
 pub const KERNEL_THREADS_MAX: usize = 4096;
@@ -106,6 +105,11 @@ impl EngineReader {
         self.kernel_threads.read(&self.root)
     }
 
+    /// Of that, what is known by the threads' names; as of the last [`Self::kernel_threads_ns`].
+    pub fn kernel_work(&self) -> Option<KernelWork> {
+        self.kernel_threads.work()
+    }
+
     /// Processes that the last refresh did not look at or did not begin to watch because of a limit.
     pub fn left_out(&self) -> u64 {
         self.left_out + self.kernel_threads.left_out()
@@ -115,11 +119,11 @@ impl EngineReader {
     fn consider(&mut self, pid: u32, text: &mut Vec<u8>) -> bool {
         let Ok(stat) = stat(&self.root, pid, text) else { return false };
         if stat.is_kernel_thread() && (pid == 2 || stat.parent_pid == 2) {
-            self.kernel_threads.consider(&self.root, &stat);
+            self.kernel_threads.consider(&self.root, &stat, text);
             return self.kernel_threads.knows(pid);
         }
-        let role = role(stat.name()).filter(|_| self.is_of_host(pid));
-        let is_engine = role.is_some_and(|role| self.watch(&stat, role));
+        let program = program(stat.name()).filter(|_| self.is_of_host(pid));
+        let is_engine = program.is_some_and(|program| self.watch(&stat, program));
         if !is_engine {
             self.engines.remove(&pid);
         }
@@ -130,37 +134,84 @@ impl EngineReader {
         namespace(&self.root, pid, "pid").is_ok_and(|inode| inode == self.host_pid_namespace)
     }
 
-    fn watch(&mut self, stat: &Stat, role: EngineRole) -> bool {
-        let process = ProcessKey { pid: stat.pid, start_ns: stat.start_ns };
+    fn watch(&mut self, stat: &Stat, program: Program) -> bool {
+        let process = key(stat);
+        let name = Untrusted::from_bytes(stat.name());
         let known = self.engines.get(&stat.pid);
-        if known.is_some_and(|engine| engine.usage.process == process && engine.usage.role == role) {
+        if known.is_some_and(|engine| engine.usage.process == process && engine.usage.name == name) {
             return true;
         }
         let Ok(cmdline) = cmdline(&self.root, stat.pid) else { return false };
-        // Every other use of `podman` is a command that somebody typed.
-        if stat.name() == b"podman" && !has_words(&cmdline, [b"system", b"service"]) {
-            return false;
-        }
+        let Some(role) = program.role(&cmdline) else { return false };
         if self.engines.len() >= ENGINES_MAX {
             self.left_out += 1;
             return false;
         }
         let Ok(file) = KeptFile::open(&pid_path(&self.root, stat.pid, "stat")) else { return false };
         let container_id = (role == EngineRole::Shim).then(|| container_id(&cmdline)).flatten();
-        let name = Untrusted::from_bytes(stat.name());
         let usage = EngineUsage { process, role, name, container_id, cpu_ns: stat.cpu_ns };
         self.engines.insert(stat.pid, Engine { usage, stat: file });
         true
     }
 }
 
-/// The part in an engine of a program of that name, which the kernel cuts to 15 bytes.
-fn role(name: &[u8]) -> Option<EngineRole> {
-    match name {
-        b"dockerd" | b"containerd" | b"crio" | b"podman" => Some(EngineRole::Daemon),
-        b"conmon" => Some(EngineRole::Shim),
-        name => name.starts_with(b"containerd-shim").then_some(EngineRole::Shim),
+/// What a program's name, which the kernel cuts to 15 bytes, tells of its part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Program {
+    /// Everything.
+    Always(EngineRole),
+    /// A client when it is to copy output, else nothing.
+    Command,
+    /// Either a client or a daemon.
+    Podman,
+}
+
+impl Program {
+    fn role(self, cmdline: &[u8]) -> Option<EngineRole> {
+        let task = match self {
+            Self::Always(role) => return Some(role),
+            Self::Command | Self::Podman => task(cmdline)?,
+        };
+        match task {
+            Task::CopyOutput => Some(EngineRole::Client),
+            Task::Serve => (self == Self::Podman).then_some(EngineRole::Daemon),
+        }
     }
+}
+
+fn program(name: &[u8]) -> Option<Program> {
+    match name {
+        b"dockerd" | b"containerd" | b"crio" => Some(Program::Always(EngineRole::Daemon)),
+        b"conmon" => Some(Program::Always(EngineRole::Shim)),
+        b"podman" => Some(Program::Podman),
+        b"docker" | b"docker-compose" | b"ctr" | b"nerdctl" | b"crictl" => Some(Program::Command),
+        b"systemd-journal" | b"rsyslogd" | b"syslog-ng" | b"syslogd" | b"klogd" | b"fluent-bit" => {
+            Some(Program::Always(EngineRole::Logger))
+        }
+        name => name.starts_with(b"containerd-shim").then_some(Program::Always(EngineRole::Shim)),
+    }
+}
+
+/// What a client of an engine was told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    /// To pass on a container's output.
+    CopyOutput,
+    /// `podman system service`: to serve other clients.
+    Serve,
+}
+
+/// The first argument that names a task decides: those behind it are the container's.
+fn task(cmdline: &[u8]) -> Option<Task> {
+    let mut words = cmdline.split(|&byte| byte == 0).skip(1).peekable();
+    while let Some(word) = words.next() {
+        match word {
+            b"run" | b"start" | b"attach" | b"logs" | b"exec" | b"up" => return Some(Task::CopyOutput),
+            b"system" if words.peek() == Some(&b"service".as_slice()) => return Some(Task::Serve),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// `containerd-shim-runc-v2 -id X`, `conmon -c X`, `conmon --cid X`, `conmon --cid=X`.
@@ -176,11 +227,6 @@ fn container_id(cmdline: &[u8]) -> Option<Untrusted> {
         }
     }
     None
-}
-
-fn has_words(cmdline: &[u8], wanted: [&[u8]; 2]) -> bool {
-    let words: Vec<&[u8]> = cmdline.split(|&byte| byte == 0).collect();
-    words.windows(2).any(|pair| pair == wanted)
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ pub(crate) struct Stat {
     /// Parent's id.
     pub(crate) parent_pid: u32,
     flags: u64,
-    threads: u64,
+    /// Threads that have not ended.
+    pub(crate) threads: u64,
     /// CPU time of all threads, living and ended.
     pub(crate) cpu_ns: u64,
     /// Start since boot, in whole ticks.
@@ -31,8 +32,7 @@ pub(crate) struct Stat {
 impl Stat {
     /// Reads the line. The name is chosen by the process and may hold anything, brackets too; it ends at the last one.
     pub(crate) fn parse(line: &[u8]) -> Option<Self> {
-        let open = line.iter().position(|&byte| byte == b'(')?;
-        let close = line.iter().rposition(|&byte| byte == b')')?;
+        let (open, close) = brackets(line)?;
         let pid = number(&line[..open])?;
         let text = line.get(open + 1..close)?;
         let mut name = [0; 16];
@@ -72,6 +72,17 @@ impl Stat {
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.state, b'Z' | b'X') && self.threads <= 1
     }
+}
+
+/// The whole name in the line: that of a kernel's thread is longer than what [`Stat`] keeps, since it tells its work.
+pub(crate) fn whole_name(line: &[u8]) -> &[u8] {
+    brackets(line).and_then(|(open, close)| line.get(open + 1..close)).unwrap_or_default()
+}
+
+fn brackets(line: &[u8]) -> Option<(usize, usize)> {
+    let open = line.iter().position(|&byte| byte == b'(')?;
+    let close = line.iter().rposition(|&byte| byte == b')')?;
+    Some((open, close))
 }
 
 #[cfg(test)]

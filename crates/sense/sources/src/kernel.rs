@@ -151,9 +151,11 @@ impl Follower {
     }
 }
 
-/// Whether the sampler should look at the process now instead of at its next look around.
+/// Whether the sampler should look at the process now instead of at its next look around. Loggers live long enough.
 fn may_be_engine(exec: &Exec) -> bool {
-    ["dockerd", "containerd", "conmon", "crio", "podman"].iter().any(|name| exec.name.raw().starts_with(name))
+    let name = exec.name.raw();
+    ["docker", "containerd", "conmon", "crio", "podman"].iter().any(|prefix| name.starts_with(prefix))
+        || ["ctr", "nerdctl", "crictl"].contains(&name)
 }
 
 fn report_programs(probes: &Probes, outlet: &Outlet) {

@@ -194,6 +194,7 @@ impl Sampler {
         let at = outlet.now();
         usage.engines = self.engines.read();
         usage.kernel_threads_ns = self.engines.kernel_threads_ns();
+        usage.kernel_work = self.engines.kernel_work();
         usage.disks.clone_from(&self.disk_space);
         outlet.send(Source::Host, at, Body::Host(Box::new(usage)));
         Ok(())

@@ -38,7 +38,7 @@ fn daemons_and_shims_of_all_engines_are_found_with_their_containers() {
             FakeProcess::new(901, "containerd"),
             FakeProcess::new(902, "crio"),
             FakeProcess::new(903, "podman").with_args(&["podman", "--log-level=info", "system", "service"]),
-            FakeProcess::new(904, "podman").with_args(&["podman", "run", "system", "--service"]),
+            FakeProcess::new(904, "podman").with_args(&["podman", "ps", "system", "--service"]),
             shim(
                 910,
                 &["/usr/bin/containerd-shim-runc-v2", "-namespace", "moby", "-id", "ab12", "-address", "/x"],
@@ -54,7 +54,7 @@ fn daemons_and_shims_of_all_engines_are_found_with_their_containers() {
             ]),
             FakeProcess::new(912, "conmon").with_args(&["conmon", "--cid=56"]),
             FakeProcess::new(913, "conmon").with_args(&["conmon", "--cid", "78", "-c", "no"]),
-            FakeProcess::new(920, "docker").with_args(&["docker", "run"]),
+            FakeProcess::new(920, "dockerx").with_args(&["docker", "run"]),
         ],
         &expect![[r#"
             900 dockerd Daemon 1010 ms
@@ -65,6 +65,42 @@ fn daemons_and_shims_of_all_engines_are_found_with_their_containers() {
             911 conmon Shim of cd34 0 ms
             912 conmon Shim of 56 0 ms
             913 conmon Shim of 78 0 ms
+        "#]],
+    );
+}
+
+#[test]
+fn clients_that_copy_output_and_loggers_are_found_and_other_commands_are_not() {
+    let client = |pid, args: &[&str]| FakeProcess::new(pid, args[0]).with_args(args);
+    check(
+        &[
+            client(800, &["docker", "-H", "unix:///x", "run", "busybox", "yes"]),
+            client(801, &["docker", "ps"]),
+            client(802, &["docker", "events"]),
+            client(803, &["docker-compose", "compose", "up"]),
+            client(804, &["podman", "logs", "-f", "web"]),
+            client(805, &["podman", "run", "busybox", "system", "service"]),
+            client(806, &["ctr", "tasks", "attach", "web"]),
+            client(807, &["nerdctl", "start", "-a", "web"]),
+            client(808, &["crictl", "exec", "web", "sh"]),
+            client(809, &["crictl"]),
+            FakeProcess { cpu_ticks: 7, ..FakeProcess::new(810, "systemd-journal") },
+            FakeProcess::new(811, "rsyslogd"),
+            FakeProcess::new(812, "fluent-bit"),
+            FakeProcess::new(813, "rsyslogd").contained(&docker_cgroupfs("ab")),
+            FakeProcess::new(814, "docker").with_args(&["docker", "logs"]).contained(&docker_cgroupfs("ab")),
+        ],
+        &expect![[r#"
+            800 docker Client 0 ms
+            803 docker-compose Client 0 ms
+            804 podman Client 0 ms
+            805 podman Client 0 ms
+            806 ctr Client 0 ms
+            807 nerdctl Client 0 ms
+            808 crictl Client 0 ms
+            810 systemd-journal Logger 70 ms
+            811 rsyslogd Logger 0 ms
+            812 fluent-bit Logger 0 ms
         "#]],
     );
 }
@@ -173,6 +209,34 @@ fn the_sum_of_kernel_threads_does_not_fall_when_one_ends() {
 }
 
 #[test]
+fn a_worker_s_growth_goes_to_the_work_it_is_found_doing() {
+    let host = FakeHost::v2().unwrap();
+    let worker = |name, cpu_ticks| FakeProcess { cpu_ticks, ..FakeProcess::kernel_thread(20, name) };
+    let mut reader = EngineReader::new(&HostRoot::new(host.root())).unwrap();
+    assert_eq!(reader.kernel_work(), None);
+    host.process(&worker("kworker/u4:2-events_unbound", 5)).unwrap();
+    host.process(&FakeProcess { cpu_ticks: 4, ..FakeProcess::kernel_thread(21, "ksoftirqd/0") }).unwrap();
+    // A user's program by that name does no work of the kernel's.
+    host.process(&FakeProcess { cpu_ticks: 9, ..FakeProcess::new(22, "kworker/u4:2+flush-254:0") }).unwrap();
+    reader.refresh().unwrap();
+    let mut read = |name, ticks| {
+        host.process(&worker(name, ticks)).unwrap();
+        (reader.kernel_threads_ns().unwrap() / 10_000_000, reader.kernel_work().unwrap())
+    };
+    let work = |writeback: u64, softirq: u64| KernelWork {
+        writeback_ns: writeback * 10_000_000,
+        softirq_ns: softirq * 10_000_000,
+    };
+    assert_eq!(read("kworker/u4:2-events_unbound", 6), (10, work(0, 4)));
+    assert_eq!(read("kworker/u4:2+flush-254:0", 9), (13, work(3, 4)));
+    assert_eq!(read("kworker/u4:2-events_unbound", 10), (14, work(3, 4)));
+    host.end_process(20).unwrap();
+    host.end_process(21).unwrap();
+    assert_eq!(reader.kernel_threads_ns(), Some(140_000_000));
+    assert_eq!(reader.kernel_work(), Some(work(3, 4)), "what was done stays done");
+}
+
+#[test]
 fn more_kernel_threads_than_the_limit_are_counted() {
     let host = FakeHost::v2().unwrap();
     let threads_max = u32::try_from(KERNEL_THREADS_MAX).unwrap();
@@ -202,7 +266,10 @@ fn this_host_is_listed_and_its_sum_of_kernel_threads_does_not_fall() {
     let mut reader = EngineReader::new(&HostRoot::new("/")).unwrap();
     reader.refresh().unwrap();
     let before = reader.kernel_threads_ns();
+    let work = reader.kernel_work();
     reader.refresh().unwrap();
     assert!(reader.kernel_threads_ns() >= before);
+    assert_eq!(work.is_some(), before.is_some());
+    assert!(reader.kernel_work().map(|work| work.writeback_ns) >= work.map(|work| work.writeback_ns));
     assert!(!reader.notice(std::process::id()));
 }

@@ -127,7 +127,8 @@ pub(crate) fn read_whole(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Hostf
     if whole { Ok(text) } else { Err(HostfsError::malformed(path, "is longer than such a file can be")) }
 }
 
-fn open(path: &Path) -> Result<OwnedFd, Errno> {
+/// Opens a file for reading.
+pub(crate) fn open(path: &Path) -> Result<OwnedFd, Errno> {
     // Not blocking: where a regular file should be, a hostile tree could hold a pipe.
     rustix::fs::open(
         path,

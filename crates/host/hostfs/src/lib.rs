@@ -21,7 +21,11 @@ pub mod cgroup;
 
 mod cgroup_files;
 
+mod line_count;
+
 pub mod host;
+
+pub mod objects;
 
 mod stat;
 

@@ -16,6 +16,7 @@ use hostfs::error::HostfsError;
 use hostfs::host::HostReader;
 use hostfs::layout::CgroupLayout;
 use hostfs::log::LogReader;
+use hostfs::objects::ObjectsReader;
 use hostfs::root::HostRoot;
 use model::coverage::{Health, Source, SourceReport};
 use model::event::Body;
@@ -26,7 +27,7 @@ use crate::outlet::{Outlet, Stop};
 
 /// The beat of the books.
 const EVERY: Duration = Duration::from_secs(1);
-/// How often all processes are looked through for engines and kernel threads, and free space is asked for.
+/// How often all processes are looked through for engines and kernel threads, and what changes slowly is read.
 const LOOK_AROUND_BEATS: u64 = 5;
 /// Most cgroups and most logs read.
 const WATCHED_MAX: usize = 10_000;
@@ -79,6 +80,7 @@ pub struct Sampler {
     layout: CgroupLayout,
     host: HostReader,
     engines: EngineReader,
+    objects: ObjectsReader,
     disks: DiskReader,
     disk_space: Vec<model::usage::DiskSpace>,
     cgroups: BTreeMap<CgroupId, CgroupReader>,
@@ -98,6 +100,7 @@ impl Sampler {
             layout: layout.clone(),
             host: HostReader::open(root)?,
             engines: EngineReader::new(root)?,
+            objects: ObjectsReader::new(root),
             disks: DiskReader::new(root, config.disks.iter().map(String::as_str)),
             disk_space: Vec::new(),
             cgroups: BTreeMap::new(),
@@ -183,6 +186,7 @@ impl Sampler {
             return;
         }
         self.engines_problem = self.engines.refresh().err().map(|error| error.to_string());
+        self.objects.refresh();
         match self.disks.read() {
             Ok(space) => (self.disk_space, self.disks_problem) = (space, None),
             Err(error) => self.disks_problem = Some(error.to_string()),
@@ -195,6 +199,7 @@ impl Sampler {
         usage.engines = self.engines.read();
         usage.kernel_threads_ns = self.engines.kernel_threads_ns();
         usage.kernel_work = self.engines.kernel_work();
+        usage.objects = self.objects.read(usage.tasks, usage.tasks_limit);
         usage.disks.clone_from(&self.disk_space);
         outlet.send(Source::Host, at, Body::Host(Box::new(usage)));
         Ok(())

@@ -9,8 +9,13 @@ use super::{FakeProcess, Hierarchy};
 const PRESSURE: &str = "some avg10=0.89 avg60=0.73 avg300=1.71 total=23054811\n\
                         full avg10=0.10 avg60=0.05 avg300=0.01 total=1000\n";
 
+const SOCKSTAT: &str = "sockets: used 29\nTCP: inuse 3 orphan 0 tw 5 alloc 3 mem 350\nUDP: inuse 2 mem 0\n\
+                        UDPLITE: inuse 70\nRAW: inuse 80\nFRAG: inuse 90 memory 0\n";
+const SOCKSTAT6: &str =
+    "TCP6: inuse 4\nUDP6: inuse 1\nUDPLITE6: inuse 70\nRAW6: inuse 80\nFRAG6: inuse 90 memory 0\n";
+
 /// Files of a host with two cores that was booted at 1,700,000,000.
-pub(crate) const FILES: [(&str, &str); 9] = [
+pub(crate) const FILES: [(&str, &str); 27] = [
     (
         "proc/stat",
         "cpu  40596 4 5439 232653 464 1 108 78 0 0\ncpu0 19882 0 2378 117229 77 0 36 39 0 0\n\
@@ -28,6 +33,27 @@ pub(crate) const FILES: [(&str, &str); 9] = [
     ("proc/sys/kernel/pid_max", "32768\n"),
     ("proc/sys/kernel/hostname", "fake-host\n"),
     ("proc/sys/kernel/random/boot_id", "4da8a86d-7132-4228-ac16-d70944b38a7f\n"),
+    ("proc/sys/kernel/threads-max", "192729\n"),
+    ("proc/sys/kernel/pty/nr", "3\n"),
+    ("proc/sys/kernel/pty/max", "4096\n"),
+    ("proc/sys/kernel/shmmni", "4096\n"),
+    ("proc/sys/kernel/sem", "32000\t1024000000\t500\t32000\n"),
+    ("proc/sys/kernel/msgmni", "32000\n"),
+    ("proc/sys/fs/file-nr", "385\t0\t2466174\n"),
+    ("proc/sys/fs/inode-nr", "190086\t86\n"),
+    ("proc/sys/fs/mount-max", "100000\n"),
+    ("proc/sys/net/netfilter/nf_conntrack_count", "12\n"),
+    ("proc/sys/net/netfilter/nf_conntrack_max", "262144\n"),
+    ("proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n"),
+    ("proc/1/net/sockstat", SOCKSTAT),
+    ("proc/1/net/sockstat6", SOCKSTAT6),
+    ("proc/1/mountinfo", "22 27 0:21 / /proc rw - proc proc rw\n27 1 254:0 / / rw - ext4 /dev/vda rw\n"),
+    (
+        "proc/sysvipc/shm",
+        "       key      shmid perms                  size\n         0          1   600                   100\n",
+    ),
+    ("proc/sysvipc/sem", "       key      semid perms      nsems\n"),
+    ("proc/sysvipc/msg", "       key      msqid perms      cbytes\n"),
 ];
 
 /// The mount table.

@@ -75,6 +75,12 @@ fn what_is_newly_watched_is_read_at_once_and_the_host_closes_every_beat() {
         events.extend(beats);
         contract::check(&events, &[Source::Cgroups, Source::Host]);
         assert!(events.iter().any(|event| matches!(&event.body, Body::Log(log) if log.bytes == 10)));
+        let files = |event: &Event| match &event.body {
+            Body::Host(host) => host.objects.files,
+            _ => None,
+        };
+        let used: Vec<u64> = events.iter().filter_map(files).map(|level| level.used).collect();
+        assert_eq!(used, [385, 385], "in every reading of the host");
     }
 }
 

@@ -96,6 +96,11 @@ impl CgroupReader {
         self.draft.usage.cgroup
     }
 
+    /// Its path below the root of its hierarchy.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// How often a file was malformed, or longer than it can be.
     pub fn problems(&self) -> u64 {
         self.problems

@@ -21,6 +21,8 @@ pub mod cgroup;
 
 mod cgroup_files;
 
+pub mod services;
+
 mod line_count;
 
 pub mod host;

@@ -18,6 +18,7 @@ use hostfs::layout::CgroupLayout;
 use hostfs::log::LogReader;
 use hostfs::objects::ObjectsReader;
 use hostfs::root::HostRoot;
+use hostfs::services::{SERVICES_MAX, ServicesReader};
 use model::coverage::{Health, Source, SourceReport};
 use model::event::Body;
 use model::ids::CgroupId;
@@ -80,6 +81,7 @@ pub struct Sampler {
     layout: CgroupLayout,
     host: HostReader,
     engines: EngineReader,
+    services: ServicesReader,
     objects: ObjectsReader,
     disks: DiskReader,
     disk_space: Vec<model::usage::DiskSpace>,
@@ -100,6 +102,7 @@ impl Sampler {
             layout: layout.clone(),
             host: HostReader::open(root)?,
             engines: EngineReader::new(root)?,
+            services: ServicesReader::new(layout),
             objects: ObjectsReader::new(root),
             disks: DiskReader::new(root, config.disks.iter().map(String::as_str)),
             disk_space: Vec::new(),
@@ -150,7 +153,11 @@ impl Sampler {
                 self.refused
             )
         });
-        let problems = [unread, self.engines_problem.clone(), self.disks_problem.clone(), refused];
+        let left_out = self.services.left_out();
+        let unlisted = (left_out > 0).then(|| {
+            format!("{left_out} services are not read: more than {SERVICES_MAX}, or too many groups")
+        });
+        let problems = [unread, self.engines_problem.clone(), self.disks_problem.clone(), refused, unlisted];
         let problem = problems.into_iter().flatten().collect::<Vec<_>>().join("; ");
         if problem != self.problem || self.beats == 0 {
             report(&problem, outlet);
@@ -167,6 +174,7 @@ impl Sampler {
         match CgroupReader::open(&self.layout, path, cgroup) {
             Ok(mut reader) => {
                 if read_cgroup(&mut reader, outlet) {
+                    self.services.exclude(path);
                     self.cgroups.insert(cgroup, reader);
                 }
             }
@@ -186,6 +194,7 @@ impl Sampler {
             return;
         }
         self.engines_problem = self.engines.refresh().err().map(|error| error.to_string());
+        self.services.refresh(self.cgroups.values().map(CgroupReader::path));
         self.objects.refresh();
         match self.disks.read() {
             Ok(space) => (self.disk_space, self.disks_problem) = (space, None),
@@ -199,6 +208,7 @@ impl Sampler {
         usage.engines = self.engines.read();
         usage.kernel_threads_ns = self.engines.kernel_threads_ns();
         usage.kernel_work = self.engines.kernel_work();
+        usage.services = self.services.read();
         usage.objects = self.objects.read(usage.tasks, usage.tasks_limit);
         usage.disks.clone_from(&self.disk_space);
         outlet.send(Source::Host, at, Body::Host(Box::new(usage)));

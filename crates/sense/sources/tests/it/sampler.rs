@@ -85,6 +85,26 @@ fn what_is_newly_watched_is_read_at_once_and_the_host_closes_every_beat() {
 }
 
 #[test]
+fn services_are_what_is_not_watched() {
+    let host = FakeHost::v2().unwrap();
+    let paths = ["/system.slice/ssh.service", "/docker/ab", "/docker/cd"];
+    let [_, ab, cd] = paths.map(|path| host.cgroup(path).unwrap());
+    let mut bench = Bench::new(host);
+    let services = |bench: &mut Bench| -> Vec<String> {
+        bench.beat();
+        let host = bench.take().into_iter().find_map(|event| match event.body {
+            Body::Host(host) => Some(host),
+            _ => None,
+        });
+        host.unwrap().services.iter().map(|service| service.path.raw().to_owned()).collect()
+    };
+    bench.obey(Command::WatchCgroup { cgroup: ab, path: paths[1].into() });
+    assert_eq!(services(&mut bench), ["/docker/cd", paths[0]]);
+    bench.obey(Command::WatchCgroup { cgroup: cd, path: paths[2].into() });
+    assert_eq!(services(&mut bench), [paths[0]]);
+}
+
+#[test]
 fn what_is_gone_or_forgotten_is_no_longer_read() {
     let host = FakeHost::v2().unwrap();
     let (gone, forgotten) = (host.cgroup("/gone").unwrap(), host.cgroup("/forgotten").unwrap());

@@ -12,6 +12,8 @@ mod ledger;
 
 mod sources;
 
+pub mod series;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

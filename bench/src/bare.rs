@@ -11,14 +11,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use hostfs::cgroup::FULL_EVERY;
+use hostfs::cgroup::{COLD_EVERY, FULL_EVERY};
 use hostfs::layout::{CgroupLayout, Controller};
 use model::ids::CgroupId;
 use rustix::fs::{Mode, OFlags};
 
 use crate::groups::Groups;
 
-/// Files that the sampler reads in every beat; the others are read in every fifth.
+/// Files that the sampler reads in every beat; the others that it keeps open are read in every fifth.
 const EVERY_BEAT: [&str; 8] = [
     "cpuacct.usage",
     "memory.usage_in_bytes",
@@ -31,19 +31,36 @@ const EVERY_BEAT: [&str; 8] = [
     "cpu.stat",
 ];
 
+/// Files that it opens in every tenth beat, and closes.
+const SLOW: [&str; 2] = ["memory.stat", "memory.swap.current"];
+
 /// The files of all groups, in the order in which the sampler reads them; closed.
 pub(crate) struct BareFiles {
-    groups: BTreeMap<CgroupId, Vec<(PathBuf, bool)>>,
+    groups: BTreeMap<CgroupId, Vec<(PathBuf, Pace)>>,
 }
 
-/// The same files, open; the flag tells those that are read in every beat.
+/// The same files, open but for the slow ones.
 pub(crate) struct BareReads {
-    groups: BTreeMap<CgroupId, Vec<(OwnedFd, bool)>>,
+    groups: BTreeMap<CgroupId, Vec<(BareFile, Pace)>>,
     beats: u64,
 }
 
+/// In how many beats a file is read once.
+type Pace = u64;
+
+enum BareFile {
+    Open(OwnedFd),
+    Closed(PathBuf),
+}
+
+impl BareFile {
+    fn new(path: &Path, pace: Pace) -> Result<Self> {
+        Ok(if pace == FULL_EVERY { Self::Closed(path.to_path_buf()) } else { Self::Open(open(path)?) })
+    }
+}
+
 impl BareFiles {
-    /// Whatever this process has open in the groups.
+    /// Whatever this process has open in the groups, and the slow files beside it.
     pub(crate) fn now_open(groups: &Groups, layout: &CgroupLayout) -> Result<Self> {
         let mut ids = BTreeMap::new();
         for number in 0..groups.count() {
@@ -51,26 +68,26 @@ impl BareFiles {
             ids.extend(groups.everywhere(number).map(|directory| (directory, id)));
         }
         let v1_cpu = layout.v1(Controller::Cpu);
-        let mut files: BTreeMap<CgroupId, Vec<(PathBuf, bool)>> = BTreeMap::new();
+        let mut files: BTreeMap<CgroupId, Vec<(PathBuf, Pace)>> = BTreeMap::new();
         for path in open_files()? {
             let Some(id) = path.parent().and_then(|directory| ids.get(directory)) else { continue };
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let is_v1_cpu = name == "cpu.stat" && v1_cpu.is_some_and(|mount| path.starts_with(mount));
             let every_beat = EVERY_BEAT.contains(&&*name) && !is_v1_cpu;
-            files.entry(*id).or_default().push((path, every_beat));
+            files.entry(*id).or_default().push((path, if every_beat { 1 } else { COLD_EVERY }));
+        }
+        for (directory, id) in &ids {
+            let slow = SLOW.iter().map(|name| directory.join(name)).filter(|path| path.exists());
+            files.entry(*id).or_default().extend(slow.map(|path| (path, FULL_EVERY)));
         }
         Ok(Self { groups: files })
     }
 
-    /// Opens them all.
+    /// Opens all that stay open.
     pub(crate) fn open(&self) -> Result<BareReads> {
-        let open = |path: &Path| {
-            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                .with_context(|| format!("{}", path.display()))
-        };
         let mut groups = BTreeMap::new();
         for (id, files) in &self.groups {
-            let files = files.iter().map(|(path, every_beat)| Ok((open(path)?, *every_beat)));
+            let files = files.iter().map(|(path, pace)| Ok((BareFile::new(path, *pace)?, *pace)));
             groups.insert(*id, files.collect::<Result<_>>()?);
         }
         // The sampler reads a group once, in full, when it begins to watch it.
@@ -84,9 +101,12 @@ impl BareReads {
         let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
         let mut reads = 0;
         for (id, files) in &self.groups {
-            let in_full = self.beats.wrapping_add(id.0).is_multiple_of(FULL_EVERY);
-            for (file, _) in files.iter().filter(|(_, every_beat)| in_full || *every_beat) {
-                let (text, _) = rustix::io::pread(file, &mut buffer, 0)?;
+            let turn = self.beats.wrapping_add(id.0);
+            for (file, _) in files.iter().filter(|(_, pace)| turn.is_multiple_of(*pace)) {
+                let (text, _) = match file {
+                    BareFile::Open(file) => rustix::io::pread(file, &mut buffer, 0)?,
+                    BareFile::Closed(path) => rustix::io::pread(open(path)?, &mut buffer, 0)?,
+                };
                 black_box(text);
                 reads += 1;
             }
@@ -94,6 +114,11 @@ impl BareReads {
         self.beats += 1;
         Ok(reads)
     }
+}
+
+fn open(path: &Path) -> Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .with_context(|| format!("{}", path.display()))
 }
 
 /// In the order in which they were opened.

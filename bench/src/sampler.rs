@@ -23,9 +23,9 @@ use crate::machine::thread_cpu;
 use crate::process::own_reads;
 
 /// Groups, and blocks of beats to take the median of.
-const SIZES: [(usize, usize); 3] = [(10, 60), (100, 30), (1_000, 15)];
+const SIZES: [(usize, usize); 3] = [(10, 30), (100, 15), (1_000, 9)];
 /// Beats until the sampler has read everything once: a block of so many is like any other.
-const BLOCK: u32 = 5;
+const BLOCK: u32 = 10;
 /// Open files of 1,000 groups (14 each on a hybrid host), with the quarter of the limit that the sampler leaves free.
 const OPEN_FILES_MIN: u64 = 19_000;
 const RATIO_GOAL: Goal = Goal::AtMost(1.7);

@@ -51,14 +51,14 @@ pub struct Usage {
     pub memory_bytes: Option<u64>,
     /// Memory limit in bytes; `None` when unlimited.
     pub memory_limit_bytes: Option<u64>,
-    /// Memory that cannot be had back at once, in bytes: all but the page cache of files not used lately. As last
-    /// read in full, every few seconds.
+    /// Memory that cannot be had back at once, in bytes: all but the page cache of files not used lately. Read
+    /// every tenth time; in between as last read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_working_set_bytes: Option<u64>,
-    /// Memory swapped out, in bytes; on the same beat.
+    /// Memory swapped out, in bytes; likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_swap_bytes: Option<u64>,
-    /// Page faults that waited for a disk; on the same beat.
+    /// Page faults that waited for a disk; likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub major_faults: Option<u64>,
     /// OOM kills in this cgroup.

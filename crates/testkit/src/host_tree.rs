@@ -184,6 +184,22 @@ impl FakeHost {
         if process.exe.is_empty() { Ok(()) } else { self.link(&format!("{directory}/exe"), &process.exe) }
     }
 
+    /// Makes these processes, and no other, the members of a cgroup in every hierarchy.
+    pub fn members(&self, cgroup: &str, pids: &[u32]) -> Result<()> {
+        let text: String = pids.iter().map(|pid| format!("{pid}\n")).collect();
+        let hierarchies = self.layout.hierarchies().iter();
+        hierarchies
+            .map(|hierarchy| self.cgroup_file(hierarchy.1, cgroup, "cgroup.procs"))
+            .try_for_each(|file| self.write(&file, text.as_bytes()))
+    }
+
+    /// Gives a process these open files, by the targets of their links.
+    pub fn open_files(&self, pid: u32, targets: &[&str]) -> Result<()> {
+        (0..)
+            .zip(targets)
+            .try_for_each(|(fd, target): (u32, _)| self.link(&format!("proc/{pid}/fd/{fd}"), target))
+    }
+
     /// Takes a process away.
     pub fn end_process(&self, pid: u32) -> Result<()> {
         self.remove(&format!("proc/{pid}"))

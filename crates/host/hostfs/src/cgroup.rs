@@ -1,7 +1,7 @@
 //! One control group, read again and again from files that stay open.
 //!
 //! Open files per cgroup: 11 on v2, 14 on hybrid hosts, 11 on v1; 4 to 5 of them are read each time. Past three
-//! quarters of the limit on open files the rest are opened for each reading (`kept.rs`).
+//! quarters of the limit on open files the rest are opened for each reading (`kept.rs`), as are the slow ones always.
 //! Not here: what the files mean (`cgroup_files.rs`); which cgroups there are (`tree.rs`).
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,10 @@ use crate::kept::{BUFFER_BYTES, Buffer, KeptFile, buffer};
 use crate::layout::{CgroupLayout, below};
 
 /// Limits, pressures and events are read every so many readings.
-pub const FULL_EVERY: u64 = 5;
+pub const COLD_EVERY: u64 = 5;
+/// The statistics of memory are read every so many: the kernel needs about 20 µs to write them, as long as for
+/// everything else together.
+pub const FULL_EVERY: u64 = 10;
 /// An absent file is looked for after 1, 2, 4 … readings, and from then on every so many: controllers may be enabled
 /// some time after the cgroup was made.
 const RETRY_AFTER_MAX: u16 = 512;
@@ -26,6 +29,8 @@ const RETRY_AFTER_MAX: u16 = 512;
 pub enum Depth {
     /// CPU time, memory, tasks, block devices; the rest as last read.
     Hot,
+    /// Limits, pressures and events too.
+    Cold,
     /// Everything.
     Full,
 }
@@ -62,7 +67,7 @@ impl CgroupReader {
         }
         let mut files = Vec::new();
         for kind in file_kinds(layout) {
-            let state = FileState::open(&file_path(layout, kind, path)?, 1);
+            let state = FileState::open(kind, &file_path(layout, kind, path)?, 1);
             files.push(CgroupFile { kind, state });
         }
         let mut draft = Draft::default();
@@ -71,19 +76,25 @@ impl CgroupReader {
         Ok(Self { layout, path, files: files.into(), draft, readings: 0, problems: 0 })
     }
 
-    /// Reads, the first time and every [`FULL_EVERY`]th time in full. A file that is absent or malformed is `None`
+    /// Reads: the first time and every [`FULL_EVERY`]th time in full, every [`COLD_EVERY`]th time nearly so. A file that is absent or malformed is `None`
     /// for its fields. `Gone` once the cgroup was removed.
     pub fn read(&mut self) -> Result<Usage, HostfsError> {
         // By the id, so that cgroups found in one walk do not all take their full readings in the same second.
-        let turn = self.readings.wrapping_add(self.cgroup().0) % FULL_EVERY;
-        self.read_to(if self.readings == 0 || turn == 0 { Depth::Full } else { Depth::Hot })
+        let turn = self.readings.wrapping_add(self.cgroup().0);
+        self.read_to(if self.readings == 0 || turn.is_multiple_of(FULL_EVERY) {
+            Depth::Full
+        } else if turn.is_multiple_of(COLD_EVERY) {
+            Depth::Cold
+        } else {
+            Depth::Hot
+        })
     }
 
     /// Reads to the depth asked for; the first reading should be a full one.
     pub fn read_to(&mut self, depth: Depth) -> Result<Usage, HostfsError> {
         let mut buffer = buffer();
         for index in 0..self.files.len() {
-            if depth == Depth::Full || self.files[index].kind.pace == Pace::Hot {
+            if self.files[index].kind.pace <= depth.pace() {
                 self.update(index, &mut buffer)?;
             }
         }
@@ -148,15 +159,25 @@ impl CgroupReader {
         *retry_in -= 1;
         if *retry_in == 0 {
             let wait = wait.saturating_mul(2).min(RETRY_AFTER_MAX);
-            file.state = FileState::open(&file_path(&self.layout, file.kind, &self.path)?, wait);
+            file.state = FileState::open(file.kind, &file_path(&self.layout, file.kind, &self.path)?, wait);
         }
         Ok(())
     }
 }
 
+impl Depth {
+    fn pace(self) -> Pace {
+        match self {
+            Self::Hot => Pace::Hot,
+            Self::Cold => Pace::Cold,
+            Self::Full => Pace::Slow,
+        }
+    }
+}
+
 impl FileState {
-    fn open(path: &Path, wait: u16) -> Self {
-        match KeptFile::open(path) {
+    fn open(kind: &FileKind, path: &Path, wait: u16) -> Self {
+        match if kind.pace == Pace::Slow { KeptFile::closed(path) } else { KeptFile::open(path) } {
             Ok(file) => Self::Kept(file),
             Err(_) => Self::Absent { retry_in: wait, wait },
         }

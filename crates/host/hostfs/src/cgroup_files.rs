@@ -4,7 +4,7 @@
 
 use model::usage::{Pressure, Usage};
 
-use self::Pace::{Cold, Hot};
+use self::Pace::{Cold, Hot, Slow};
 use self::Place::{Unified, V1};
 use crate::layout::{CgroupLayout, Controller};
 use crate::text::{decimal, lines, number, split_once, value_of, words};
@@ -19,6 +19,8 @@ pub(crate) enum Pace {
     Hot,
     /// Limits, pressures, events: they change rarely.
     Cold,
+    /// Statistics: they cost more than the rest.
+    Slow,
 }
 
 /// The mount a file is found below.
@@ -83,7 +85,7 @@ static CPU_LIMIT_V1: [FileKind; 3] = [
         draft.usage.periods.is_some()
     }),
 ];
-static MEMORY_V2: [FileKind; 3] = [
+static MEMORY_V2: [FileKind; 5] = [
     FileKind::new(Unified, "memory.current", Hot, |text, draft| {
         set(&mut draft.usage.memory_bytes, number(text))
     }),
@@ -91,10 +93,18 @@ static MEMORY_V2: [FileKind; 3] = [
         limit(&mut draft.usage.memory_limit_bytes, text)
     }),
     FileKind::new(Unified, "memory.events", Cold, |text, draft| {
+        draft.usage.oom_events = value_of(text, b"oom ");
         set(&mut draft.usage.oom_kills, value_of(text, b"oom_kill "))
     }),
+    FileKind::new(Unified, "memory.stat", Slow, |text, draft| {
+        draft.usage.major_faults = value_of(text, b"pgmajfault ");
+        working_set(text, b"inactive_file ", draft)
+    }),
+    FileKind::new(Unified, "memory.swap.current", Slow, |text, draft| {
+        set(&mut draft.usage.memory_swap_bytes, number(text))
+    }),
 ];
-static MEMORY_V1: [FileKind; 3] = [
+static MEMORY_V1: [FileKind; 4] = [
     FileKind::new(V1(Controller::Memory), "memory.usage_in_bytes", Hot, |text, draft| {
         set(&mut draft.usage.memory_bytes, number(text))
     }),
@@ -103,6 +113,13 @@ static MEMORY_V1: [FileKind; 3] = [
     }),
     FileKind::new(V1(Controller::Memory), "memory.oom_control", Cold, |text, draft| {
         set(&mut draft.usage.oom_kills, value_of(text, b"oom_kill "))
+    }),
+    FileKind::new(V1(Controller::Memory), "memory.stat", Slow, |text, draft| {
+        // Without the prefix these tell of the group alone and not of those below it.
+        draft.usage.major_faults = value_of(text, b"total_pgmajfault ");
+        // There is no such line where swap is not counted.
+        draft.usage.memory_swap_bytes = value_of(text, b"total_swap ");
+        working_set(text, b"total_inactive_file ", draft)
     }),
 ];
 static PIDS_V2: [FileKind; 2] = pids(Unified);
@@ -196,6 +213,16 @@ fn limit(field: &mut Option<u64>, text: &[u8]) -> bool {
     const UNLIMITED_V1_MIN: u64 = 1 << 60;
     *field = number(text).filter(|&value| value < UNLIMITED_V1_MIN);
     field.is_some() || text.trim_ascii() == b"max" || number(text).is_some()
+}
+
+/// What `kubectl top` and the kubelet's evictions go by: memory less the cached files that nobody used lately. The
+/// memory was read just before.
+fn working_set(text: &[u8], inactive_key: &[u8], draft: &mut Draft) -> bool {
+    let inactive = value_of(text, inactive_key);
+    let memory = draft.usage.memory_bytes;
+    draft.usage.memory_working_set_bytes =
+        memory.zip(inactive).map(|(memory, inactive)| memory.saturating_sub(inactive));
+    inactive.is_some()
 }
 
 fn throttling(text: &[u8], draft: &mut Draft, time_key: &[u8], ns_per_unit: u64) {

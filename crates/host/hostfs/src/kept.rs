@@ -33,7 +33,7 @@ static KEPT_FILES: AtomicU64 = AtomicU64::new(0);
 pub(crate) enum KeptFile {
     /// Open.
     Open(OwnedFd),
-    /// Opened for each reading, because too many files are open already.
+    /// Opened for each reading, because too many files are open already or it is read too rarely.
     Reopened,
 }
 
@@ -50,6 +50,11 @@ impl KeptFile {
             return Ok(Self::Reopened);
         }
         Ok(Self::Open(fd))
+    }
+
+    /// A file that is read too rarely to be kept open; an error when there is none.
+    pub(crate) fn closed(path: &Path) -> Result<Self, Errno> {
+        rustix::fs::stat(path).map(|_| Self::Reopened)
     }
 
     /// Reads from the start of the file; `path` is asked for only when it is not open.

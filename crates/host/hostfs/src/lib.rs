@@ -23,6 +23,14 @@ mod cgroup_files;
 
 pub mod services;
 
+pub mod holdings;
+
+mod open_files;
+
+mod namespace_objects;
+
+pub mod ranking;
+
 mod line_count;
 
 pub mod host;

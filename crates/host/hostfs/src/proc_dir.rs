@@ -51,12 +51,16 @@ pub(crate) fn stat(root: &HostRoot, pid: u32, text: &mut Vec<u8>) -> Result<Stat
 
 /// The number in a link such as `/proc/PID/ns/pid` → `pid:[4026531836]`.
 pub(crate) fn namespace(root: &HostRoot, pid: u32, kind: &str) -> Result<u32, HostfsError> {
-    let path = pid_path(root, pid, &format!("ns/{kind}"));
+    namespace_at(&pid_path(root, pid, &format!("ns/{kind}")))
+}
+
+/// Likewise, of the link at `path`.
+pub(crate) fn namespace_at(path: &Path) -> Result<u32, HostfsError> {
     let mut buffer = [MaybeUninit::uninit(); 64];
-    let target = link(&path, &mut buffer)?;
+    let target = link(path, &mut buffer)?;
     let inode = target.split(|&byte| byte == b'[').nth(1).and_then(|rest| number(rest.strip_suffix(b"]")?));
     let inode = inode.and_then(|inode| u32::try_from(inode).ok());
-    inode.ok_or_else(|| HostfsError::malformed(&path, "is not a namespace link"))
+    inode.ok_or_else(|| HostfsError::malformed(path, "is not a namespace link"))
 }
 
 /// The target of a link, cut to the buffer.

@@ -38,7 +38,7 @@ impl ServicesReader {
 
     /// Looks for services anew, given the paths of all containers; for every few seconds.
     pub fn refresh<'p>(&mut self, containers: impl IntoIterator<Item = &'p Path>) {
-        let containers: BTreeSet<&Path> = containers.into_iter().collect();
+        let containers: BTreeSet<&[u8]> = containers.into_iter().map(bytes).collect();
         let mut before = std::mem::take(&mut self.services);
         let (found, left_out) = search(self.layout.id_root(), &containers);
         self.left_out = left_out;
@@ -65,8 +65,7 @@ impl ServicesReader {
                 *file = self.open(path)?;
                 self.cpu_ns(path, file, &mut buffer)
             });
-            let usage =
-                |cpu_ns| ServiceUsage { path: Untrusted::from_bytes(path.as_os_str().as_bytes()), cpu_ns };
+            let usage = |cpu_ns| ServiceUsage { path: Untrusted::from_bytes(bytes(path)), cpu_ns };
             usages.extend(cpu_ns.map(usage));
             cpu_ns.is_some()
         });
@@ -99,29 +98,24 @@ impl ServicesReader {
 }
 
 /// The services below a mount, those nearest to the root first, and how many groups were left out.
-fn search(mount: &Path, containers: &BTreeSet<&Path>) -> (Vec<PathBuf>, u64) {
+fn search(mount: &Path, containers: &BTreeSet<&[u8]>) -> (Vec<PathBuf>, u64) {
     let (mut found, mut left_out, mut looked_at) = (Vec::new(), 0, 0);
-    let mut queue: VecDeque<(PathBuf, usize)> =
-        children(mount, Path::new("/")).map(|path| (path, 1)).collect();
-    while let Some((path, depth)) = queue.pop_front() {
-        if containers.contains(path.as_path()) {
-            continue;
-        }
-        looked_at += 1;
-        if looked_at > LOOKED_AT_MAX {
-            left_out += 1;
-            continue;
-        }
-        // In this order a path is followed by all that are below it.
-        let next = containers.range(path.as_path()..).next();
-        let holds_container = next.is_some_and(|container| container.starts_with(&path));
-        let is_slice = path.extension().is_some_and(|extension| extension == "slice");
-        let known = queue.len();
-        if (is_slice || holds_container) && depth < DEPTH_MAX {
-            queue.extend(children(mount, &path).map(|child| (child, depth + 1)));
-        }
-        if !holds_container && queue.len() == known {
-            found.push(path);
+    let mut queue = VecDeque::from([(PathBuf::from("/"), 0)]);
+    while let Some((parent, depth)) = queue.pop_front() {
+        for path in children(mount, &parent, containers) {
+            looked_at += 1;
+            if looked_at > LOOKED_AT_MAX {
+                left_out += 1;
+                continue;
+            }
+            let holds_container = holds_any(&path, containers);
+            let is_slice = bytes(&path).ends_with(b".slice");
+            let opens = (is_slice || holds_container) && depth + 1 < DEPTH_MAX;
+            if opens && (holds_container || children(mount, &path, containers).next().is_some()) {
+                queue.push_back((path, depth + 1));
+            } else if !holds_container {
+                found.push(path);
+            }
         }
     }
     left_out += found.len().saturating_sub(SERVICES_MAX) as u64;
@@ -129,13 +123,26 @@ fn search(mount: &Path, containers: &BTreeSet<&Path>) -> (Vec<PathBuf>, u64) {
     (found, left_out)
 }
 
-/// The groups in a group, by name.
-fn children(mount: &Path, path: &Path) -> impl Iterator<Item = PathBuf> {
+/// The groups in a group that are no containers, by name.
+fn children(mount: &Path, path: &Path, containers: &BTreeSet<&[u8]>) -> impl Iterator<Item = PathBuf> {
     let directory = mount.join(path.strip_prefix("/").unwrap_or(path));
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let names: BTreeSet<PathBuf> = groups.map(|group| path.join(group.file_name())).collect();
-    names.into_iter()
+    let paths = groups.map(|group| path.join(group.file_name()));
+    let mut paths: Vec<PathBuf> = paths.filter(|path| !containers.contains(bytes(path))).collect();
+    paths.sort_unstable();
+    paths.into_iter()
+}
+
+fn holds_any(path: &Path, containers: &BTreeSet<&[u8]>) -> bool {
+    let below = [bytes(path), b"/"].concat();
+    let next = containers.range(below.as_slice()..).next();
+    next.is_some_and(|container| container.starts_with(&below))
+}
+
+/// Compared as bytes, which is many times faster than part by part.
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Reads once a second what is spent: every watched cgroup, every watched log, the engines and the host.
 //!
 //! Which cgroups and logs those are is told by commands: what a container is, is decided in one place (`enrich`).
-//! Not here: differences and rates.
+//! Not here: differences and rates; what is read on demand (`sampler/deep.rs`).
+
+pub mod deep;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +26,7 @@ use model::event::Body;
 use model::ids::CgroupId;
 use model::untrusted::Untrusted;
 
+use self::deep::Deep;
 use crate::outlet::{Outlet, Stop};
 
 /// The beat of the books.
@@ -65,6 +68,19 @@ pub enum Command {
         /// Its pid.
         pid: u32,
     },
+    /// Look at the processes of this cgroup, which is watched, one by one from now on ([`Body::Deep`] every other
+    /// beat); at most [`deep::DEEPENED_MAX`] at once.
+    Deepen {
+        /// Its number.
+        cgroup: CgroupId,
+    },
+    /// No longer look at them.
+    Shallow {
+        /// Its number.
+        cgroup: CgroupId,
+    },
+    /// Whether to tell which processes of the host are the busiest ([`Body::Processes`] every other beat).
+    DeepenHost(bool),
 }
 
 /// Settings of the sampler.
@@ -87,6 +103,7 @@ pub struct Sampler {
     disk_space: Vec<model::usage::DiskSpace>,
     cgroups: BTreeMap<CgroupId, CgroupReader>,
     logs: BTreeMap<Untrusted, LogReader>,
+    deep: Deep,
     beats: u64,
     engines_problem: Option<String>,
     disks_problem: Option<String>,
@@ -108,6 +125,7 @@ impl Sampler {
             disk_space: Vec::new(),
             cgroups: BTreeMap::new(),
             logs: BTreeMap::new(),
+            deep: Deep::default(),
             beats: 0,
             engines_problem: None,
             disks_problem: None,
@@ -122,6 +140,7 @@ impl Sampler {
             Command::WatchCgroup { cgroup, path } => self.watch_cgroup(cgroup, &path, outlet),
             Command::ForgetCgroup { cgroup } => {
                 self.cgroups.remove(&cgroup);
+                self.deep.shallow(cgroup);
             }
             Command::WatchLog { container_id, path } => {
                 if self.has_room(self.logs.len()) {
@@ -136,10 +155,19 @@ impl Sampler {
             Command::NoticeEngine { pid } => {
                 self.engines.notice(pid);
             }
+            Command::Deepen { cgroup } => {
+                // One that is not watched (any more) is gone or about to go.
+                if let Some(reader) = self.cgroups.get(&cgroup) {
+                    self.deep.deepen((&self.root, &self.layout), cgroup, reader.path(), outlet);
+                }
+            }
+            Command::Shallow { cgroup } => self.deep.shallow(cgroup),
+            Command::DeepenHost(deep) => self.deep.deepen_host(&self.root, &self.layout, deep),
         }
     }
 
-    /// One beat: cgroups and logs first, then the host, whose reading closes the books of the second.
+    /// One beat: cgroups and logs first, then the host, whose reading closes the books of the second; deep readings,
+    /// which may take long, come after it.
     pub fn beat(&mut self, outlet: &Outlet) {
         self.cgroups.retain(|_, reader| read_cgroup(reader, outlet));
         for log in self.logs.values_mut() {
@@ -147,6 +175,16 @@ impl Sampler {
         }
         self.look_around();
         let unread = self.read_host(outlet).err().map(|error| error.to_string());
+        self.deep.beat(self.beats, outlet);
+        let problem = self.problems(unread).join("; ");
+        if problem != self.problem || self.beats == 0 {
+            report(&problem, outlet);
+            self.problem = problem;
+        }
+        self.beats += 1;
+    }
+
+    fn problems(&self, unread: Option<String>) -> Vec<String> {
         let refused = (self.refused > 0).then(|| {
             format!(
                 "{} cgroups or logs are not read: more than {WATCHED_MAX}, or refused by the system",
@@ -157,13 +195,8 @@ impl Sampler {
         let unlisted = (left_out > 0).then(|| {
             format!("{left_out} services are not read: more than {SERVICES_MAX}, or too many groups")
         });
-        let problems = [unread, self.engines_problem.clone(), self.disks_problem.clone(), refused, unlisted];
-        let problem = problems.into_iter().flatten().collect::<Vec<_>>().join("; ");
-        if problem != self.problem || self.beats == 0 {
-            report(&problem, outlet);
-            self.problem = problem;
-        }
-        self.beats += 1;
+        let (engines, disks) = (self.engines_problem.clone(), self.disks_problem.clone());
+        [unread, engines, disks, refused, unlisted, self.deep.problem()].into_iter().flatten().collect()
     }
 
     fn watch_cgroup(&mut self, cgroup: CgroupId, path: &std::path::Path, outlet: &Outlet) {

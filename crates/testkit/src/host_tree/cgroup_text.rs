@@ -10,10 +10,12 @@ const CPU_V2: [(&str, &str); 2] = [
     ),
     ("cpu.max", "max 100000\n"),
 ];
-const MEMORY_V2: [(&str, &str); 3] = [
+const MEMORY_V2: [(&str, &str); 5] = [
     ("memory.current", "4096\n"),
     ("memory.max", "max\n"),
     ("memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n"),
+    ("memory.stat", "anon 1024\nfile 3072\ninactive_file 1024\nactive_file 2048\npgfault 40\npgmajfault 0\n"),
+    ("memory.swap.current", "0\n"),
 ];
 const PIDS: [(&str, &str); 2] = [("pids.current", "1\n"), ("pids.max", "max\n")];
 const IO_V2: [(&str, &str); 1] = [("io.stat", "")];
@@ -30,10 +32,15 @@ const CPU_V1: [(&str, &str); 3] = [
     ("cpu.stat", "nr_periods 0\nnr_throttled 0\nthrottled_time 0\nnr_bursts 0\nburst_time 0\n"),
 ];
 const CPUACCT_V1: [(&str, &str); 1] = [("cpuacct.usage", "26004669\n")];
-const MEMORY_V1: [(&str, &str); 3] = [
+const MEMORY_V1: [(&str, &str); 4] = [
     ("memory.usage_in_bytes", "4096\n"),
     ("memory.limit_in_bytes", "9223372036854771712\n"),
     ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n"),
+    (
+        "memory.stat",
+        "cache 0\nswap 7\npgmajfault 7\ninactive_file 7\ntotal_cache 3072\ntotal_swap 0\ntotal_pgmajfault 0\n\
+         total_inactive_file 1024\n",
+    ),
 ];
 const BLKIO_V1: [(&str, &str); 2] =
     [("blkio.throttle.io_service_bytes", "Total 0\n"), ("blkio.throttle.io_serviced", "Total 0\n")];

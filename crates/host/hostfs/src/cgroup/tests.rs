@@ -19,7 +19,8 @@ fn show(usage: &Usage) -> String {
     };
     let Pressures { cpu, memory, io } = usage.pressures;
     format!(
-        "cpu {:?} throttled {:?} of {:?} for {:?} limit {:?}\nmemory {:?} limit {:?} oom {:?}\npids {:?} limit {:?}\n\
+        "cpu {:?} throttled {:?} of {:?} for {:?} limit {:?}\nmemory {:?} limit {:?} oom {:?} of {:?}\n\
+         working set {:?} swap {:?} major faults {:?}\npids {:?} limit {:?}\n\
          io {:?} {:?} {:?}\npressure {:?} {:?} {:?}",
         usage.cpu_ns,
         usage.throttled_periods,
@@ -29,6 +30,10 @@ fn show(usage: &Usage) -> String {
         usage.memory_bytes,
         usage.memory_limit_bytes,
         usage.oom_kills,
+        usage.oom_events,
+        usage.memory_working_set_bytes,
+        usage.memory_swap_bytes,
+        usage.major_faults,
         usage.pids,
         usage.pids_limit,
         usage.io_read_bytes,
@@ -53,7 +58,7 @@ fn check(host: &FakeHost, files: &[(&str, &str, &str)], problems: u64, expected:
     assert_eq!((usage.cgroup, reader.problems()), (id, problems));
 }
 
-const BUSY_V2: [(&str, &str, &str); 9] = [
+const BUSY_V2: [(&str, &str, &str); 11] = [
     (
         "",
         "cpu.stat",
@@ -62,7 +67,9 @@ const BUSY_V2: [(&str, &str, &str); 9] = [
     ("", "cpu.max", "150000 100000\n"),
     ("", "memory.current", "104857600\n"),
     ("", "memory.max", "268435456\n"),
-    ("", "memory.events", "low 0\nhigh 0\nmax 3\noom 2\noom_kill 2\noom_group_kill 0\n"),
+    ("", "memory.events", "low 0\nhigh 0\nmax 3\noom 5\noom_kill 2\noom_group_kill 0\n"),
+    ("", "memory.stat", "anon 1\nfile 2\ninactive_file 4857600\nactive_file 3\npgfault 900\npgmajfault 12\n"),
+    ("", "memory.swap.current", "8192\n"),
     ("", "pids.current", "17\n"),
     ("", "pids.max", "100\n"),
     (
@@ -77,13 +84,18 @@ const BUSY_V2: [(&str, &str, &str); 9] = [
     ),
 ];
 
-const BUSY_V1: [(&str, &str, &str); 10] = [
+const BUSY_V1: [(&str, &str, &str); 11] = [
     ("cpuacct", "cpuacct.usage", "2500000001\n"),
     ("cpu", "cpu.cfs_quota_us", "150000\n"),
     ("cpu", "cpu.stat", "nr_periods 40\nnr_throttled 7\nthrottled_time 900000\n"),
     ("memory", "memory.usage_in_bytes", "104857600\n"),
     ("memory", "memory.limit_in_bytes", "268435456\n"),
     ("memory", "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
+    (
+        "memory",
+        "memory.stat",
+        "inactive_file 1\npgmajfault 1\nswap 1\ntotal_swap 8192\ntotal_pgmajfault 12\ntotal_inactive_file 4857600\n",
+    ),
     ("pids", "pids.current", "17\n"),
     ("pids", "pids.max", "100\n"),
     (
@@ -102,11 +114,12 @@ fn a_busy_container_is_read_in_full_on_v2() {
         &BUSY_V2,
         0,
         &expect![[r#"
-        cpu Some(2500000000) throttled Some(7) of Some(40) for Some(900000) limit Some(1.5)
-        memory Some(104857600) limit Some(268435456) oom Some(2)
-        pids Some(17) limit Some(100)
-        io Some(4097) Some(8194) Some(10)
-        pressure Some((0.0, 0.0, 0.0, 7539)) Some((12.34, 5.0, 3.5, 99)) Some((0.0, 0.0, 0.0, 7539))"#]],
+            cpu Some(2500000000) throttled Some(7) of Some(40) for Some(900000) limit Some(1.5)
+            memory Some(104857600) limit Some(268435456) oom Some(2) of Some(5)
+            working set Some(100000000) swap Some(8192) major faults Some(12)
+            pids Some(17) limit Some(100)
+            io Some(4097) Some(8194) Some(10)
+            pressure Some((0.0, 0.0, 0.0, 7539)) Some((12.34, 5.0, 3.5, 99)) Some((0.0, 0.0, 0.0, 7539))"#]],
     );
 }
 
@@ -118,7 +131,8 @@ fn a_busy_container_is_read_in_full_on_v1_but_for_pressure() {
         0,
         &expect![[r#"
             cpu Some(2500000001) throttled Some(7) of Some(40) for Some(900000) limit Some(1.5)
-            memory Some(104857600) limit Some(268435456) oom Some(2)
+            memory Some(104857600) limit Some(268435456) oom Some(2) of None
+            working set Some(100000000) swap Some(8192) major faults Some(12)
             pids Some(17) limit Some(100)
             io Some(4097) Some(8194) Some(10)
             pressure None None None"#]],
@@ -133,7 +147,8 @@ fn joined_hierarchies_are_read_like_separate_ones() {
         0,
         &expect![[r#"
             cpu Some(2500000001) throttled Some(7) of Some(40) for Some(900000) limit Some(1.5)
-            memory Some(104857600) limit Some(268435456) oom Some(2)
+            memory Some(104857600) limit Some(268435456) oom Some(2) of None
+            working set Some(100000000) swap Some(8192) major faults Some(12)
             pids Some(17) limit Some(100)
             io Some(4097) Some(8194) Some(10)
             pressure None None None"#]],
@@ -149,11 +164,12 @@ fn a_hybrid_host_gives_cpu_time_and_pressure_from_v2_and_the_rest_from_v1() {
         &files,
         0,
         &expect![[r#"
-        cpu Some(2600000000) throttled Some(7) of Some(40) for Some(900000) limit Some(1.5)
-        memory Some(104857600) limit Some(268435456) oom Some(2)
-        pids Some(17) limit Some(100)
-        io Some(4097) Some(8194) Some(10)
-        pressure Some((0.0, 0.0, 0.0, 7539)) Some((0.0, 0.0, 0.0, 7539)) Some((0.0, 0.0, 0.0, 7539))"#]],
+            cpu Some(2600000000) throttled Some(7) of Some(40) for Some(900000) limit Some(1.5)
+            memory Some(104857600) limit Some(268435456) oom Some(2) of None
+            working set Some(100000000) swap Some(8192) major faults Some(12)
+            pids Some(17) limit Some(100)
+            io Some(4097) Some(8194) Some(10)
+            pressure Some((0.0, 0.0, 0.0, 7539)) Some((0.0, 0.0, 0.0, 7539)) Some((0.0, 0.0, 0.0, 7539))"#]],
     );
 }
 
@@ -161,7 +177,8 @@ fn a_hybrid_host_gives_cpu_time_and_pressure_from_v2_and_the_rest_from_v1() {
 fn an_idle_container_without_limits_has_zeros_and_no_limits() {
     let expected = expect![[r#"
         cpu Some(26004000) throttled Some(0) of Some(0) for Some(0) limit None
-        memory Some(4096) limit None oom Some(0)
+        memory Some(4096) limit None oom Some(0) of Some(0)
+        working set Some(3072) swap Some(0) major faults Some(0)
         pids Some(1) limit None
         io Some(0) Some(0) Some(0)
         pressure Some((0.0, 0.0, 0.0, 7539)) Some((0.0, 0.0, 0.0, 7539)) Some((0.0, 0.0, 0.0, 7539))"#]];
@@ -171,11 +188,12 @@ fn an_idle_container_without_limits_has_zeros_and_no_limits() {
         &[],
         0,
         &expect![[r#"
-        cpu Some(26004669) throttled Some(0) of Some(0) for Some(0) limit None
-        memory Some(4096) limit None oom Some(0)
-        pids Some(1) limit None
-        io Some(0) Some(0) Some(0)
-        pressure None None None"#]],
+            cpu Some(26004669) throttled Some(0) of Some(0) for Some(0) limit None
+            memory Some(4096) limit None oom Some(0) of None
+            working set Some(3072) swap Some(0) major faults Some(0)
+            pids Some(1) limit None
+            io Some(0) Some(0) Some(0)
+            pressure None None None"#]],
     );
 }
 
@@ -187,6 +205,8 @@ fn malformed_and_torn_values_are_none_and_counted() {
         ("", "memory.current", "-5\n"),
         ("", "memory.max", "99999999999999999999999\n"),
         ("", "memory.events", "oom_kill\n"),
+        ("", "memory.stat", "inactive_file_ 5\npgmajfault -1\n"),
+        ("", "memory.swap.current", "none\n"),
         ("", "pids.current", "\n"),
         ("", "pids.max", ""),
         ("", "io.stat", "8:0 rbytes=many wbytes=1\n"),
@@ -197,13 +217,14 @@ fn malformed_and_torn_values_are_none_and_counted() {
     check(
         &FakeHost::v2().unwrap(),
         &files,
-        11,
+        13,
         &expect![[r#"
-        cpu None throttled None of None for None limit None
-        memory None limit None oom None
-        pids None limit None
-        io None None None
-        pressure None None None"#]],
+            cpu None throttled None of None for None limit None
+            memory None limit None oom None of None
+            working set None swap None major faults None
+            pids None limit None
+            io None None None
+            pressure None None None"#]],
     );
     let files = [
         ("cpuacct", "cpuacct.usage", "12 34\n"),
@@ -211,19 +232,21 @@ fn malformed_and_torn_values_are_none_and_counted() {
         ("cpu", "cpu.cfs_quota_us", "50000\n"),
         ("cpu", "cpu.stat", "throttled_time 1\n"),
         ("memory", "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\n"),
+        ("memory", "memory.stat", "inactive_file 5\ntotal_swap x\n"),
         ("blkio", "blkio.throttle.io_service_bytes", "8:0 Read 4096\n"),
         ("blkio", "blkio.throttle.io_serviced", "Total\n"),
     ];
     check(
         &FakeHost::v1().unwrap(),
         &files,
-        6,
+        7,
         &expect![[r#"
-        cpu None throttled None of None for Some(1) limit None
-        memory Some(4096) limit None oom None
-        pids Some(1) limit None
-        io None None None
-        pressure None None None"#]],
+            cpu None throttled None of None for Some(1) limit None
+            memory Some(4096) limit None oom None of None
+            working set None swap None major faults None
+            pids Some(1) limit None
+            io None None None
+            pressure None None None"#]],
     );
 }
 
@@ -258,7 +281,22 @@ fn no_file_kind_accepts_the_text_that_stands_for_unreadable() {
 }
 
 #[test]
-fn hot_readings_carry_limits_along_and_every_fifth_is_full() {
+fn a_working_set_needs_the_memory_it_is_part_of_and_is_never_negative() {
+    let host = FakeHost::v2().unwrap();
+    let path = docker_cgroupfs("ab");
+    host.cgroup(&path).unwrap();
+    let write = |name: &str, text: &str| {
+        host.write(&host.cgroup_file("", &path, name), text.as_bytes()).unwrap();
+    };
+    // The kernel counts cache in batches and may tell of more than there is.
+    write("memory.stat", "inactive_file 9000\n");
+    assert_eq!(open(&host, &path).read().unwrap().memory_working_set_bytes, Some(0));
+    write("memory.current", "much\n");
+    assert_eq!(open(&host, &path).read().unwrap().memory_working_set_bytes, None);
+}
+
+#[test]
+fn hot_readings_carry_limits_along_and_every_fifth_reads_them() {
     let host = FakeHost::v2().unwrap();
     let path = docker_cgroupfs("ab");
     host.cgroup(&path).unwrap();
@@ -274,8 +312,14 @@ fn hot_readings_carry_limits_along_and_every_fifth_is_full() {
     assert_eq!((usage.pids, usage.pids_limit), (Some(9), Some(100)));
     assert_eq!(reader.read_to(Depth::Full).unwrap().pids_limit, Some(200));
     write("pids.max", "300\n");
-    let limits: Vec<_> = (0..FULL_EVERY).map(|_| reader.read().unwrap().pids_limit).collect();
-    assert_eq!(limits.last(), Some(&Some(300)), "{limits:?}");
+    write("memory.swap.current", "8192\n");
+    assert_eq!(reader.read_to(Depth::Cold).unwrap().memory_swap_bytes, Some(0));
+    write("pids.max", "400\n");
+    let limits: Vec<_> = (0..COLD_EVERY).map(|_| reader.read().unwrap().pids_limit).collect();
+    assert_eq!(limits.last(), Some(&Some(400)), "{limits:?}");
+    let swapped: Vec<_> =
+        (COLD_EVERY..FULL_EVERY).map(|_| reader.read().unwrap().memory_swap_bytes).collect();
+    assert_eq!(swapped.last(), Some(&Some(8192)), "{swapped:?}");
 }
 
 #[test]

@@ -10,8 +10,9 @@ use model::event::{Body, Event};
 use model::ids::NodeId;
 use model::untrusted::Untrusted;
 use sources::outlet::Outlet;
+use sources::sampler::deep::DEEPENED_MAX;
 use sources::sampler::{Command, Sampler, SamplerConfig};
-use testkit::host_tree::{FakeHost, docker_cgroupfs};
+use testkit::host_tree::{FakeHost, FakeProcess, docker_cgroupfs};
 
 use crate::contract;
 
@@ -50,6 +51,9 @@ fn kinds(events: &[Event]) -> Vec<&'static str> {
         Body::Usage(_) => "usage",
         Body::Log(_) => "log",
         Body::Host(_) => "host",
+        Body::Deep(_) => "deep",
+        Body::Processes(_) => "processes",
+        Body::Lost(_) => "lost",
         Body::Report(_) => "report",
         _ => "other",
     };
@@ -145,4 +149,119 @@ fn a_host_that_cannot_be_read_is_said_and_so_is_its_return() {
     bench.host.remove("proc").unwrap();
     (0..5).for_each(|_| bench.beat());
     assert_eq!(health(&bench.take()), [Health::Degraded, Health::Degraded], "once for each source");
+}
+
+fn count(events: &[Event], wanted: &str) -> usize {
+    kinds(events).iter().filter(|kind| **kind == wanted).count()
+}
+
+#[test]
+fn a_watched_cgroup_is_read_in_depth_at_once_and_every_other_beat_while_asked_for() {
+    let host = FakeHost::hybrid().unwrap();
+    let cgroup = host.cgroup("/docker/ab").unwrap();
+    host.process(&FakeProcess::new(70, "web").contained("/docker/ab")).unwrap();
+    host.members("/docker/ab", &[70]).unwrap();
+    host.open_files(70, &["/dev/null", "socket:[1]"]).unwrap();
+    let mut bench = Bench::new(host);
+    bench.obey(Command::Deepen { cgroup });
+    assert_eq!(kinds(&bench.take()), [""; 0], "it is not watched yet");
+    bench.obey(Command::WatchCgroup { cgroup, path: "/docker/ab".into() });
+    bench.obey(Command::Deepen { cgroup });
+    bench.obey(Command::Deepen { cgroup });
+    let events = bench.take();
+    assert_eq!(kinds(&events), ["usage", "deep"]);
+    let Body::Deep(deep) = &events[1].body else { unreachable!("found as a deep reading") };
+    assert_eq!((deep.cgroup, deep.processes, deep.files, deep.sockets), (cgroup, 1, Some(2), Some(1)));
+    (0..4).for_each(|_| bench.beat());
+    assert_eq!(count(&bench.take(), "deep"), 2);
+    bench.obey(Command::Shallow { cgroup });
+    (0..2).for_each(|_| bench.beat());
+    assert_eq!(count(&bench.take(), "deep"), 0);
+    bench.obey(Command::Deepen { cgroup });
+    bench.obey(Command::ForgetCgroup { cgroup });
+    bench.take();
+    (0..2).for_each(|_| bench.beat());
+    assert_eq!(count(&bench.take(), "deep"), 0);
+}
+
+#[test]
+fn a_deep_reading_too_many_is_told_as_lost_and_one_that_is_gone_makes_room() {
+    let mut bench = Bench::new(FakeHost::v2().unwrap());
+    let cgroups: Vec<_> = (0..=DEEPENED_MAX)
+        .map(|number| {
+            let path = format!("/docker/{number}");
+            let cgroup = bench.host.cgroup(&path).unwrap();
+            bench.obey(Command::WatchCgroup { cgroup, path: path.into() });
+            cgroup
+        })
+        .collect();
+    bench.take();
+    cgroups.iter().for_each(|&cgroup| bench.obey(Command::Deepen { cgroup }));
+    let events = bench.take();
+    assert_eq!((count(&events, "deep"), count(&events, "lost")), (DEEPENED_MAX, 1));
+    (0..2).for_each(|_| bench.beat());
+    assert_eq!(count(&bench.take(), "deep"), DEEPENED_MAX, "each once in two beats");
+    bench.host.remove_cgroup("/docker/0").unwrap();
+    (0..2).for_each(|_| bench.beat());
+    assert_eq!(count(&bench.take(), "deep"), DEEPENED_MAX - 1);
+    bench.obey(Command::Deepen { cgroup: cgroups[DEEPENED_MAX] });
+    assert_eq!(kinds(&bench.take()), ["deep"]);
+}
+
+#[test]
+fn a_large_container_takes_nothing_from_the_readings_of_small_ones() {
+    let host = FakeHost::v2().unwrap();
+    let paths = ["/docker/large", "/docker/small"];
+    let cgroups = paths.map(|path| host.cgroup(path).unwrap());
+    for pid in 100..2_200 {
+        let line = format!("{pid} (x) S 1 0 0 0 -1 4194304 0 0 0 0 1 1 0 0 20 0 1 0 14 0 0\n");
+        host.write(&format!("proc/{pid}/stat"), line.as_bytes()).unwrap();
+    }
+    host.members(paths[0], &(100..2_150).collect::<Vec<u32>>()).unwrap();
+    host.members(paths[1], &(2_150..2_200).collect::<Vec<u32>>()).unwrap();
+    let mut bench = Bench::new(host);
+    for (cgroup, path) in cgroups.into_iter().zip(paths) {
+        bench.obey(Command::WatchCgroup { cgroup, path: path.into() });
+        bench.obey(Command::Deepen { cgroup });
+    }
+    bench.take();
+    (0..4).for_each(|_| bench.beat());
+    let mut left_out = [Vec::new(), Vec::new()];
+    for event in bench.take() {
+        if let Body::Deep(deep) = event.body {
+            let which = usize::from(deep.cgroup == cgroups[1]);
+            left_out[which].push(deep.left_out);
+        }
+    }
+    let [large, small] = left_out;
+    assert_eq!(small, [0, 0]);
+    // All but the 2,000 of a beat, or what the small one leaves of them when both are due in the same.
+    assert!(large.iter().all(|&left_out| left_out == 50 || left_out == 100), "{large:?}");
+}
+
+#[test]
+fn the_busiest_processes_are_told_every_other_beat_while_asked_for() {
+    let host = FakeHost::v2().unwrap();
+    let busy = |cpu_ticks| FakeProcess { cpu_ticks, ..FakeProcess::new(70, "busy") };
+    host.process(&busy(5)).unwrap();
+    let mut bench = Bench::new(host);
+    bench.beat();
+    bench.take();
+    bench.obey(Command::DeepenHost(true));
+    bench.host.process(&busy(9)).unwrap();
+    bench.obey(Command::DeepenHost(true));
+    (0..2).for_each(|_| bench.beat());
+    let told: Vec<_> = bench
+        .take()
+        .into_iter()
+        .filter_map(|event| match event.body {
+            Body::Processes(processes) => Some(processes),
+            _ => None,
+        })
+        .collect();
+    let [processes] = told.as_slice() else { panic!("once in two beats: {told:?}") };
+    assert_eq!((processes.len(), processes[0].spent_ns, processes[0].name.raw()), (1, 40_000_000, "busy"));
+    bench.obey(Command::DeepenHost(false));
+    (0..2).for_each(|_| bench.beat());
+    assert_eq!(count(&bench.take(), "processes"), 0);
 }

@@ -1,16 +1,22 @@
-//! The books of one container: what it spent itself and what it wrote, second by second.
+//! The books of one container: what it did, spent and held, second by second.
 //!
-//! Not here: what others spent on its behalf, which needs the whole ledger.
+//! Not here: what others spent on its behalf (`booking.rs`), which needs the books of all.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::identity::Container;
 use model::ids::WorkloadKey;
 use model::novelty::Provenance;
 use model::time::Time;
-use model::usage::{LogSize, Usage};
+use model::usage::{DeepUsage, LogSize, Usage};
 use serde::{Deserialize, Serialize};
+
+use crate::booking::Cost;
+use crate::quantities::{Quantities, Quantity};
+use crate::trend::Trend;
+use crate::waits::Waits;
 
 /// Seconds of history kept per container; the longest window any judge asks for.
 pub(crate) const ENTRIES_MAX: usize = 10;
@@ -19,30 +25,37 @@ pub(crate) const ENTRIES_MAX: usize = 10;
 /// one spent an unknown part before we looked.
 const YOUNG_SECONDS: f64 = 5.0;
 
-/// What one container spent over a span of time.
+/// Share of its scheduler periods in which a container hits its CPU limit, from which it counts as held back.
+const THROTTLED_SHARE: f64 = 0.25;
+
+/// What one container did and spent over a span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spent {
     /// Length of the span in seconds, counted from the container's start when that lies within.
     pub seconds: f64,
-    /// CPU seconds of its own cgroup.
-    pub own_cpu_seconds: f64,
-    /// CPU seconds of its shim, the engine's process that serves only it.
-    pub shim_cpu_seconds: f64,
-    /// Bytes its log grew by.
-    pub log_bytes: f64,
+    /// What it did in that time.
+    pub quantities: Quantities,
 }
 
 impl Spent {
+    /// The sum of one quantity over the span.
+    pub fn of(&self, quantity: Quantity) -> f64 {
+        self.quantities.of(quantity)
+    }
+
+    /// One quantity a second.
+    pub fn rate(&self, quantity: Quantity) -> f64 {
+        self.quantities.of(quantity) / self.seconds.max(1e-3)
+    }
+
     /// CPU of its own cgroup in cores.
     pub fn own_cores(&self) -> f64 {
-        self.own_cpu_seconds / self.seconds.max(1e-3)
+        self.rate(Quantity::OwnCpu)
     }
 
     fn add(&mut self, other: &Self) {
         self.seconds += other.seconds;
-        self.own_cpu_seconds += other.own_cpu_seconds;
-        self.shim_cpu_seconds += other.shim_cpu_seconds;
-        self.log_bytes += other.log_bytes;
+        self.quantities.add_all(&other.quantities);
     }
 }
 
@@ -56,10 +69,25 @@ pub struct Account {
     entries: VecDeque<Spent>,
     /// The second being filled.
     open: Spent,
-    last_usage: Option<(Time, Usage)>,
-    last_log: Option<(Time, u64)>,
-    last_shim_ns: Option<u64>,
+    last: Last,
+    /// Memory that cannot be dropped, in bytes.
+    memory: Trend,
+    /// Growth of its log, in bytes since it was first seen.
+    log: Trend,
+    pub(crate) waits: Waits,
+    throttled_since: Option<Time>,
+    /// What others spend on its behalf, by class, as of the last closed second.
+    pub(crate) costs: Vec<Cost>,
     flagged_until: Time,
+}
+
+/// The last readings, for the differences.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Last {
+    usage: Option<Usage>,
+    log_bytes: Option<u64>,
+    shim_ns: Option<u64>,
+    deep: Option<(Time, DeepUsage)>,
 }
 
 impl Account {
@@ -70,9 +98,12 @@ impl Account {
             provenance,
             entries: VecDeque::with_capacity(ENTRIES_MAX),
             open: Spent::default(),
-            last_usage: None,
-            last_log: None,
-            last_shim_ns: None,
+            last: Last::default(),
+            memory: Trend::default(),
+            log: Trend::default(),
+            waits: Waits::default(),
+            throttled_since: None,
+            costs: Vec::new(),
             flagged_until: Time::default(),
         }
     }
@@ -99,7 +130,12 @@ impl Account {
 
     /// The last reading of its cgroup.
     pub fn usage(&self) -> Option<&Usage> {
-        self.last_usage.as_ref().map(|(_, usage)| usage)
+        self.last.usage.as_ref()
+    }
+
+    /// The last deep reading of it and when that was; `None` while it is not looked at deeply.
+    pub fn deep(&self) -> Option<(Time, &DeepUsage)> {
+        self.last.deep.as_ref().map(|(at, deep)| (*at, deep))
     }
 
     /// What it spent over the last `window_seconds` of closed books, or since its start if that is less;
@@ -127,6 +163,50 @@ impl Account {
         self.entries.back()
     }
 
+    /// CPU of its own cgroup in each closed second, in cores, oldest first.
+    pub fn own_cores_by_second(&self) -> impl Iterator<Item = f64> {
+        self.entries.iter().map(Spent::own_cores)
+    }
+
+    /// What others spend on its behalf, by class.
+    pub fn costs(&self) -> &[Cost] {
+        &self.costs
+    }
+
+    /// CPU in cores that others spend on its behalf.
+    pub fn out_of_band_cores(&self) -> f64 {
+        self.costs.iter().map(|cost| cost.attributed_cores).sum()
+    }
+
+    /// How its memory goes, page cache that can be dropped left out.
+    pub fn memory(&self) -> &Trend {
+        &self.memory
+    }
+
+    /// How its log file goes.
+    pub fn log(&self) -> &Trend {
+        &self.log
+    }
+
+    /// How long its tasks wait, against usual.
+    pub fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    /// How long it has hit its CPU limit without a pause.
+    pub fn throttled_for(&self, now: Time) -> Duration {
+        self.throttled_since.map(|since| now.since(since)).unwrap_or_default()
+    }
+
+    /// Whether the engine writes a file of what it prints.
+    pub fn has_log_file(&self) -> bool {
+        self.last.log_bytes.is_some()
+    }
+
+    pub(crate) fn age_seconds(&self, at: Time) -> f64 {
+        at.since(self.container.key.started).as_secs_f64()
+    }
+
     pub(crate) fn is_flagged(&self, now: Time) -> bool {
         now < self.flagged_until
     }
@@ -145,53 +225,103 @@ impl Account {
         self.provenance = provenance;
     }
 
+    /// Adds to the second being filled.
+    pub(crate) fn book(&mut self, quantity: Quantity, more: f64) {
+        self.open.quantities.add(quantity, more);
+    }
+
     pub(crate) fn read_usage(&mut self, usage: &Usage, at: Time) {
-        let spent_ns = match (&self.last_usage, usage.cpu_ns) {
-            (Some((_, last)), Some(now)) => now.saturating_sub(last.cpu_ns.unwrap_or(now)),
-            (None, Some(now)) if self.age_seconds(at) <= YOUNG_SECONDS => now,
-            _ => 0,
+        let is_young = self.age_seconds(at) <= YOUNG_SECONDS;
+        let last = self.last.usage.replace(usage.clone());
+        let grown = |pick: &dyn Fn(&Usage) -> Option<u64>| match (&last, pick(usage)) {
+            (Some(last), Some(now)) => now.saturating_sub(pick(last).unwrap_or(now)) as f64,
+            (None, Some(now)) if is_young => now as f64,
+            _ => 0.0,
         };
-        self.open.own_cpu_seconds += spent_ns as f64 / 1e9;
-        self.last_usage = Some((at, usage.clone()));
+        let io = |usage: &Usage| Some(usage.io_read_bytes?.saturating_add(usage.io_write_bytes?));
+        let waited = |pressure: Option<model::usage::Pressure>| pressure.map(|it| it.some_total_us);
+        for (quantity, more) in [
+            (Quantity::OwnCpu, grown(&|usage| usage.cpu_ns) / 1e9),
+            (Quantity::IoBytes, grown(&io)),
+            (Quantity::IoOperations, grown(&|usage| usage.io_operations)),
+            (Quantity::Periods, grown(&|usage| usage.periods)),
+            (Quantity::ThrottledPeriods, grown(&|usage| usage.throttled_periods)),
+            (Quantity::OomKills, grown(&|usage| usage.oom_kills)),
+            (Quantity::WaitedCpu, grown(&|usage| waited(usage.pressures.cpu)) / 1e6),
+            (Quantity::WaitedMemory, grown(&|usage| waited(usage.pressures.memory)) / 1e6),
+            (Quantity::WaitedIo, grown(&|usage| waited(usage.pressures.io)) / 1e6),
+        ] {
+            self.book(quantity, more);
+        }
+        if let Some(bytes) = usage.memory_working_set_bytes.or(usage.memory_bytes) {
+            self.memory.read(bytes as f64, at);
+        }
     }
 
     pub(crate) fn read_log(&mut self, log: &LogSize, at: Time) {
-        let grown = match self.last_log {
+        let grown = match self.last.log_bytes {
             // A smaller size means that the oldest rotated file was deleted; what was written meanwhile is unknown.
-            Some((_, last)) => log.bytes.saturating_sub(last),
+            Some(last) => log.bytes.saturating_sub(last),
             None if self.age_seconds(at) <= YOUNG_SECONDS => log.bytes,
             None => 0,
         };
-        self.open.log_bytes += grown as f64;
-        self.last_log = Some((at, log.bytes));
+        self.book(Quantity::LogBytes, grown as f64);
+        self.last.log_bytes = Some(log.bytes);
+        self.log.read(log.bytes as f64, at);
+    }
+
+    pub(crate) fn read_deep(&mut self, deep: &DeepUsage, at: Time) {
+        let last = self.last.deep.replace((at, deep.clone()));
+        if let Some((_, last)) = last
+            && let (Some(before), Some(now)) = (last.written_chars_bytes, deep.written_chars_bytes)
+        {
+            self.book(Quantity::WrittenBytes, now.saturating_sub(before) as f64);
+        }
+    }
+
+    /// It is no longer looked at deeply.
+    pub(crate) fn forget_deep(&mut self) {
+        self.last.deep = None;
     }
 
     pub(crate) fn read_shim(&mut self, cpu_ns: u64, at: Time) {
-        let spent_ns = match self.last_shim_ns {
+        let spent_ns = match self.last.shim_ns {
             Some(last) => cpu_ns.saturating_sub(last),
             None if self.age_seconds(at) <= YOUNG_SECONDS => cpu_ns,
             None => 0,
         };
-        self.open.shim_cpu_seconds += spent_ns as f64 / 1e9;
-        self.last_shim_ns = Some(cpu_ns);
+        self.book(Quantity::ShimCpu, spent_ns as f64 / 1e9);
+        self.last.shim_ns = Some(cpu_ns);
     }
 
     /// Closes the second that ended at `at`, `span_seconds` after the one before.
     pub(crate) fn close(&mut self, at: Time, span_seconds: f64) {
         self.open.seconds = span_seconds.min(self.age_seconds(at).max(1e-3));
+        let output =
+            if self.has_log_file() { Quantity::LogBytes } else { Quantity::WrittenBytes };
+        let output = self.open.of(output);
+        self.book(Quantity::OutputBytes, output);
         if self.entries.len() == ENTRIES_MAX {
             self.entries.pop_front();
         }
+        self.waits.close(&self.open);
         self.entries.push_back(std::mem::take(&mut self.open));
+        self.mind_limit(at);
     }
 
     /// Forgets the seconds before a gap: rates across it would be guesses.
     pub(crate) fn forget_seconds(&mut self) {
         self.entries.clear();
+        self.costs.clear();
+        self.throttled_since = None;
         self.open = Spent::default();
     }
 
-    fn age_seconds(&self, at: Time) -> f64 {
-        at.since(self.container.key.started).as_secs_f64()
+    /// Whether it hits its limit, over the last few seconds: a single one is a burst.
+    fn mind_limit(&mut self, at: Time) {
+        let Some(spent) = self.spent(3.0) else { return };
+        let periods = spent.of(Quantity::Periods);
+        let is_held = periods > 0.0 && spent.of(Quantity::ThrottledPeriods) >= THROTTLED_SHARE * periods;
+        self.throttled_since = is_held.then(|| self.throttled_since.unwrap_or(at));
     }
 }

@@ -330,6 +330,42 @@ pub struct KernelCounts {
     pub sent_bytes: u64,
     /// Bytes received over TCP connections that have closed.
     pub received_bytes: u64,
+    /// Threads cloned.
+    #[serde(default)]
+    pub threads: u64,
+    /// Packets sent by its sockets.
+    #[serde(default)]
+    pub sent_packets: u64,
+    /// Packets received by its sockets.
+    #[serde(default)]
+    pub received_packets: u64,
+    /// Bytes of the packets sent.
+    #[serde(default)]
+    pub sent_packet_bytes: u64,
+    /// Bytes of the packets received.
+    #[serde(default)]
+    pub received_packet_bytes: u64,
+    /// Calls that write back everybody's data: `sync`, `syncfs`.
+    #[serde(default)]
+    pub whole_syncs: u64,
+    /// Calls that write back one file: `fsync` and its kin.
+    #[serde(default)]
+    pub file_syncs: u64,
+    /// Kernel modules that the kernel was made to ask for.
+    #[serde(default)]
+    pub module_requests: u64,
+    /// Programs the kernel started by itself that ended in this cgroup.
+    #[serde(default)]
+    pub helpers: u64,
+    /// CPU time of those, in nanoseconds.
+    #[serde(default)]
+    pub helper_cpu_ns: u64,
+    /// CPU time of all processes that ended, in nanoseconds.
+    #[serde(default)]
+    pub ended_cpu_ns: u64,
+    /// Connections to the API of a container engine.
+    #[serde(default)]
+    pub engine_calls: u64,
     /// Events handed to us.
     pub submitted: u64,
     /// Events dropped because the cgroup spent its budget.

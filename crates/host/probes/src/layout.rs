@@ -96,6 +96,7 @@ pub(crate) fn counters(cgroup: CgroupId, bytes: &[u8]) -> Option<KernelCounts> {
         submitted: at.u64()?,
         over_budget: at.u64()?,
         no_room: at.u64()?,
+        ..KernelCounts::default()
     })
 }
 

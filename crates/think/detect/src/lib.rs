@@ -9,11 +9,13 @@ mod resource;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use model::event::Body;
 use model::finding::{Family, Finding};
 use model::identity::Observation;
 use model::novelty::Novelty;
+use model::time::Time;
 use serde::{Deserialize, Serialize};
-use state::State;
+use state::{Account, HostSpent, State};
 
 /// What a judge looks at.
 pub(crate) struct Case<'a> {
@@ -22,12 +24,49 @@ pub(crate) struct Case<'a> {
     pub(crate) state: &'a State,
 }
 
+impl<'a> Case<'a> {
+    /// When the observation was made.
+    pub(crate) fn at(&self) -> Time {
+        self.seen.event.time
+    }
+
+    /// The books of the host, when the observation has just closed those of a second.
+    pub(crate) fn closed_books(&self) -> Option<&'a HostSpent> {
+        matches!(self.seen.event.body, Body::Host(_)).then(|| self.state.host()).flatten()
+    }
+
+    /// The books of all containers that run.
+    pub(crate) fn running(&self) -> impl Iterator<Item = &'a Account> {
+        self.state.accounts().filter(|account| account.is_running())
+    }
+
+    /// A claim about what a container spends, without evidence yet.
+    pub(crate) fn resource(&self, account: &Account, judge: &'static str, bits: f64) -> Finding {
+        Finding::about(account.container(), judge, Family::Resource, self.at(), bits)
+    }
+}
+
 type JudgeFn = fn(&Case, &mut Vec<Finding>);
 
 /// Every judge by the id that strategies name it by.
-const JUDGES: [(&str, JudgeFn); 5] = [
+const JUDGES: [(&str, JudgeFn); 20] = [
     (resource::out_of_band_log::ID, resource::out_of_band_log::judge),
+    (resource::out_of_band_calls::ID, resource::out_of_band_calls::judge),
+    (resource::out_of_band_syslog::ID, resource::out_of_band_syslog::judge),
+    (resource::out_of_band_sync::ID, resource::out_of_band_sync::judge),
+    (resource::out_of_band_crash::ID, resource::out_of_band_crash::judge),
+    (resource::out_of_band_packets::ID, resource::out_of_band_packets::judge),
     (resource::excess::ID, resource::excess::judge),
+    (resource::hijack::ID, resource::hijack::judge),
+    (resource::hidden_burn::ID, resource::hidden_burn::judge),
+    (resource::herd::ID, resource::herd::judge),
+    (resource::fork_storm::ID, resource::fork_storm::judge),
+    (resource::crash_loop::ID, resource::crash_loop::judge),
+    (resource::memory_growth::ID, resource::memory_growth::judge),
+    (resource::object_exhaustion::ID, resource::object_exhaustion::judge),
+    (resource::disk_fill::ID, resource::disk_fill::judge),
+    (resource::log_fill::ID, resource::log_fill::judge),
+    (resource::service_flood::ID, resource::service_flood::judge),
     (resource::saturation::ID, resource::saturation::judge),
     (provenance::unapproved_image::ID, provenance::unapproved_image::judge),
     (provenance::ghost::ID, provenance::ghost::judge),

@@ -10,6 +10,7 @@ use model::identity::Container;
 use model::ids::WorkloadKey;
 use model::novelty::Provenance;
 use model::time::Time;
+use model::untrusted::Untrusted;
 use model::usage::{DeepUsage, LogSize, Usage};
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,8 @@ pub struct Account {
     log: Trend,
     pub(crate) waits: Waits,
     throttled_since: Option<Time>,
+    /// The last program it ran that was new to its workload.
+    stranger: Option<(Time, Untrusted)>,
     /// What others spend on its behalf, by class, as of the last closed second.
     pub(crate) costs: Vec<Cost>,
     flagged_until: Time,
@@ -103,6 +106,7 @@ impl Account {
             log: Trend::default(),
             waits: Waits::default(),
             throttled_since: None,
+            stranger: None,
             costs: Vec::new(),
             flagged_until: Time::default(),
         }
@@ -198,6 +202,11 @@ impl Account {
         self.throttled_since.map(|since| now.since(since)).unwrap_or_default()
     }
 
+    /// The last program it ran that its workload never ran before, and when.
+    pub fn stranger(&self) -> Option<(Time, &Untrusted)> {
+        self.stranger.as_ref().map(|(at, name)| (*at, name))
+    }
+
     /// Whether the engine writes a file of what it prints.
     pub fn has_log_file(&self) -> bool {
         self.last.log_bytes.is_some()
@@ -279,6 +288,10 @@ impl Account {
         }
     }
 
+    pub(crate) fn notice_stranger(&mut self, name: &Untrusted, at: Time) {
+        self.stranger = Some((at, name.clone()));
+    }
+
     /// It is no longer looked at deeply.
     pub(crate) fn forget_deep(&mut self) {
         self.last.deep = None;
@@ -297,10 +310,9 @@ impl Account {
     /// Closes the second that ended at `at`, `span_seconds` after the one before.
     pub(crate) fn close(&mut self, at: Time, span_seconds: f64) {
         self.open.seconds = span_seconds.min(self.age_seconds(at).max(1e-3));
-        let output =
-            if self.has_log_file() { Quantity::LogBytes } else { Quantity::WrittenBytes };
-        let output = self.open.of(output);
-        self.book(Quantity::OutputBytes, output);
+        if !self.has_log_file() {
+            self.book(Quantity::UnfiledBytes, self.open.of(Quantity::WrittenBytes));
+        }
         if self.entries.len() == ENTRIES_MAX {
             self.entries.pop_front();
         }

@@ -1,88 +1,139 @@
-//! What is usual for a workload: a slow mean of its CPU, kept by workload so that it survives restarts.
+//! What is usual for a workload: means and peaks of what it does, and the programs it runs; kept by workload, so that
+//! it survives restarts.
 //!
-//! Not here: records, ramps and schedules of a series. Nothing flagged is learned (`lib.rs`).
+//! Not here: records and ramps of a series (`series`). Nothing flagged is learned (`lib.rs`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::ids::WorkloadKey;
 use model::time::Time;
+use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Spent;
+use crate::quantities::{Quantities, Quantity};
 
 /// Most workloads remembered; the one not seen for longest makes room.
 const WORKLOADS_MAX: usize = 4_096;
 
-/// Observed time over which the mean forgets, in seconds.
+/// Most programs remembered of one workload: what runs more is no longer surprising by a new one.
+const PROGRAMS_MAX: usize = 48;
+
+/// Observed time over which the means forget, in seconds.
 const MEMORY_SECONDS: f64 = 600.0;
+
+/// Observed time over which a peak falls halfway to the mean, in seconds.
+const PEAK_HALF_LIFE_SECONDS: f64 = 6.0 * 3600.0;
 
 /// Observed time before a mean is called usual.
 const HISTORY_MIN: Duration = Duration::from_secs(60);
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Baselines {
-    workloads: BTreeMap<WorkloadKey, Baseline>,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Baseline {
-    cores: f64,
+/// What one workload usually does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Usual {
+    means: Quantities,
+    peaks: Quantities,
+    /// Names of programs it has run.
+    programs: BTreeSet<Untrusted>,
     seconds: f64,
     last: Time,
     /// Nothing is learned before this: an attack must not become normal, whichever container goes on with it.
     flagged_until: Time,
 }
 
-impl Baselines {
-    /// Usual CPU in cores and how long it was observed; `None` without enough history.
-    pub(crate) fn usual(&self, workload: &WorkloadKey) -> Option<(f64, Duration)> {
-        let baseline = self.workloads.get(workload)?;
+impl Usual {
+    /// What it does a second, on average.
+    pub fn mean(&self, quantity: Quantity) -> f64 {
+        self.means.of(quantity)
+    }
+
+    /// The most it did in a second, lately.
+    pub fn peak(&self, quantity: Quantity) -> f64 {
+        self.peaks.of(quantity)
+    }
+
+    /// How long it was observed.
+    pub fn history(&self) -> Duration {
         // A recording's state is foreign: no number in it may break us.
-        let history = Duration::try_from_secs_f64(baseline.seconds).unwrap_or_default();
-        (history >= HISTORY_MIN).then_some((baseline.cores, history))
+        Duration::try_from_secs_f64(self.seconds).unwrap_or_default()
+    }
+
+    /// Whether a program of that name is new to it; one that runs so many different ones has no usual ones.
+    pub fn is_new_program(&self, name: &Untrusted) -> bool {
+        self.programs.len() < PROGRAMS_MAX && !self.programs.contains(name)
+    }
+
+    fn new(now: Time) -> Self {
+        Self {
+            means: Quantities::default(),
+            peaks: Quantities::default(),
+            programs: BTreeSet::new(),
+            seconds: 0.0,
+            last: now,
+            flagged_until: Time::default(),
+        }
+    }
+
+    fn learn(&mut self, spent: &Spent, now: Time) {
+        self.seconds += spent.seconds;
+        let weight = (spent.seconds / self.seconds.clamp(1e-3, MEMORY_SECONDS)).min(1.0);
+        let falling = 0.5_f64.powf(spent.seconds / PEAK_HALF_LIFE_SECONDS);
+        self.means.approach(spent, weight);
+        self.peaks.rise_or_fall(spent, falling);
+        self.last = now;
+    }
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Baselines {
+    workloads: BTreeMap<WorkloadKey, Usual>,
+}
+
+impl Baselines {
+    /// What is usual for a workload; `None` without enough history.
+    pub(crate) fn usual(&self, workload: &WorkloadKey) -> Option<&Usual> {
+        self.workloads.get(workload).filter(|usual| usual.history() >= HISTORY_MIN)
     }
 
     /// Learns what a workload spent, unless it is flagged.
     pub(crate) fn learn(&mut self, workload: &WorkloadKey, spent: &Spent, now: Time) {
-        let baseline = self.of(workload, now);
-        if now >= baseline.flagged_until {
-            baseline.learn(spent, now);
+        let usual = self.of(workload, now);
+        if now >= usual.flagged_until {
+            usual.learn(spent, now);
+        }
+    }
+
+    /// Learns that a workload runs a program, unless it is flagged.
+    pub(crate) fn learn_program(&mut self, workload: &WorkloadKey, name: &Untrusted, now: Time) {
+        let usual = self.of(workload, now);
+        if now >= usual.flagged_until && usual.is_new_program(name) {
+            usual.programs.insert(name.clone());
         }
     }
 
     /// Keeps a workload from being learned until then.
     pub(crate) fn flag(&mut self, workload: &WorkloadKey, until: Time, now: Time) {
-        let baseline = self.of(workload, now);
-        baseline.flagged_until = baseline.flagged_until.max(until);
+        let usual = self.of(workload, now);
+        usual.flagged_until = usual.flagged_until.max(until);
     }
 
     /// The baseline of a workload; looked up by reference first, since nearly always it is there.
-    fn of(&mut self, workload: &WorkloadKey, now: Time) -> &mut Baseline {
+    fn of(&mut self, workload: &WorkloadKey, now: Time) -> &mut Usual {
         if !self.workloads.contains_key(workload) {
             if self.workloads.len() >= WORKLOADS_MAX {
                 self.evict();
             }
-            let new = Baseline { cores: 0.0, seconds: 0.0, last: now, flagged_until: Time::default() };
-            self.workloads.insert(workload.clone(), new);
+            self.workloads.insert(workload.clone(), Usual::new(now));
         }
         // PANIC: it was there, or has just been put there.
         self.workloads.get_mut(workload).expect("a baseline")
     }
 
     fn evict(&mut self) {
-        let oldest = self.workloads.iter().min_by_key(|(_, baseline)| baseline.last);
+        let oldest = self.workloads.iter().min_by_key(|(_, usual)| usual.last);
         if let Some(workload) = oldest.map(|(workload, _)| workload.clone()) {
             self.workloads.remove(&workload);
         }
-    }
-}
-
-impl Baseline {
-    fn learn(&mut self, spent: &Spent, now: Time) {
-        self.seconds += spent.seconds;
-        let weight = spent.seconds / self.seconds.clamp(1e-3, MEMORY_SECONDS);
-        self.cores += (spent.own_cores() - self.cores) * weight.min(1.0);
-        self.last = now;
     }
 }

@@ -1,21 +1,27 @@
-//! The host's books: who spent what, second by second, and what the container engine spent on whose behalf.
+//! The host's books: who spent what, second by second, closed on each reading of the host.
 //!
-//! Not here: whether that is too much (`detect`). Only the class *container log copied by the engine* is booked
-//! back so far.
+//! Not here: how a cost is booked back to who causes it (`booking.rs`), and whether it is too much (`detect`).
+
+mod lines;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::event::{Exec, Exit};
 use model::identity::Container;
-use model::ids::{CgroupId, ProcessKey};
+use model::ids::CgroupId;
 use model::novelty::Provenance;
 use model::time::Time;
 use model::untrusted::Untrusted;
-use model::usage::{CpuTimes, EngineRole, HostUsage, LogSize, Pressures, Usage};
+use model::usage::{DeepUsage, EngineRole, HostUsage, KernelCounts, LogSize, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, ENTRIES_MAX};
+use crate::booking::{self, POOLS, Pools, Spending};
+pub use crate::ledger::lines::HostSpent;
+use crate::ledger::lines::HostSecond;
+use crate::quantities::{Quantities, Quantity};
 
 /// Seconds over which costs are summed: long enough to even out the 10 ms ticks of `/proc/PID/stat`, short
 /// enough that a container of two seconds fills it.
@@ -24,16 +30,11 @@ pub(crate) const WINDOW: f64 = 5.0;
 /// A pause between two readings of the host longer than this is a gap: rates across it would be guesses.
 const GAP_SECONDS: f64 = 10.0;
 
-/// Most CPU the engine is believed to need when it copies no logs; higher readings are other work.
-const ENGINE_IDLE_CORES_MAX: f64 = 0.2;
+/// Most CPU a pool is believed to need when nothing drives it; higher readings are other work.
+const IDLE_CORES_MAX: f64 = 0.2;
 
-/// Log growth of all containers below which the engine counts as not copying, in bytes per second.
-const QUIET_LOG_BYTES_PER_SECOND: f64 = 64.0 * 1024.0;
-
-/// Most engine CPU that one byte of log can explain. Measured with Docker 20.10's json-file driver and two-byte
-/// lines, its worst case: 28 ns a byte; seven times that leaves room for slower machines, and keeps a trickle of
-/// log from being blamed for an image import.
-const CPU_SECONDS_PER_LOG_BYTE_MAX: f64 = 200e-9;
+/// A pool is idle when what drives it should cost less than this, in cores.
+const QUIET_CORES: f64 = 2e-3;
 
 /// Age from which a container no longer keeps the engine busy with its start.
 const UNDISTURBED_AFTER: Duration = Duration::from_secs(10);
@@ -41,75 +42,22 @@ const UNDISTURBED_AFTER: Duration = Duration::from_secs(10);
 /// How long the books of an ended container are kept.
 const ENDED_KEPT: Duration = Duration::from_secs(10);
 
-/// What the host spent over the ledger's window.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HostSpent {
-    /// Length of the window in seconds.
-    pub seconds: f64,
-    /// Online cores.
-    pub cores: u32,
-    /// CPU in cores: everything but idle.
-    pub busy_cores: f64,
-    /// CPU of the engines' shared daemons in cores.
-    pub engine_cores: f64,
-    /// CPU the engines' daemons usually need when they copy no logs, in cores.
-    pub engine_idle_cores: f64,
-    /// CPU of kernel threads in cores.
-    pub kernel_thread_cores: f64,
-    /// CPU of software interrupts in cores.
-    pub softirq_cores: f64,
-    /// CPU of all containers' own cgroups in cores.
-    pub container_cores: f64,
-    /// CPU of shims in cores.
-    pub shim_cores: f64,
-    /// Log growth of all containers in bytes per second.
-    pub log_bytes_per_second: f64,
-    /// Pressure as of the last reading.
-    pub pressures: Pressures,
-    /// Memory as of the last reading, in bytes.
-    pub memory_available_bytes: u64,
-    /// Memory in bytes.
-    pub memory_total_bytes: u64,
-}
-
-/// What the engine spent on copying one container's log.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LogCost {
-    /// Length of the window in seconds.
-    pub seconds: f64,
-    /// CPU of the container's own cgroup in cores: all that container metrics show.
-    pub own_cores: f64,
-    /// CPU of the engine's daemons and the container's shim in cores, idle cost not deducted.
-    pub engine_cores: f64,
-    /// The part of it booked back to this container, in cores.
-    pub attributed_cores: f64,
-    /// Its share of all bytes logged, 0 to 1: how sure the booking is.
-    pub share: f64,
-    /// Growth of its log in bytes per second.
-    pub log_bytes_per_second: f64,
-    /// Bytes its log grew by in the last closed second: zero once the copying is over.
-    pub log_bytes_last_second: f64,
-}
+/// Cgroups whose counters are remembered; the host's own included.
+const COUNTED_MAX: usize = 20_000;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger {
     accounts: BTreeMap<CgroupId, Account>,
     last: Option<(Time, HostUsage)>,
     seconds: VecDeque<HostSecond>,
-    engine_idle_cores: f64,
+    idle: Pools,
     spent: Option<HostSpent>,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct HostSecond {
-    seconds: f64,
-    busy: f64,
-    engine: f64,
-    kernel_threads: f64,
-    softirq: f64,
-    containers: f64,
-    shims: f64,
-    log_bytes: f64,
+    /// The last counters of each cgroup.
+    counted: BTreeMap<CgroupId, KernelCounts>,
+    /// What cgroups that are no containers did in the second being filled.
+    others: Quantities,
+    /// CPU seconds of helpers of the kernel in the second being filled.
+    helper_seconds: f64,
 }
 
 impl Ledger {
@@ -121,8 +69,17 @@ impl Ledger {
         self.accounts.values()
     }
 
+    pub(crate) fn accounts_mut(&mut self) -> impl Iterator<Item = &mut Account> {
+        self.accounts.values_mut()
+    }
+
     pub(crate) fn host(&self) -> Option<&HostSpent> {
         self.spent.as_ref()
+    }
+
+    /// The last reading of the host.
+    pub(crate) fn reading(&self) -> Option<&HostUsage> {
+        self.last.as_ref().map(|(_, usage)| usage)
     }
 
     pub(crate) fn open(&mut self, container: &Arc<Container>, provenance: Provenance) {
@@ -160,6 +117,64 @@ impl Ledger {
         }
     }
 
+    pub(crate) fn deep(&mut self, deep: &DeepUsage, at: Time) {
+        if let Some(account) = self.accounts.get_mut(&deep.cgroup) {
+            account.read_deep(deep, at);
+        }
+    }
+
+    pub(crate) fn forget_deep(&mut self, cgroup: CgroupId) {
+        if let Some(account) = self.accounts.get_mut(&cgroup) {
+            account.forget_deep();
+        }
+    }
+
+    pub(crate) fn notice_stranger(&mut self, cgroup: CgroupId, exec: &Exec, at: Time) {
+        if let Some(account) = self.accounts.get_mut(&cgroup) {
+            account.notice_stranger(&exec.name, at);
+        }
+    }
+
+    /// Books something that an event told of one container.
+    pub(crate) fn book(&mut self, cgroup: CgroupId, quantity: Quantity, more: f64) {
+        if let Some(account) = self.accounts.get_mut(&cgroup) {
+            account.book(quantity, more);
+        }
+    }
+
+    /// The end of a process: crashes are counted by the kernel as well, but only where its probes run.
+    pub(crate) fn exited(&mut self, container: Option<&Arc<Container>>, exit: &Exit) {
+        if let Some(container) = container
+            && exit.signal != 0
+            && exit.core_dumped
+            && !self.counted.contains_key(&exit.cgroup)
+        {
+            self.book(container.key.cgroup, Quantity::Crashes, 1.0);
+        }
+    }
+
+    /// What the probes counted for one cgroup. `is_whole` says that Tidewatch ran before the cgroup did, so that even
+    /// the first reading holds nothing from before.
+    pub(crate) fn counts(&mut self, counts: &KernelCounts, container: Option<&Arc<Container>>, is_whole: bool) {
+        let is_known = self.counted.contains_key(&counts.cgroup);
+        if !is_known && self.counted.len() >= COUNTED_MAX {
+            self.counted.pop_first();
+        }
+        let before = self.counted.insert(counts.cgroup, *counts);
+        if before.is_none() && !is_whole {
+            return;
+        }
+        let before = before.unwrap_or_default();
+        self.helper_seconds += counts.helper_cpu_ns.saturating_sub(before.helper_cpu_ns) as f64 / 1e9;
+        let mut account = container.and_then(|container| self.accounts.get_mut(&container.key.cgroup));
+        for (quantity, grown) in grown(counts, &before) {
+            match &mut account {
+                Some(account) => account.book(quantity, grown),
+                None => self.others.add(quantity, grown),
+            }
+        }
+    }
+
     /// Closes the books of the second that ends with this reading of the host.
     pub(crate) fn close(&mut self, host: &HostUsage, at: Time) {
         self.accounts
@@ -175,35 +190,8 @@ impl Ledger {
         self.last = Some((at, host.clone()));
     }
 
-    pub(crate) fn log_cost(&self, cgroup: CgroupId) -> Option<LogCost> {
-        let account = self.accounts.get(&cgroup)?;
-        let latest = account.latest()?;
-        let (own, books) = account.spent_over(WINDOW)?;
-        // The same books of the host, the newest first. A container's first may be shorter than the host's: to count
-        // seconds instead would leave out the one that holds its first bytes.
-        let (mut engine_cpu, mut all_log_bytes, mut seconds) = (0.0, 0.0, 0.0);
-        for second in self.seconds.iter().rev().take(books) {
-            engine_cpu += second.engine;
-            all_log_bytes += second.log_bytes;
-            seconds += second.seconds;
-        }
-        let share = if all_log_bytes > 0.0 { own.log_bytes / all_log_bytes } else { 0.0 };
-        let copying = (engine_cpu - self.engine_idle_cores * seconds).max(0.0);
-        let attributed =
-            (copying * share).min(own.log_bytes * CPU_SECONDS_PER_LOG_BYTE_MAX) + own.shim_cpu_seconds;
-        Some(LogCost {
-            seconds: own.seconds,
-            own_cores: own.own_cores(),
-            engine_cores: (engine_cpu + own.shim_cpu_seconds) / own.seconds,
-            attributed_cores: attributed / own.seconds,
-            share,
-            log_bytes_per_second: own.log_bytes / own.seconds,
-            log_bytes_last_second: latest.log_bytes,
-        })
-    }
-
-    /// Learns what the engine needs when it copies nothing: a slow mean, so that bursts of other work fade.
-    pub(crate) fn learn_engine_idle(&mut self, now: Time) {
+    /// Learns what pools need when nothing drives them: a slow mean, so that bursts of other work fade.
+    pub(crate) fn learn_idle(&mut self, now: Time) {
         let Some(second) = self.seconds.back() else { return };
         // Seconds in which somebody is flagged, starts or ends hold the engine's work for it, not its idle.
         let is_disturbed = |account: &Account| {
@@ -213,15 +201,19 @@ impl Ledger {
         if self.accounts.values().any(is_disturbed) {
             return;
         }
-        if second.log_bytes / second.seconds < QUIET_LOG_BYTES_PER_SECOND {
-            let cores = (second.engine / second.seconds).min(ENGINE_IDLE_CORES_MAX);
-            self.engine_idle_cores += (cores - self.engine_idle_cores) / 32.0;
+        for pool in 0..POOLS {
+            if second.expected[pool] / second.seconds < QUIET_CORES {
+                let cores = (second.pools[pool] / second.seconds).min(IDLE_CORES_MAX);
+                self.idle[pool] += (cores - self.idle[pool]) / 32.0;
+            }
         }
     }
 
     fn start_over(&mut self) {
         self.seconds.clear();
         self.spent = None;
+        self.others = Quantities::default();
+        self.helper_seconds = 0.0;
         for account in self.accounts.values_mut() {
             account.forget_seconds();
         }
@@ -243,81 +235,62 @@ impl Ledger {
     }
 
     fn close_second(&mut self, host: &HostUsage, last: &HostUsage, span: f64, at: Time) {
-        let mut second = HostSecond {
-            seconds: span,
-            busy: busy_seconds(&host.cpu, &last.cpu),
-            engine: daemon_seconds(host, last),
-            kernel_threads: match (host.kernel_threads_ns, last.kernel_threads_ns) {
-                (Some(now), Some(before)) => now.saturating_sub(before) as f64 / 1e9,
-                _ => 0.0,
-            },
-            softirq: host.cpu.softirq_ns.saturating_sub(last.cpu.softirq_ns) as f64 / 1e9,
-            containers: 0.0,
-            shims: 0.0,
-            log_bytes: 0.0,
-        };
+        let mut second = HostSecond::new(host, last, span);
+        second.add_helpers(std::mem::take(&mut self.helper_seconds));
+        second.expect(&std::mem::take(&mut self.others));
         for account in self.accounts.values_mut() {
             account.close(at, span);
             if let Some(entry) = account.latest() {
-                second.containers += entry.own_cpu_seconds;
-                second.shims += entry.shim_cpu_seconds;
-                second.log_bytes += entry.log_bytes;
+                second.add_container(entry);
             }
         }
         if self.seconds.len() == ENTRIES_MAX {
             self.seconds.pop_front();
         }
         self.seconds.push_back(second);
-        self.spent = Some(self.sum_host(host));
+        self.spent = Some(HostSpent::sum(&self.seconds, WINDOW, self.idle, host));
+        self.book_costs();
     }
 
-    fn sum_host(&self, host: &HostUsage) -> HostSpent {
-        let mut window: Vec<&HostSecond> = Vec::with_capacity(ENTRIES_MAX);
-        let mut seconds = 0.0;
-        for second in self.seconds.iter().rev() {
-            if seconds + 0.5 >= WINDOW {
-                break;
+    /// The same books of the host as of the container, the newest first. A container's first may be shorter than the
+    /// host's: to count seconds instead would leave out the one that holds its first bytes.
+    fn book_costs(&mut self) {
+        let (seconds, idle) = (&self.seconds, self.idle);
+        let spending = |books: usize| {
+            let mut sum = Spending { spent: [0.0; POOLS], idle, expected: [0.0; POOLS], seconds: 0.0 };
+            for second in seconds.iter().rev().take(books) {
+                sum.seconds += second.seconds;
+                for pool in 0..POOLS {
+                    sum.spent[pool] += second.pools[pool];
+                    sum.expected[pool] += second.expected[pool];
+                }
             }
-            seconds += second.seconds;
-            window.push(second);
-        }
-        let per_second = |pick: fn(&HostSecond) -> f64| window.iter().map(|s| pick(s)).sum::<f64>() / seconds;
-        HostSpent {
-            seconds,
-            cores: host.cores,
-            busy_cores: per_second(|s| s.busy),
-            engine_cores: per_second(|s| s.engine),
-            engine_idle_cores: self.engine_idle_cores,
-            kernel_thread_cores: per_second(|s| s.kernel_threads),
-            softirq_cores: per_second(|s| s.softirq),
-            container_cores: per_second(|s| s.containers),
-            shim_cores: per_second(|s| s.shims),
-            log_bytes_per_second: per_second(|s| s.log_bytes),
-            pressures: host.pressures,
-            memory_available_bytes: host.memory_available_bytes,
-            memory_total_bytes: host.memory_total_bytes,
+            sum
+        };
+        for account in self.accounts.values_mut() {
+            account.costs = booking::costs(account, WINDOW, spending);
         }
     }
 }
 
-fn busy_seconds(now: &CpuTimes, last: &CpuTimes) -> f64 {
-    let grown = |pick: fn(&CpuTimes) -> u64| pick(now).saturating_sub(pick(last)) as f64;
-    (grown(|cpu| cpu.user_ns)
-        + grown(|cpu| cpu.system_ns)
-        + grown(|cpu| cpu.irq_ns)
-        + grown(|cpu| cpu.softirq_ns))
-        / 1e9
-}
-
-/// CPU seconds of the daemons that were there at both readings.
-fn daemon_seconds(now: &HostUsage, last: &HostUsage) -> f64 {
-    let daemons = |host: &HostUsage| -> BTreeMap<ProcessKey, u64> {
-        let daemons = host.engines.iter().filter(|engine| engine.role == EngineRole::Daemon);
-        daemons.map(|engine| (engine.process, engine.cpu_ns)).collect()
-    };
-    let before = daemons(last);
-    let grown = |(process, cpu_ns): (ProcessKey, u64)| {
-        before.get(&process).map_or(0.0, |before| cpu_ns.saturating_sub(*before) as f64)
-    };
-    daemons(now).into_iter().map(grown).sum::<f64>() / 1e9
+/// What grew between two readings of one cgroup's counters.
+fn grown(now: &KernelCounts, before: &KernelCounts) -> impl Iterator<Item = (Quantity, f64)> {
+    let pairs = [
+        (Quantity::Forks, now.forks, before.forks),
+        (Quantity::Execs, now.execs, before.execs),
+        (Quantity::Exits, now.exits, before.exits),
+        (Quantity::Crashes, now.core_dumps, before.core_dumps),
+        (Quantity::WholeSyncs, now.whole_syncs, before.whole_syncs),
+        (Quantity::FileSyncs, now.file_syncs, before.file_syncs),
+        (Quantity::ModuleRequests, now.module_requests, before.module_requests),
+        (Quantity::Packets, now.sent_packets, before.sent_packets),
+        (Quantity::Packets, now.received_packets, before.received_packets),
+        (Quantity::PacketBytes, now.sent_packet_bytes, before.sent_packet_bytes),
+        (Quantity::PacketBytes, now.received_packet_bytes, before.received_packet_bytes),
+        (Quantity::Connects, now.connects, before.connects),
+        (Quantity::Accepts, now.accepts, before.accepts),
+        (Quantity::EngineCalls, now.engine_calls, before.engine_calls),
+    ];
+    let grown = pairs.into_iter().map(|(quantity, now, before)| (quantity, now.saturating_sub(before)));
+    grown.filter(|(_, grown)| *grown > 0).map(|(quantity, grown)| (quantity, grown as f64))
 }

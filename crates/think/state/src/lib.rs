@@ -2,38 +2,65 @@
 //!
 //! Not here: any claim (`detect`). A pure function of the observations so far; everything is bounded.
 
+mod quantities;
+
 mod account;
 
-mod approvals;
+mod trend;
+
+mod waits;
+
+mod booking;
+
+mod ledger;
+
+mod levels;
+
+mod lives;
 
 mod baselines;
 
-mod ledger;
+mod deepen;
+
+mod approvals;
 
 mod sources;
 
 pub mod series;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::approval::Approval;
 use model::coverage::{Coverage, Health, Source};
-use model::event::Body;
+use model::event::{Body, Exec};
 use model::finding::Finding;
 use model::identity::{Container, News, Observation};
-use model::ids::CgroupId;
+use model::ids::{CgroupId, WorkloadKey};
 use model::novelty::{Novelty, Provenance, Rate};
 use model::time::Time;
 use model::untrusted::Untrusted;
+use model::usage::{HostUsage, ProcessUsage};
 use serde::{Deserialize, Serialize};
 
 pub use crate::account::{Account, Spent};
 use crate::approvals::Approvals;
 use crate::baselines::Baselines;
+pub use crate::baselines::Usual;
+pub use crate::booking::{Cost, CostClass};
+pub use crate::deepen::{DEEP_MAX, Deepen};
+use crate::deepen::Closeness;
+pub use crate::ledger::HostSpent;
 use crate::ledger::Ledger;
-pub use crate::ledger::{HostSpent, LogCost};
+pub use crate::levels::{Course, Disk, Object};
+use crate::levels::Levels;
+use crate::lives::Lives;
+pub use crate::lives::End;
+pub use crate::quantities::{Quantities, Quantity};
 use crate::sources::Sources;
+pub use crate::trend::{Growth, Trend};
+pub use crate::waits::{Resource, Waits};
 
 /// How long after a finding nothing of that workload is learned: an attack must not become normal.
 const FLAGGED_FOR: Duration = Duration::from_secs(300);
@@ -42,12 +69,23 @@ const FLAGGED_FOR: Duration = Duration::from_secs(300);
 /// weighs less, and its busy hours are its normal.
 const FLAG_BITS_MIN: f64 = 4.0;
 
+/// Pressure on the host from which it counts as in distress (ALGORITHMS §1.3): some task waited for CPU, or all tasks
+/// for memory or block I/O, for that share of the last 10 s, in percent.
+const CPU_SOME_PERCENT: f32 = 20.0;
+const MEMORY_FULL_PERCENT: f32 = 5.0;
+const IO_FULL_PERCENT: f32 = 20.0;
+
 /// The stages `compare` and `learn`: all they know, serialisable so that a recording can carry it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
     approvals: Approvals,
     baselines: Baselines,
     ledger: Ledger,
+    levels: Levels,
+    lives: Lives,
+    closeness: Closeness,
+    /// The host's busiest processes, while they are asked for.
+    processes: Vec<ProcessUsage>,
     sources: Sources,
     /// Time of the first event ever seen.
     first_event: Option<Time>,
@@ -63,27 +101,7 @@ impl State {
         for news in &seen.identity.news {
             self.take_news(news);
         }
-        match &event.body {
-            Body::Approved(approval) => {
-                self.approvals.add(approval);
-                self.review_provenance();
-            }
-            Body::Revoked { id } => {
-                self.approvals.revoke(*id);
-                self.review_provenance();
-            }
-            Body::Report(report) => self.sources.report(report, event.time),
-            Body::Lost(loss) => self.sources.lost(loss),
-            Body::Resumed { last } => self.sources.gap(*last, event.time),
-            Body::Usage(usage) => self.ledger.usage(usage, event.time),
-            Body::Log(log) => {
-                if let Some(container) = &seen.identity.container {
-                    self.ledger.log(container.key.cgroup, log, event.time);
-                }
-            }
-            Body::Host(host) => self.ledger.close(host, event.time),
-            _ => {}
-        }
+        self.take_body(seen);
         self.novelty(seen)
     }
 
@@ -99,14 +117,12 @@ impl State {
             }
         }
         match &seen.event.body {
-            Body::Usage(usage) => {
-                if let Some(account) = self.ledger.account(usage.cgroup)
-                    && let Some(spent) = account.latest()
-                {
-                    self.baselines.learn(account.workload(), spent, now);
+            Body::Exec(exec) | Body::Process(exec) => {
+                if let Some(container) = &seen.identity.container {
+                    self.baselines.learn_program(&container.workload(), &exec.name, now);
                 }
             }
-            Body::Host(_) => self.ledger.learn_engine_idle(now),
+            Body::Host(_) => self.learn_second(now),
             _ => {}
         }
     }
@@ -126,14 +142,54 @@ impl State {
         self.ledger.host()
     }
 
-    /// What the engine spent on copying a container's log, over the last seconds.
-    pub fn log_cost(&self, cgroup: CgroupId) -> Option<LogCost> {
-        self.ledger.log_cost(cgroup)
+    /// The last reading of the host.
+    pub fn host_reading(&self) -> Option<&HostUsage> {
+        self.ledger.reading()
+    }
+
+    /// What is usual for a workload; `None` without enough history.
+    pub fn usual(&self, workload: &WorkloadKey) -> Option<&Usual> {
+        self.baselines.usual(workload)
     }
 
     /// CPU in cores that is usual for the account's workload.
     pub fn usual_cores(&self, account: &Account) -> Option<f64> {
-        self.baselines.usual(account.workload()).map(|(cores, _)| cores)
+        self.usual(account.workload()).map(|usual| usual.mean(Quantity::OwnCpu))
+    }
+
+    /// Kernel objects of the host that no cgroup counts, and how they move.
+    pub fn objects(&self) -> impl Iterator<Item = (Object, &Course)> {
+        self.levels.objects()
+    }
+
+    /// The disks that containers can fill, by the directory they were found at.
+    pub fn disks(&self) -> impl Iterator<Item = (&Untrusted, &Disk)> {
+        self.levels.disks()
+    }
+
+    /// Ends of a workload's containers within the last `span`, oldest first.
+    pub fn ends(&self, workload: &WorkloadKey, span: Duration) -> impl Iterator<Item = &End> {
+        self.lives.ends(workload, self.now, span)
+    }
+
+    /// What tasks on the host wait for, and for what share of time in percent, when that is harm.
+    pub fn distress(&self) -> Option<(Resource, f32)> {
+        let pressures = &self.host()?.pressures;
+        let memory = pressures.memory.map(|it| it.full_avg10_percent).filter(|it| *it >= MEMORY_FULL_PERCENT);
+        let io = pressures.io.map(|it| it.full_avg10_percent).filter(|it| *it >= IO_FULL_PERCENT);
+        let cpu = pressures.cpu.map(|it| it.some_avg10_percent).filter(|it| *it >= CPU_SOME_PERCENT);
+        let memory = memory.map(|percent| (Resource::Memory, percent));
+        memory.or(io.map(|percent| (Resource::Io, percent))).or(cpu.map(|percent| (Resource::Cpu, percent)))
+    }
+
+    /// What should be looked at closely now.
+    pub fn deepen(&self) -> &Deepen {
+        self.closeness.plan()
+    }
+
+    /// The busiest processes of the host, as last told; empty while nobody asks for them.
+    pub fn processes(&self) -> &[ProcessUsage] {
+        &self.processes
     }
 
     /// Whether the container ran already when Tidewatch first looked at this host and nobody had approved anything.
@@ -173,10 +229,93 @@ impl State {
 
     fn take_news(&mut self, news: &News) {
         match news {
-            News::Appeared(container) | News::Settled(container) | News::Ended(container) => {
-                let provenance = self.approvals.provenance(container);
-                self.ledger.open(container, provenance);
+            News::Appeared(container) | News::Settled(container) => self.open(container),
+            News::Ended(container) => {
+                self.open(container);
+                self.lives.ended(container);
             }
+        }
+    }
+
+    fn open(&mut self, container: &Arc<Container>) {
+        let provenance = self.approvals.provenance(container);
+        self.ledger.open(container, provenance);
+    }
+
+    fn take_body(&mut self, seen: &Observation) {
+        let at = seen.event.time;
+        let container = seen.identity.container.as_ref();
+        match &seen.event.body {
+            Body::Approved(approval) => {
+                self.approvals.add(approval);
+                self.review_provenance();
+            }
+            Body::Revoked { id } => {
+                self.approvals.revoke(*id);
+                self.review_provenance();
+            }
+            Body::Report(report) => self.sources.report(report, at),
+            Body::Lost(loss) => self.sources.lost(loss),
+            Body::Resumed { last } => self.sources.gap(*last, at),
+            Body::Exec(exec) => self.notice_program(exec, container, at),
+            Body::Exit(exit) => {
+                self.ledger.exited(container, exit);
+                if let Some(container) = container {
+                    self.lives.exited(container, exit);
+                }
+            }
+            Body::Usage(usage) => self.ledger.usage(usage, at),
+            Body::Counts(counts) => {
+                let watched_since = self.first_event;
+                let is_whole = container.is_some_and(|it| watched_since.is_some_and(|since| it.key.started > since));
+                self.ledger.counts(counts, container, is_whole);
+            }
+            Body::Log(log) => {
+                if let Some(container) = container {
+                    self.ledger.log(container.key.cgroup, log, at);
+                }
+            }
+            Body::Deep(deep) => self.ledger.deep(deep, at),
+            Body::Processes(processes) => self.processes.clone_from(processes),
+            Body::Host(host) => self.close(host, at),
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, host: &HostUsage, at: Time) {
+        self.ledger.close(host, at);
+        self.levels.read(host, at);
+        let before = self.closeness.plan().clone();
+        self.closeness.decide(self.ledger.host(), &self.levels, self.ledger.accounts(), at);
+        let after = self.closeness.plan();
+        for cgroup in before.cgroups.difference(&after.cgroups) {
+            self.ledger.forget_deep(*cgroup);
+        }
+        if !after.host {
+            self.processes.clear();
+        }
+    }
+
+    /// A program that its workload never ran before may be what takes it over.
+    fn notice_program(&mut self, exec: &Exec, container: Option<&Arc<Container>>, at: Time) {
+        let Some(container) = container else { return };
+        let is_new = self.baselines.usual(&container.workload()).is_some_and(|it| it.is_new_program(&exec.name));
+        if is_new {
+            self.ledger.notice_stranger(container.key.cgroup, exec, at);
+        }
+    }
+
+    /// What a closed second teaches: the rates of every running workload, unless it is flagged, and while the host is
+    /// not in distress, how long tasks usually wait.
+    fn learn_second(&mut self, now: Time) {
+        self.ledger.learn_idle(now);
+        let is_calm = self.distress().is_none();
+        for account in self.ledger.accounts_mut().filter(|account| account.is_running()) {
+            let Some(spent) = account.latest().copied() else { continue };
+            if is_calm {
+                account.waits.learn(spent.seconds);
+            }
+            self.baselines.learn(account.workload(), &spent, now);
         }
     }
 
@@ -196,8 +335,8 @@ impl State {
             let usual = self.baselines.usual(account.workload());
             Rate {
                 now: spent.own_cores(),
-                usual: usual.map(|(cores, _)| cores),
-                history: usual.map(|(_, history)| history).unwrap_or_default(),
+                usual: usual.map(|usual| usual.mean(Quantity::OwnCpu)),
+                history: usual.map(Usual::history).unwrap_or_default(),
             }
         });
         Novelty { provenance: account.provenance(), age, cpu_cores }

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::Spent;
+
 /// What is counted; the index into [`Quantities`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -16,8 +18,8 @@ pub enum Quantity {
     LogBytes,
     /// Characters its processes wrote, wherever to: known only while it is looked at deeply.
     WrittenBytes,
-    /// Bytes of output that somebody copies: of the log file when there is one, else all that was written.
-    OutputBytes,
+    /// The same of a container whose output goes to no file of the engine's: somebody may copy it elsewhere.
+    UnfiledBytes,
     /// Processes forked.
     Forks,
     /// Programs executed.
@@ -84,6 +86,22 @@ impl Quantities {
     pub fn add_all(&mut self, other: &Self) {
         for (sum, more) in self.0.iter_mut().zip(other.0) {
             *sum += more;
+        }
+    }
+
+    /// Moves every rate towards those of a span by this weight.
+    pub(crate) fn approach(&mut self, spent: &Spent, weight: f64) {
+        let seconds = spent.seconds.max(1e-3);
+        for (mean, sum) in self.0.iter_mut().zip(spent.quantities.0) {
+            *mean += ((f64::from(sum) / seconds - f64::from(*mean)) * weight) as f32;
+        }
+    }
+
+    /// Raises every rate to that of a span, or lets it fall by a factor.
+    pub(crate) fn rise_or_fall(&mut self, spent: &Spent, falling: f64) {
+        let seconds = spent.seconds.max(1e-3);
+        for (peak, sum) in self.0.iter_mut().zip(spent.quantities.0) {
+            *peak = (*peak * falling as f32).max((f64::from(sum) / seconds) as f32);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Flags a container that takes a large share of the host's CPU without any history that makes it usual.
 //!
 //! The cold start: judged by the share of the host and by provenance, so it needs no history. Not here: records
-//! and ramps against a workload's own baseline. Excess alone never opens an incident; busy is not an attack.
+//! against a workload's own baseline (`record.rs`), and a known workload that starts burning (`hijack.rs`). Excess
+//! alone never opens an incident; busy is not an attack.
 
 use model::event::Body;
 use model::finding::{Family, Finding};

@@ -1,78 +1,67 @@
-//! Flags a container that makes the engine spend CPU on copying its log, while its own cgroup looks idle.
+//! Flags a container that makes the engine, its shim or an attached client spend CPU on copying its output.
 //!
-//! Gao et al., "Houdini's Escape" (CCS 2019), the container-engine class; `docker run busybox yes` is the case.
-//! Not here: the other classes of out-of-band cost, and how fast the disk fills.
+//! Gao et al., "Houdini's Escape" (CCS 2019), the container-engine class; `docker run busybox yes` is the case. Every
+//! log driver counts: with a log file the bytes are read from it, else from what the container's processes write.
+//! Not here: the host's logger (`out_of_band_syslog.rs`), and how fast the disk fills (`log_fill.rs`).
 
-use model::event::Body;
-use model::finding::{Family, Finding};
-use state::{Account, LogCost};
+use model::finding::Finding;
+use state::{Account, Cost, CostClass};
 
 use crate::Case;
+use crate::resource::out_of_band::{ATTRIBUTED_CORES_MIN, bits, cost, is_sure};
 
 pub(crate) const ID: &str = "out_of_band_log";
-
-/// Engine CPU booked back to one container below which nobody is harmed, in cores (ALGORITHMS: materiality gate).
-const ATTRIBUTED_CORES_MIN: f64 = 0.25;
 
 /// How many times its own CPU others must spend for it: below, the cost is in band and container metrics show it.
 const RATIO_MIN: f64 = 3.0;
 
-/// Share of all log bytes below which the booking is a guess.
-const SHARE_MIN: f64 = 0.3;
-
-/// Shortest span judged, in seconds: `/proc/PID/stat` counts in 10 ms ticks, so half a second is good to 4 %.
-const SECONDS_MIN: f64 = 0.5;
+/// Without a file to write to, a reader keeps up with a container that writes without end, which is then busy itself.
+/// From half a core of others' time on, this many times its own is enough.
+const LARGE_CORES: f64 = 0.5;
+const LARGE_RATIO_MIN: f64 = 1.2;
 
 /// Judges every container's log cost when the books of a second are closed.
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
-    if !matches!(case.seen.event.body, Body::Host(_)) {
+    if case.closed_books().is_none() {
         return;
     }
-    for account in case.state.accounts().filter(|account| account.is_running()) {
-        let Some(cost) = case.state.log_cost(account.container().key.cgroup) else { continue };
-        if is_out_of_band(&cost) {
-            out.push(finding(case, account, &cost));
+    for account in case.running() {
+        let Some(engine) = cost(account, CostClass::EngineLog) else { continue };
+        let client = cost(account, CostClass::AttachedClient).map_or(0.0, |client| client.attributed_cores);
+        if is_out_of_band(engine, engine.attributed_cores + client, account.has_log_file()) {
+            out.push(finding(case, account, engine, client));
         }
     }
 }
 
-fn is_out_of_band(cost: &LogCost) -> bool {
-    cost.seconds >= SECONDS_MIN
-        && cost.log_bytes_last_second > 0.0
-        && cost.share >= SHARE_MIN
-        && cost.attributed_cores >= ATTRIBUTED_CORES_MIN
-        && cost.attributed_cores >= RATIO_MIN * cost.own_cores
+fn is_out_of_band(engine: &Cost, cores: f64, has_log_file: bool) -> bool {
+    let is_large = !has_log_file && cores >= LARGE_CORES && cores >= LARGE_RATIO_MIN * engine.own_cores;
+    is_sure(engine) && cores >= ATTRIBUTED_CORES_MIN && (cores >= RATIO_MIN * engine.own_cores || is_large)
 }
 
-/// Material cost weighs up to 8 bits (at half a core or more), its disproportion to the container's own CPU up to
-/// 5: together above what one incident needs, for a container that metrics call idle while a core burns.
-fn bits(cost: &LogCost) -> f64 {
-    let material = 8.0 * (cost.attributed_cores / 0.5).min(1.0);
-    let ratio = cost.attributed_cores / cost.own_cores.max(0.01);
-    material + (ratio.log2() / 1.3).clamp(0.0, 5.0)
-}
-
-fn finding(case: &Case, account: &Account, cost: &LogCost) -> Finding {
+fn finding(case: &Case, account: &Account, engine: &Cost, client_cores: f64) -> Finding {
+    let cores = engine.attributed_cores + client_cores;
+    let what = if account.has_log_file() { "its log grew by" } else { "it wrote" };
     let claim = format!(
-        "its own cgroup used {:.3} of a core, while the container engine spent {:.2} cores copying its output \
-         and its log grew by {:.1} MB a second",
-        cost.own_cores,
-        cost.attributed_cores,
-        cost.log_bytes_per_second / 1e6
+        "its own cgroup used {:.3} of a core, while the container engine spent {:.2} cores copying its output and {what} \
+         {:.1} MB a second",
+        engine.own_cores,
+        engine.attributed_cores,
+        engine.units_per_second / 1e6
     );
     let engine_idle = case.state.host().map_or(0.0, |host| host.engine_idle_cores);
-    let facts = account.container().facts.known();
-    let mut finding =
-        Finding::about(account.container(), ID, Family::Resource, case.seen.event.time, bits(cost))
-            .claiming(claim)
-            .with("own_cpu_cores", cost.own_cores)
-            .with("engine_cpu_cores", cost.engine_cores)
-            .with("engine_idle_cpu_cores", engine_idle)
-            .with("attributed_cpu_cores", cost.attributed_cores)
-            .with("attribution_share", cost.share)
-            .with("log_bytes_per_second", cost.log_bytes_per_second.round())
-            .with("window_seconds", cost.seconds);
-    if let Some(facts) = facts {
+    let mut finding = case
+        .resource(account, ID, bits(cores, engine.own_cores))
+        .claiming(claim)
+        .with("own_cpu_cores", engine.own_cores)
+        .with("engine_cpu_cores", engine.pool_cores)
+        .with("engine_idle_cpu_cores", engine_idle)
+        .with("attributed_cpu_cores", engine.attributed_cores)
+        .with("client_cpu_cores", client_cores)
+        .with("attribution_share", engine.share)
+        .with("log_bytes_per_second", engine.units_per_second.round())
+        .with("window_seconds", engine.seconds);
+    if let Some(facts) = account.container().facts.known() {
         finding = finding.with("log_driver", &facts.log_driver);
         if let Some(path) = &facts.log_path {
             finding = finding.with("log_path", path);

@@ -1,101 +1,157 @@
-//! Flags harm: the host's tasks wait for CPU, memory or I/O, and says which container causes it, if one does.
+//! Flags harm: the host's tasks wait for CPU, memory or I/O, says which container causes it, if one does, and who of the
+//! others waits.
 //!
-//! Levels are those of ALGORITHMS §1.3, untested defaults. Not here: throttling below a container's own limit,
-//! which pressure cannot tell from starvation by neighbours.
+//! Levels are those of ALGORITHMS §1.3. A spike with harm and a clear culprit is a denial of service, one without harm is
+//! busy. Not here: throttling below a container's own limit, which pressure cannot tell from starvation by neighbours.
 
-use model::event::Body;
+use std::time::Duration;
+
 use model::finding::{Family, Finding};
-use model::usage::{Pressure, Pressures};
-use state::{Account, HostSpent};
+use model::untrusted::Untrusted;
+use state::{Account, HostSpent, Quantity, Resource};
 
 use crate::Case;
 
 pub(crate) const ID: &str = "saturation";
 
-/// Share of time in which some task waited for CPU, in percent over 10 s.
-const CPU_SOME_PERCENT: f32 = 20.0;
-/// Share of time in which all tasks waited for memory, in percent over 10 s.
-const MEMORY_FULL_PERCENT: f32 = 5.0;
-/// Share of time in which all tasks waited for I/O, in percent over 10 s.
-const IO_FULL_PERCENT: f32 = 20.0;
-
 /// Share of what is spent above usual that makes one container the culprit.
 const CULPRIT_SHARE_MIN: f64 = 0.5;
 /// CPU above usual below which nobody is a culprit, in cores.
 const CULPRIT_CORES_MIN: f64 = 0.25;
+/// The same of operations on disks a second, and of memory taken within the window, in bytes.
+const CULPRIT_OPERATIONS_MIN: f64 = 50.0;
+const CULPRIT_BYTES_MIN: f64 = 64e6;
+const MEMORY_WINDOW: Duration = Duration::from_secs(60);
 
-/// Harm with a clear culprit.
+/// A victim waits for this share of time, and so many times and so much longer than usual.
+const VICTIM_SHARE_MIN: f64 = 0.15;
+const VICTIM_FACTOR: f64 = 3.0;
+const VICTIM_ABOVE: f64 = 0.1;
+/// Victims listed by name.
+const VICTIMS_MAX: usize = 8;
+
+/// Harm with a clear culprit; more when others are seen to wait for it.
 const CULPRIT_BITS: f64 = 3.0;
+const VICTIMS_BITS: f64 = 3.0;
 /// Harm that no container is to blame for: told, weighed little.
 const NODE_BITS: f64 = 2.0;
 
 /// Judges the host's pressure when the books of a second are closed.
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
-    if !matches!(case.seen.event.body, Body::Host(_)) {
-        return;
-    }
-    let Some(host) = case.state.host() else { return };
-    let Some((resource, percent)) = harm(&host.pressures) else { return };
-    let at = case.seen.event.time;
-    let mut finding = match culprit(case, host) {
-        Some((account, cores, share)) => {
+    let Some(host) = case.closed_books() else { return };
+    let Some((resource, percent)) = case.state.distress() else { return };
+    let culprit = culprit(case, host, resource);
+    let victims = victims(case, resource, culprit.map(|(account, _)| account));
+    let waits = format!("tasks on the host wait for {} {percent:.0} % of the time", resource.name());
+    let finding = match culprit {
+        Some((account, share)) => {
+            let bits = CULPRIT_BITS + if victims.is_empty() { 0.0 } else { VICTIMS_BITS };
             let claim = format!(
-                "tasks on the host wait for {resource} {percent:.0} % of the time, and it causes {:.0} % of what is \
-                 spent above usual",
-                share * 100.0
+                "{waits}, and it causes {:.0} % of what is spent above usual{}",
+                share * 100.0,
+                harmed(&victims)
             );
-            Finding::about(account.container(), ID, Family::Resource, at, CULPRIT_BITS)
+            case.resource(account, ID, bits)
                 .claiming(claim)
-                .with("true_cpu_cores", cores)
+                .with("true_cpu_cores", true_cores(account))
                 .with("culprit_share", share)
         }
-        None => {
-            let claim = format!(
-                "tasks on the host wait for {resource} {percent:.0} % of the time; no single container causes it"
-            );
-            Finding::about_node(&case.seen.event.node, ID, Family::Resource, at, NODE_BITS).claiming(claim)
-        }
+        None => Finding::about_node(&case.seen.event.node, ID, Family::Resource, case.at(), NODE_BITS)
+            .claiming(format!("{waits}; no single container causes it{}", harmed(&victims))),
     };
+    out.push(told(finding, host, (resource, percent), &victims));
+}
+
+fn told(
+    mut finding: Finding,
+    host: &HostSpent,
+    (resource, percent): (Resource, f32),
+    victims: &[(&Account, f64)],
+) -> Finding {
     finding.harm = true;
-    out.push(
-        finding
-            .with("resource", resource)
-            .with("pressure_percent", f64::from(percent))
-            .with("host_busy_cores", host.busy_cores),
-    );
-}
-
-fn harm(pressures: &Pressures) -> Option<(&'static str, f32)> {
-    let above = |pressure: &Option<Pressure>, pick: fn(&Pressure) -> f32, level: f32| {
-        pressure.as_ref().map(pick).filter(|percent| *percent >= level)
-    };
-    let memory = above(&pressures.memory, |p| p.full_avg10_percent, MEMORY_FULL_PERCENT);
-    let io = above(&pressures.io, |p| p.full_avg10_percent, IO_FULL_PERCENT);
-    let cpu = above(&pressures.cpu, |p| p.some_avg10_percent, CPU_SOME_PERCENT);
-    memory
-        .map(|percent| ("memory", percent))
-        .or(io.map(|percent| ("block I/O", percent)))
-        .or(cpu.map(|percent| ("CPU", percent)))
-}
-
-/// The container that spends most above its usual, with what it makes others spend, if that is most of it all.
-fn culprit<'a>(case: &Case<'a>, host: &HostSpent) -> Option<(&'a Account, f64, f64)> {
-    let mut in_all = 0.0;
-    let mut most: Option<(&Account, f64, f64)> = None;
-    let mut booked = 0.0;
-    for account in case.state.accounts().filter(|account| account.is_running()) {
-        let Some(cost) = case.state.log_cost(account.container().key.cgroup) else { continue };
-        let cores = cost.own_cores + cost.attributed_cores;
-        booked += cores;
-        let above = (cores - case.state.usual_cores(account).unwrap_or(0.0)).max(0.0);
-        in_all += above;
-        if most.as_ref().is_none_or(|(_, _, most)| above > *most) {
-            most = Some((account, cores, above));
-        }
+    finding = finding
+        .with("resource", resource.name())
+        .with("pressure_percent", f64::from(percent))
+        .with("host_busy_cores", host.busy_cores)
+        .with("victims", victims.len() as u64);
+    if !victims.is_empty() {
+        finding = finding.with("victim_names", &Untrusted::new(&names(victims)));
     }
-    // What no container accounts for competes too: a compiler on the host must not make a container the culprit.
-    in_all += (host.busy_cores - booked).max(0.0);
-    let (account, cores, above) = most?;
-    let share = above / in_all.max(1e-6);
-    (above >= CULPRIT_CORES_MIN && share >= CULPRIT_SHARE_MIN).then_some((account, cores, share))
+    finding
+}
+
+fn harmed(victims: &[(&Account, f64)]) -> String {
+    match victims {
+        [] => String::new(),
+        [(_, share), ..] => format!(
+            "; {} wait{} for it, up to {:.0} % of the time",
+            names(victims),
+            if victims.len() == 1 { "s" } else { "" },
+            share * 100.0
+        ),
+    }
+}
+
+fn names(victims: &[(&Account, f64)]) -> String {
+    let mut names: Vec<String> =
+        victims.iter().take(VICTIMS_MAX).map(|(account, _)| account.container().name().to_string()).collect();
+    if victims.len() > VICTIMS_MAX {
+        names.push(format!("{} more", victims.len() - VICTIMS_MAX));
+    }
+    names.join(", ")
+}
+
+/// What a container truly costs: its own CPU and what it makes others spend, in cores.
+fn true_cores(account: &Account) -> f64 {
+    account.spent(5.0).map_or(0.0, |spent| spent.own_cores()) + account.out_of_band_cores()
+}
+
+/// The container that takes most above its usual, if that is most of it all.
+fn culprit<'a>(case: &Case<'a>, host: &HostSpent, resource: Resource) -> Option<(&'a Account, f64)> {
+    let above = |account: &'a Account| match resource {
+        Resource::Cpu => (true_cores(account) - case.state.usual_cores(account).unwrap_or(0.0)).max(0.0),
+        Resource::Io => operations_above(case, account),
+        Resource::Memory => account.memory().growth(MEMORY_WINDOW).map_or(0.0, |growth| growth.by.max(0.0)),
+    };
+    let (others, least) = match resource {
+        // What no container accounts for competes too: a compiler on the host must not make a container the culprit.
+        Resource::Cpu => {
+            let booked: f64 = case.running().map(true_cores).sum();
+            ((host.busy_cores - booked).max(0.0), CULPRIT_CORES_MIN)
+        }
+        Resource::Io => (0.0, CULPRIT_OPERATIONS_MIN),
+        Resource::Memory => (0.0, CULPRIT_BYTES_MIN),
+    };
+    let in_all: f64 = others + case.running().map(above).sum::<f64>();
+    let most = case.running().max_by(|a, b| above(a).total_cmp(&above(b)))?;
+    let share = above(most) / in_all.max(1e-6);
+    (above(most) >= least && share >= CULPRIT_SHARE_MIN).then_some((most, share))
+}
+
+/// Operations on disks a second above usual; a call that writes data back is at least one.
+fn operations_above(case: &Case, account: &Account) -> f64 {
+    let Some(spent) = account.spent(5.0) else { return 0.0 };
+    let usual = case.state.usual(account.workload());
+    let rate = |quantity| (spent.rate(quantity) - usual.map_or(0.0, |usual| usual.mean(quantity))).max(0.0);
+    rate(Quantity::IoOperations) + rate(Quantity::WholeSyncs) * 10.0 + rate(Quantity::FileSyncs)
+}
+
+/// Containers that wait for the resource far longer than usual, the longest first. A container waits for its own
+/// siblings' turn on a CPU as well, so that the culprit is none of them.
+fn victims<'a>(case: &Case<'a>, resource: Resource, culprit: Option<&Account>) -> Vec<(&'a Account, f64)> {
+    let culprit = culprit.map(Account::workload);
+    let mut victims: Vec<(&Account, f64)> = case
+        .running()
+        .filter(|account| Some(account.workload()) != culprit)
+        .filter_map(|account| Some((account, harm_done(account, resource)?)))
+        .collect();
+    victims.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    victims
+}
+
+fn harm_done(account: &Account, resource: Resource) -> Option<f64> {
+    let now = account.waits().now(resource);
+    let usual = account.waits().usual(resource)?;
+    let is_harmed = now >= VICTIM_SHARE_MIN && now >= VICTIM_FACTOR * usual && now >= usual + VICTIM_ABOVE;
+    is_harmed.then_some(now)
 }

@@ -1,0 +1,129 @@
+//! What should be looked at more closely, because the books do not balance or a level moves.
+//!
+//! Not here: looking (`sources`). Looking at each process of a container costs more than reading its cgroup, so it is
+//! asked for only while it can tell something, and of few.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use model::ids::CgroupId;
+use model::novelty::Provenance;
+use model::time::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::account::Account;
+use crate::booking::CostClass;
+use crate::ledger::HostSpent;
+use crate::levels::{Course, Levels};
+
+/// Most containers looked at closely at once.
+pub const DEEP_MAX: usize = 32;
+
+/// CPU that no line of the books accounts for, from which the host's processes are asked for, in cores.
+const RESIDUAL_CORES: f64 = 0.25;
+
+/// CPU of engines, clients and loggers that nobody is booked for, from which containers without a log file are
+/// looked at, in cores.
+const UNBOOKED_CORES: f64 = 0.15;
+
+/// How long a new container whose output goes to no file is looked at in any case: that is where the attack begins.
+const YOUNG: Duration = Duration::from_secs(30);
+
+/// How long a look lasts once it was asked for.
+const HELD: Duration = Duration::from_secs(20);
+
+/// Growth of a host-wide level within the window that asks for its cause: objects, or share of the limit.
+const MOVED_BY: f64 = 1_000.0;
+const MOVED_SHARE: f64 = 0.02;
+const MOVED_WINDOW: Duration = Duration::from_secs(6);
+/// Share of a limit in use from which its users are always looked at.
+const HIGH_SHARE: f64 = 0.6;
+
+/// What to look at closely now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deepen {
+    /// The processes of the host.
+    pub host: bool,
+    /// The processes of these containers.
+    pub cgroups: BTreeSet<CgroupId>,
+}
+
+/// Decides what to look at, and for how long.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Closeness {
+    host_until: Time,
+    cgroups_until: BTreeMap<CgroupId, Time>,
+    plan: Deepen,
+}
+
+impl Closeness {
+    pub(crate) fn plan(&self) -> &Deepen {
+        &self.plan
+    }
+
+    /// Decides anew when the books of a second are closed.
+    pub(crate) fn decide<'a>(
+        &mut self,
+        host: Option<&HostSpent>,
+        levels: &Levels,
+        accounts: impl Iterator<Item = &'a Account>,
+        now: Time,
+    ) {
+        let until = now.plus(HELD);
+        if host.is_some_and(|host| host.residual_cores >= RESIDUAL_CORES) {
+            self.host_until = until;
+        }
+        let accounts: Vec<&Account> = accounts.filter(|account| account.is_running()).collect();
+        let is_unbooked = host.is_some_and(|host| unbooked_cores(host, &accounts) >= UNBOOKED_CORES);
+        let has_moved = levels.objects().any(|(_, course)| has_moved(course));
+        let mut wanted: Vec<&Account> = accounts
+            .iter()
+            .copied()
+            .filter(|account| {
+                let is_unfiled = account.container().facts.known().is_some() && !account.has_log_file();
+                let age = now.since(account.container().key.started);
+                has_moved || (is_unfiled && (is_unbooked || age < YOUNG))
+            })
+            .collect();
+        wanted.sort_by_key(|account| (is_trusted(account), std::cmp::Reverse(account.container().key.started)));
+        for account in wanted.into_iter().take(DEEP_MAX) {
+            self.cgroups_until.insert(account.container().key.cgroup, until);
+        }
+        let running: BTreeSet<CgroupId> =
+            accounts.iter().map(|account| account.container().key.cgroup).collect();
+        self.cgroups_until.retain(|cgroup, until| *until > now && running.contains(cgroup));
+        while self.cgroups_until.len() > DEEP_MAX {
+            let first = self.cgroups_until.iter().min_by_key(|(_, until)| **until).map(|(cgroup, _)| *cgroup);
+            first.map(|cgroup| self.cgroups_until.remove(&cgroup));
+        }
+        self.plan = Deepen {
+            host: self.host_until > now,
+            cgroups: self.cgroups_until.keys().copied().collect(),
+        };
+    }
+}
+
+/// CPU of those who copy output, beyond their idle cost and what is booked to containers.
+fn unbooked_cores(host: &HostSpent, accounts: &[&Account]) -> f64 {
+    let copies =
+        |class| matches!(class, CostClass::EngineLog | CostClass::AttachedClient | CostClass::SystemLog);
+    let booked: f64 = accounts
+        .iter()
+        .flat_map(|account| account.costs())
+        .filter(|cost| copies(cost.class))
+        .map(|cost| cost.attributed_cores)
+        .sum();
+    let spent = host.engine_cores - host.engine_idle_cores + host.client_cores + host.logger_cores;
+    spent + host.shim_cores - booked
+}
+
+fn has_moved(course: &Course) -> bool {
+    let grown = course.growth(MOVED_WINDOW).map_or(0.0, |growth| growth.by);
+    let enough = course.limit().map_or(MOVED_BY, |limit| MOVED_BY.min(MOVED_SHARE * limit));
+    grown >= enough.max(16.0) || course.share().is_some_and(|share| share >= HIGH_SHARE)
+}
+
+/// What people approved is looked at last.
+fn is_trusted(account: &Account) -> bool {
+    matches!(account.provenance(), Provenance::Approved | Provenance::ImageApproved)
+}

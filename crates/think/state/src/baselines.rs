@@ -30,7 +30,7 @@ const PEAK_HALF_LIFE_SECONDS: f64 = 6.0 * 3600.0;
 const HISTORY_MIN: Duration = Duration::from_secs(60);
 
 /// What one workload usually does.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Usual {
     means: Quantities,
     peaks: Quantities,

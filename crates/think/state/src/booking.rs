@@ -10,7 +10,7 @@ use crate::quantities::{Quantities, Quantity};
 /// Who spends on behalf of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(usize)]
-pub enum Pool {
+pub(crate) enum Pool {
     /// The container engines' daemons.
     Engine,
     /// Attached clients, which copy a container's output to whoever watches it.
@@ -144,7 +144,11 @@ pub(crate) struct Spending {
 }
 
 /// The costs of one container over its last `books` closed seconds.
-pub(crate) fn costs(account: &Account, window_seconds: f64, spending: impl Fn(usize) -> Spending) -> Vec<Cost> {
+pub(crate) fn costs(
+    account: &Account,
+    window_seconds: f64,
+    spending: impl Fn(usize) -> Spending,
+) -> Vec<Cost> {
     let (Some((own, books)), Some(latest)) = (account.spent_over(window_seconds), account.latest()) else {
         return Vec::new();
     };
@@ -157,6 +161,11 @@ pub(crate) fn costs(account: &Account, window_seconds: f64, spending: impl Fn(us
     for driver in applicable(&own.quantities) {
         let units = own.of(driver.quantity);
         let pool = driver.pool as usize;
+        // What nobody spent is no cost; but a shim may have copied instead of the engine, and syncs make others wait.
+        let may_cost_otherwise = matches!(driver.pool, Pool::Engine | Pool::Writeback);
+        if spending.spent[pool] <= 0.0 && !may_cost_otherwise {
+            continue;
+        }
         let above_idle = (spending.spent[pool] - spending.idle[pool] * spending.seconds).max(0.0);
         let share = (units * driver.usual_seconds / spending.expected[pool].max(1e-12)).min(1.0);
         let cost = Cost {

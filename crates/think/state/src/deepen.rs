@@ -85,7 +85,8 @@ impl Closeness {
                 has_moved || (is_unfiled && (is_unbooked || age < YOUNG))
             })
             .collect();
-        wanted.sort_by_key(|account| (is_trusted(account), std::cmp::Reverse(account.container().key.started)));
+        wanted
+            .sort_by_key(|account| (is_trusted(account), std::cmp::Reverse(account.container().key.started)));
         for account in wanted.into_iter().take(DEEP_MAX) {
             self.cgroups_until.insert(account.container().key.cgroup, until);
         }
@@ -96,10 +97,8 @@ impl Closeness {
             let first = self.cgroups_until.iter().min_by_key(|(_, until)| **until).map(|(cgroup, _)| *cgroup);
             first.map(|cgroup| self.cgroups_until.remove(&cgroup));
         }
-        self.plan = Deepen {
-            host: self.host_until > now,
-            cgroups: self.cgroups_until.keys().copied().collect(),
-        };
+        self.plan =
+            Deepen { host: self.host_until > now, cgroups: self.cgroups_until.keys().copied().collect() };
     }
 }
 

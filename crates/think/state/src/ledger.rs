@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, ENTRIES_MAX};
 use crate::booking::{self, POOLS, Pools, Spending};
-pub use crate::ledger::lines::HostSpent;
 use crate::ledger::lines::HostSecond;
+pub use crate::ledger::lines::HostSpent;
 use crate::quantities::{Quantities, Quantity};
 
 /// Seconds over which costs are summed: long enough to even out the 10 ms ticks of `/proc/PID/stat`, short
@@ -155,7 +155,12 @@ impl Ledger {
 
     /// What the probes counted for one cgroup. `is_whole` says that Tidewatch ran before the cgroup did, so that even
     /// the first reading holds nothing from before.
-    pub(crate) fn counts(&mut self, counts: &KernelCounts, container: Option<&Arc<Container>>, is_whole: bool) {
+    pub(crate) fn counts(
+        &mut self,
+        counts: &KernelCounts,
+        container: Option<&Arc<Container>>,
+        is_whole: bool,
+    ) {
         let is_known = self.counted.contains_key(&counts.cgroup);
         if !is_known && self.counted.len() >= COUNTED_MAX {
             self.counted.pop_first();

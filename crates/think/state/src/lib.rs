@@ -49,14 +49,14 @@ use crate::approvals::Approvals;
 use crate::baselines::Baselines;
 pub use crate::baselines::Usual;
 pub use crate::booking::{Cost, CostClass};
-pub use crate::deepen::{DEEP_MAX, Deepen};
 use crate::deepen::Closeness;
+pub use crate::deepen::{DEEP_MAX, Deepen};
 pub use crate::ledger::HostSpent;
 use crate::ledger::Ledger;
-pub use crate::levels::{Course, Disk, Object};
 use crate::levels::Levels;
-use crate::lives::Lives;
+pub use crate::levels::{Course, Disk, Object};
 pub use crate::lives::End;
+use crate::lives::Lives;
 pub use crate::quantities::{Quantities, Quantity};
 use crate::sources::Sources;
 pub use crate::trend::{Growth, Trend};
@@ -267,7 +267,8 @@ impl State {
             Body::Usage(usage) => self.ledger.usage(usage, at),
             Body::Counts(counts) => {
                 let watched_since = self.first_event;
-                let is_whole = container.is_some_and(|it| watched_since.is_some_and(|since| it.key.started > since));
+                let is_whole =
+                    container.is_some_and(|it| watched_since.is_some_and(|since| it.key.started > since));
                 self.ledger.counts(counts, container, is_whole);
             }
             Body::Log(log) => {
@@ -299,7 +300,8 @@ impl State {
     /// A program that its workload never ran before may be what takes it over.
     fn notice_program(&mut self, exec: &Exec, container: Option<&Arc<Container>>, at: Time) {
         let Some(container) = container else { return };
-        let is_new = self.baselines.usual(&container.workload()).is_some_and(|it| it.is_new_program(&exec.name));
+        let is_new =
+            self.baselines.usual(&container.workload()).is_some_and(|it| it.is_new_program(&exec.name));
         if is_new {
             self.ledger.notice_stranger(container.key.cgroup, exec, at);
         }

@@ -61,7 +61,12 @@ impl Lives {
     }
 
     /// Ends of a workload within the last `span`, oldest first.
-    pub(crate) fn ends(&self, workload: &WorkloadKey, now: Time, span: Duration) -> impl Iterator<Item = &End> {
+    pub(crate) fn ends(
+        &self,
+        workload: &WorkloadKey,
+        now: Time,
+        span: Duration,
+    ) -> impl Iterator<Item = &End> {
         let ends = self.ends.get(workload).into_iter().flatten();
         ends.filter(move |end| now.since(end.at) <= span)
     }

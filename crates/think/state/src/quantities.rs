@@ -79,13 +79,14 @@ impl Quantities {
 
     /// Adds to one quantity.
     pub fn add(&mut self, quantity: Quantity, more: f64) {
-        self.0[quantity as usize] += more as f32;
+        let sum = &mut self.0[quantity as usize];
+        *sum = (*sum + more as f32).min(f32::MAX);
     }
 
     /// Adds every quantity of another span.
     pub fn add_all(&mut self, other: &Self) {
         for (sum, more) in self.0.iter_mut().zip(other.0) {
-            *sum += more;
+            *sum = (*sum + more).min(f32::MAX);
         }
     }
 

@@ -90,8 +90,8 @@ mod tests {
 
     fn trend(levels: &[f64]) -> Trend {
         let mut trend = Trend::default();
-        for (second, level) in levels.iter().enumerate() {
-            trend.read(*level, Time::from_secs(1_000 + 2 * second as u64));
+        for (second, level) in (0_i64..).zip(levels) {
+            trend.read(*level, Time::from_secs(1_000 + 2 * second));
         }
         trend
     }

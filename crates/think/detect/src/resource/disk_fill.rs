@@ -56,9 +56,17 @@ fn filling(course: &Course) -> Option<(Growth, f64)> {
     (growth.rising_share >= 0.4 && (is_fast || is_high)).then_some((growth, left))
 }
 
-fn finding(case: &Case, (path, what, course): (&Untrusted, &str, &Course), growth: &Growth, left: f64) -> Finding {
+fn finding(
+    case: &Case,
+    (path, what, course): (&Untrusted, &str, &Course),
+    growth: &Growth,
+    left: f64,
+) -> Finding {
     let share = course.share().unwrap_or_default();
-    let full = format!("the disk at {path} is {:.0} % full of {what} and will be full in {left:.0} s", 100.0 * share);
+    let full = format!(
+        "the disk at {path} is {:.0} % full of {what} and will be full in {left:.0} s",
+        100.0 * share
+    );
     let mut finding = match culprit(case, growth, what) {
         Some((account, written)) => case
             .resource(account, ID, CULPRIT_BITS)
@@ -83,7 +91,11 @@ fn culprit<'a>(case: &Case<'a>, growth: &Growth, what: &str) -> Option<(&'a Acco
     let written = |account: &Account| {
         let spent = account.spent(10.0).unwrap_or_default();
         match what {
-            "bytes" => spent.rate(Quantity::IoBytes) + spent.rate(Quantity::LogBytes) + spent.rate(Quantity::WrittenBytes),
+            "bytes" => {
+                spent.rate(Quantity::IoBytes)
+                    + spent.rate(Quantity::LogBytes)
+                    + spent.rate(Quantity::WrittenBytes)
+            }
             _ => spent.rate(Quantity::IoOperations) + spent.rate(Quantity::OwnCpu) * 1e3,
         }
     };

@@ -42,7 +42,9 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             Provenance::ImageApproved | Provenance::Approved => (HELD_MIN, APPROVED_BITS),
         };
         let held = account.throttled_for(case.at());
-        let Some(limit) = account.usage().and_then(|usage| usage.cpu_limit_cores).map(f64::from) else { continue };
+        let Some(limit) = account.usage().and_then(|usage| usage.cpu_limit_cores).map(f64::from) else {
+            continue;
+        };
         let Some(spent) = account.spent(5.0).filter(|_| held >= held_min && limit >= LIMIT_CORES_MIN) else {
             continue;
         };

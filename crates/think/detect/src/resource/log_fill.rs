@@ -64,6 +64,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
 
 /// Until the first of the runtimes' disks is full, at this rate.
 fn seconds_left(case: &Case, bytes_per_second: f64) -> Option<f64> {
-    let left = |disk: &state::Disk| Some((disk.bytes.limit()? - disk.bytes.used()).max(0.0) / bytes_per_second);
+    let left =
+        |disk: &state::Disk| Some((disk.bytes.limit()? - disk.bytes.used()).max(0.0) / bytes_per_second);
     case.state.disks().filter_map(|(_, disk)| left(disk)).min_by(f64::total_cmp)
 }

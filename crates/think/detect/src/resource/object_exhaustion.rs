@@ -86,7 +86,10 @@ fn running_out(course: &Course) -> Option<Growth> {
 fn scarce(case: &Case, object: Object, course: &Course, growth: &Growth) -> Finding {
     let (used, limit) = (course.used(), course.limit().unwrap_or_default());
     let name = object.name();
-    let level = format!("the host has {used:.0} {name} of {limit:.0}, {:.0} more than {:.0} s ago", growth.by, growth.seconds);
+    let level = format!(
+        "the host has {used:.0} {name} of {limit:.0}, {:.0} more than {:.0} s ago",
+        growth.by, growth.seconds
+    );
     let mut finding = match culprit(case, object, used) {
         Some((account, held)) => case
             .resource(account, ID, CULPRIT_BITS)

@@ -27,9 +27,10 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     }
     for account in case.running() {
         let Some(cost) = cost(account, CostClass::EngineCalls).filter(|cost| is_sure(cost)) else { continue };
-        let usual = case.state.usual(account.workload()).map_or(0.0, |usual| {
-            usual.mean(Quantity::EngineCalls) + usual.mean(Quantity::EngineExecs)
-        });
+        let usual = case
+            .state
+            .usual(account.workload())
+            .map_or(0.0, |usual| usual.mean(Quantity::EngineCalls) + usual.mean(Quantity::EngineExecs));
         let calls = cost.units_per_second;
         if cost.seconds < 2.0
             || calls < CALLS_MIN.max(USUAL_FACTOR * usual)

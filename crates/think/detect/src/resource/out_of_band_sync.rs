@@ -45,7 +45,11 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             "it made the kernel write back {what} {rate:.0} times a second; tasks on the host wait for the disk {io:.0} % of \
              the time"
         );
-        let harm = if case.state.distress().is_some_and(|(resource, _)| resource == Resource::Io) { 3.0 } else { 0.0 };
+        let harm = if case.state.distress().is_some_and(|(resource, _)| resource == Resource::Io) {
+            3.0
+        } else {
+            0.0
+        };
         out.push(
             out_of_band::finding(case, account, ID, cost, bits + harm)
                 .claiming(claim)

@@ -21,7 +21,8 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     }
     for account in case.running() {
         let Some(cost) = cost(account, CostClass::SystemLog).filter(|cost| is_sure(cost)) else { continue };
-        if cost.attributed_cores < ATTRIBUTED_CORES_MIN || cost.attributed_cores < RATIO_MIN * cost.own_cores {
+        if cost.attributed_cores < ATTRIBUTED_CORES_MIN || cost.attributed_cores < RATIO_MIN * cost.own_cores
+        {
             continue;
         }
         let claim = format!(

@@ -89,7 +89,6 @@ impl HostSecond {
             busy: busy_seconds(&now.cpu, &last.cpu),
             iowait: ns(now.cpu.iowait_ns, last.cpu.iowait_ns),
             services: service_seconds(now, last),
-            shims: engines.of(EngineRole::Shim),
             kernel_threads: match (now.kernel_threads_ns, last.kernel_threads_ns) {
                 // `ksoftirqd` is charged to software interrupts as well.
                 (Some(now), Some(last)) => (ns(now, last) - work(|work| work.softirq_ns)).max(0.0),
@@ -119,6 +118,7 @@ impl HostSecond {
 
     pub(crate) fn add_container(&mut self, spent: &Spent) {
         self.containers += spent.of(Quantity::OwnCpu);
+        self.shims += spent.of(Quantity::ShimCpu);
         self.log_bytes += spent.of(Quantity::LogBytes);
         self.expect(&spent.quantities);
     }

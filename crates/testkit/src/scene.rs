@@ -9,7 +9,7 @@ use model::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use model::runtime::{ContainerFacts, RunState};
 use model::time::Time;
 use model::untrusted::Untrusted;
-use model::usage::{EngineRole, EngineUsage, HostUsage, LogSize, Pressure, Usage};
+use model::usage::{DeepUsage, EngineRole, EngineUsage, HostUsage, KernelCounts, LogSize, Pressure, Usage};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub struct Spends {
 #[derive(Clone, Debug)]
 struct Books {
     usage: Usage,
+    counts: KernelCounts,
+    deep: DeepUsage,
     /// `None` before its log is known.
     log_bytes: Option<u64>,
     /// `None` before its shim spends anything.
@@ -72,7 +74,9 @@ struct Books {
 impl Books {
     fn new(cgroup: CgroupId) -> Self {
         let usage = Usage { cgroup, cpu_ns: Some(0), ..Usage::default() };
-        Self { usage, log_bytes: None, shim_ns: None }
+        let counts = KernelCounts { cgroup, ..KernelCounts::default() };
+        let deep = DeepUsage { cgroup, ..DeepUsage::default() };
+        Self { usage, counts, deep, log_bytes: None, shim_ns: None }
     }
 
     fn spend(&mut self, spent: &Spends) {
@@ -93,6 +97,7 @@ pub struct Scene {
     actors: BTreeMap<Actor, Books>,
     next: u64,
     host: HostUsage,
+    root_counts: KernelCounts,
     engine_cpu_ns: u64,
     other_cores: f64,
 }
@@ -112,6 +117,7 @@ impl Scene {
                 memory_available_bytes: 6 << 30,
                 ..HostUsage::default()
             },
+            root_counts: KernelCounts { cgroup: CgroupId(1), ..KernelCounts::default() },
             engine_cpu_ns: 0,
             other_cores: 0.0,
         };
@@ -123,6 +129,7 @@ impl Scene {
             Body::Process(Box::new(exec(ProcessKey { pid: 1, start_ns: 0 }, CgroupId(1), HOST, "init"))),
         );
         scene.emit(Source::Docker, Body::ContainerList { ids: Vec::new() });
+        scene.count_host(|_| ());
         scene.second(&[], 0.0);
         scene
     }
@@ -135,6 +142,12 @@ impl Scene {
     /// Takes the events that happened since the last call.
     pub fn take(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+
+    /// Puts events back that were taken, changed by the caller.
+    pub fn put_back(&mut self, mut events: Vec<Event>) {
+        events.append(&mut self.events);
+        self.events = events;
     }
 
     /// A source tells how it is.
@@ -209,13 +222,22 @@ impl Scene {
         }
     }
 
-    /// A container's first process ends.
+    /// A container's first process is killed.
     pub fn end(&mut self, actor: Actor) {
+        self.exit(actor, 0, 9);
+    }
+
+    /// A container's first process ends by itself with that status.
+    pub fn fail(&mut self, actor: Actor, status: u8) {
+        self.exit(actor, status, 0);
+    }
+
+    fn exit(&mut self, actor: Actor, status: u8, signal: u8) {
         let exit = Exit {
             process: actor.process(),
             cgroup: actor.cgroup(),
-            status: 0,
-            signal: 9,
+            status,
+            signal,
             core_dumped: false,
             name: Untrusted::new("ended"),
         };
@@ -239,6 +261,50 @@ impl Scene {
     /// Processes of the host, neither contained nor of the engine, spend so much from now on.
     pub fn host_spends(&mut self, cores: f64) {
         self.other_cores = cores;
+    }
+
+    /// What is read of a container's cgroup from now on changes.
+    pub fn change(&mut self, actor: Actor, change: impl FnOnce(&mut Usage)) {
+        if let Some(books) = self.actors.get_mut(&actor) {
+            change(&mut books.usage);
+        }
+    }
+
+    /// What is read of the host from now on changes.
+    pub fn change_host(&mut self, change: impl FnOnce(&mut HostUsage)) {
+        change(&mut self.host);
+    }
+
+    /// The kernel's probes counted something more in a container's cgroup.
+    pub fn count(&mut self, actor: Actor, change: impl FnOnce(&mut KernelCounts)) {
+        if let Some(books) = self.actors.get_mut(&actor) {
+            change(&mut books.counts);
+            let counts = books.counts;
+            self.emit(Source::Kernel, Body::Counts(Box::new(counts)));
+        }
+    }
+
+    /// The kernel's probes counted something more in the host's root cgroup.
+    pub fn count_host(&mut self, change: impl FnOnce(&mut KernelCounts)) {
+        change(&mut self.root_counts);
+        let counts = self.root_counts;
+        self.emit(Source::Kernel, Body::Counts(Box::new(counts)));
+    }
+
+    /// A container's processes were looked at closely.
+    pub fn look(&mut self, actor: Actor, change: impl FnOnce(&mut DeepUsage)) {
+        if let Some(books) = self.actors.get_mut(&actor) {
+            change(&mut books.deep);
+            let deep = books.deep.clone();
+            self.emit(Source::Cgroups, Body::Deep(Box::new(deep)));
+        }
+    }
+
+    /// A container runs another program.
+    pub fn run(&mut self, actor: Actor, command: &str) {
+        let mut exec = actor.exec(command);
+        exec.process.pid += 1_000_000;
+        self.emit(Source::Kernel, Body::Exec(Box::new(exec)));
     }
 
     /// Time passes in which nothing is read and nothing happens.

@@ -8,7 +8,7 @@ use model::ids::NodeId;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
-use state::{HostSpent, State};
+use state::{Account, Cost, CostClass, HostSpent, Quantity, State};
 
 use crate::fold::Fold;
 
@@ -37,12 +37,29 @@ pub struct ContainerStatus {
     pub started: String,
     /// CPU of its own cgroup in cores.
     pub own_cpu_cores: Option<f64>,
-    /// CPU that the engine spent for it, in cores.
+    /// CPU that others spent for it, in cores.
     pub out_of_band_cpu_cores: Option<f64>,
+    /// The same by class.
+    #[serde(default)]
+    pub costs: Vec<CostStatus>,
+    /// CPU of its own cgroup in each of the last seconds, in cores, oldest first.
+    #[serde(default)]
+    pub own_cpu_cores_by_second: Vec<f64>,
     /// Memory in bytes.
     pub memory_bytes: Option<u64>,
     /// Growth of its log in bytes per second.
     pub log_bytes_per_second: Option<f64>,
+}
+
+/// What one class of out-of-band cost comes to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CostStatus {
+    /// Which class.
+    pub class: CostClass,
+    /// CPU in cores.
+    pub cores: f64,
+    /// Its share of all that drives the cost, 0 to 1: how sure the booking is.
+    pub share: f64,
 }
 
 /// One source as it is now.
@@ -108,7 +125,7 @@ pub(crate) fn container_rows(fold: &Fold) -> Vec<ContainerStatus> {
 fn row(container: &Container, state: &State) -> ContainerStatus {
     let facts = container.facts.known();
     let account = state.account(container.key.cgroup);
-    let cost = state.log_cost(container.key.cgroup);
+    let spent = account.and_then(|account| account.spent(5.0));
     ContainerStatus {
         name: container.name().clone(),
         id: facts.map(|facts| facts.id.clone()).unwrap_or_default(),
@@ -120,11 +137,17 @@ fn row(container: &Container, state: &State) -> ContainerStatus {
         cgroup_id: container.key.cgroup.0,
         pid: container.init.map(|init| init.pid),
         started: container.key.started.rfc3339(),
-        own_cpu_cores: cost.map(|cost| cost.own_cores),
-        out_of_band_cpu_cores: cost.map(|cost| cost.attributed_cores),
+        own_cpu_cores: spent.map(|spent| spent.own_cores()),
+        out_of_band_cpu_cores: spent.and(account).map(Account::out_of_band_cores),
+        costs: account.map(|account| account.costs().iter().map(cost).collect()).unwrap_or_default(),
+        own_cpu_cores_by_second: account.map(|it| it.own_cores_by_second().collect()).unwrap_or_default(),
         memory_bytes: account.and_then(|account| account.usage()?.memory_bytes),
-        log_bytes_per_second: cost.map(|cost| cost.log_bytes_per_second),
+        log_bytes_per_second: spent.map(|spent| spent.rate(Quantity::LogBytes)),
     }
+}
+
+fn cost(cost: &Cost) -> CostStatus {
+    CostStatus { class: cost.class, cores: cost.attributed_cores, share: cost.share }
 }
 
 pub(crate) fn source_rows(state: &State) -> Vec<SourceStatus> {

@@ -1,5 +1,7 @@
 //! Cases of the judges, each beside its quiet twin: scenes folded through the real inventory and the real books.
 
+mod spending;
+
 use enrich::Enrich;
 use expect_test::{Expect, expect};
 use model::approval::Scope;
@@ -402,6 +404,7 @@ fn a_finding_carries_its_figures_and_what_could_not_be_seen() {
         engine_cpu_cores Measure(0.95)
         engine_idle_cpu_cores Measure(0.0)
         attributed_cpu_cores Measure(0.95)
+        client_cpu_cores Measure(0.0)
         attribution_share Measure(1.0)
         log_bytes_per_second Measure(36000000.0)
         window_seconds Measure(2.0)

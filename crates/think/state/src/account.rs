@@ -22,6 +22,10 @@ use crate::waits::Waits;
 /// Seconds of history kept per container; the longest window any judge asks for.
 pub(crate) const ENTRIES_MAX: usize = 10;
 
+/// How long a program runs without a finding before it is learned, and how many may wait for that.
+const SETTLED_AFTER: Duration = Duration::from_secs(ENTRIES_MAX as u64);
+const PROGRAMS_WAITING_MAX: usize = 16;
+
 /// A container younger than this at its first reading has spent everything we read since it started; an older
 /// one spent an unknown part before we looked.
 const YOUNG_SECONDS: f64 = 5.0;
@@ -77,6 +81,8 @@ pub struct Account {
     log: Trend,
     pub(crate) waits: Waits,
     throttled_since: Option<Time>,
+    /// Programs it ran that are not learned yet, oldest first.
+    programs: VecDeque<(Time, Untrusted)>,
     /// The last program it ran that was new to its workload.
     stranger: Option<(Time, Untrusted)>,
     /// What others spend on its behalf, by class, as of the last closed second.
@@ -106,6 +112,7 @@ impl Account {
             log: Trend::default(),
             waits: Waits::default(),
             throttled_since: None,
+            programs: VecDeque::new(),
             stranger: None,
             costs: Vec::new(),
             flagged_until: Time::default(),
@@ -160,6 +167,12 @@ impl Account {
             books += 1;
         }
         (books > 0).then_some((sum, books))
+    }
+
+    /// The closed second that now leaves the window of the judges: none of them has found anything in it, or it would
+    /// be flagged, so that it can be learned.
+    pub(crate) fn settled(&self) -> Option<Spent> {
+        self.entries.front().filter(|_| self.entries.len() == ENTRIES_MAX).copied()
     }
 
     /// The last second whose books are closed.
@@ -288,8 +301,21 @@ impl Account {
         }
     }
 
-    pub(crate) fn notice_stranger(&mut self, name: &Untrusted, at: Time) {
-        self.stranger = Some((at, name.clone()));
+    /// It runs a program, perhaps one that is new to its workload.
+    pub(crate) fn runs(&mut self, name: &Untrusted, is_new: bool, at: Time) {
+        if is_new {
+            self.stranger = Some((at, name.clone()));
+        }
+        let is_waiting = self.programs.iter().any(|(_, waiting)| waiting == name);
+        if !is_waiting && self.programs.len() < PROGRAMS_WAITING_MAX {
+            self.programs.push_back((at, name.clone()));
+        }
+    }
+
+    /// The next program that has run for long enough without a finding to be learned.
+    pub(crate) fn settled_program(&mut self, now: Time) -> Option<Untrusted> {
+        self.programs.front().filter(|(at, _)| now.since(*at) >= SETTLED_AFTER)?;
+        self.programs.pop_front().map(|(_, name)| name)
     }
 
     /// It is no longer looked at deeply.
@@ -309,7 +335,9 @@ impl Account {
 
     /// Closes the second that ended at `at`, `span_seconds` after the one before.
     pub(crate) fn close(&mut self, at: Time, span_seconds: f64) {
-        self.open.seconds = span_seconds.min(self.age_seconds(at).max(1e-3));
+        let has_ended =
+            self.container.ended.is_some_and(|ended| at.since(ended).as_secs_f64() > span_seconds);
+        self.open.seconds = if has_ended { 0.0 } else { span_seconds.min(self.age_seconds(at).max(1e-3)) };
         if !self.has_log_file() {
             self.book(Quantity::UnfiledBytes, self.open.of(Quantity::WrittenBytes));
         }

@@ -129,9 +129,10 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn notice_stranger(&mut self, cgroup: CgroupId, exec: &Exec, at: Time) {
+    /// A container runs a program, perhaps one that is new to its workload.
+    pub(crate) fn runs(&mut self, exec: &Exec, (cgroup, is_new): (CgroupId, bool), at: Time) {
         if let Some(account) = self.accounts.get_mut(&cgroup) {
-            account.notice_stranger(&exec.name, at);
+            account.runs(&exec.name, is_new, at);
         }
     }
 

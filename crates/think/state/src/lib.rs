@@ -98,6 +98,10 @@ impl State {
         let event = &seen.event;
         self.now = self.now.max(event.time);
         self.first_event.get_or_insert(event.time);
+        if let (Body::Exit(exit), Some(container)) = (&event.body, &seen.identity.container) {
+            // Before the news: how its first process ended is part of its end.
+            self.lives.exited(container, exit);
+        }
         for news in &seen.identity.news {
             self.take_news(news);
         }
@@ -116,14 +120,8 @@ impl State {
                 self.baselines.flag(workload, now.plus(FLAGGED_FOR), now);
             }
         }
-        match &seen.event.body {
-            Body::Exec(exec) | Body::Process(exec) => {
-                if let Some(container) = &seen.identity.container {
-                    self.baselines.learn_program(&container.workload(), &exec.name, now);
-                }
-            }
-            Body::Host(_) => self.learn_second(now),
-            _ => {}
+        if matches!(seen.event.body, Body::Host(_)) {
+            self.learn_second(now);
         }
     }
 
@@ -197,6 +195,13 @@ impl State {
         self.approvals.is_empty() && self.first_event.is_none_or(|first| container.key.started < first)
     }
 
+    /// Whether nothing can be said yet about what is usual for it: it ran before Tidewatch did, and too little of its
+    /// workload was seen since.
+    pub fn is_without_history(&self, account: &Account) -> bool {
+        let started = account.container().key.started;
+        self.usual(account.workload()).is_none() && self.first_event.is_none_or(|first| started < first)
+    }
+
     /// What people said about a container's image and workload.
     pub fn provenance(&self, container: &Container) -> Provenance {
         self.approvals.provenance(container)
@@ -257,13 +262,8 @@ impl State {
             Body::Report(report) => self.sources.report(report, at),
             Body::Lost(loss) => self.sources.lost(loss),
             Body::Resumed { last } => self.sources.gap(*last, at),
-            Body::Exec(exec) => self.notice_program(exec, container, at),
-            Body::Exit(exit) => {
-                self.ledger.exited(container, exit);
-                if let Some(container) = container {
-                    self.lives.exited(container, exit);
-                }
-            }
+            Body::Exec(exec) | Body::Process(exec) => self.notice_program(exec, container, at),
+            Body::Exit(exit) => self.ledger.exited(container, exit),
             Body::Usage(usage) => self.ledger.usage(usage, at),
             Body::Counts(counts) => {
                 let watched_since = self.first_event;
@@ -302,9 +302,7 @@ impl State {
         let Some(container) = container else { return };
         let is_new =
             self.baselines.usual(&container.workload()).is_some_and(|it| it.is_new_program(&exec.name));
-        if is_new {
-            self.ledger.notice_stranger(container.key.cgroup, exec, at);
-        }
+        self.ledger.runs(exec, (container.key.cgroup, is_new), at);
     }
 
     /// What a closed second teaches: the rates of every running workload, unless it is flagged, and while the host is
@@ -312,12 +310,16 @@ impl State {
     fn learn_second(&mut self, now: Time) {
         self.ledger.learn_idle(now);
         let is_calm = self.distress().is_none();
-        for account in self.ledger.accounts_mut().filter(|account| account.is_running()) {
-            let Some(spent) = account.latest().copied() else { continue };
-            if is_calm {
-                account.waits.learn(spent.seconds);
+        for account in self.ledger.accounts_mut() {
+            if let Some(latest) = account.latest().filter(|_| is_calm).copied() {
+                account.waits.learn(latest.seconds);
             }
-            self.baselines.learn(account.workload(), &spent, now);
+            if let Some(spent) = account.settled() {
+                self.baselines.learn(account.workload(), &spent, now);
+            }
+            if let Some(program) = account.settled_program(now) {
+                self.baselines.learn_program(account.workload(), &program, now);
+            }
         }
     }
 

@@ -245,6 +245,7 @@ fn the_first_reading_of_an_old_container_is_only_a_base() {
         },
         &expect![[r#"
             old: 3.0 s, own 0.067
+              engine copies its output: of 0.000 cores 0.000, share 1.00, 667/s
             host: 3.0 s, busy 0.367, engine 0.000 (idle 0.000), containers 0.067, shims 0.000
         "#]],
     );
@@ -265,6 +266,7 @@ fn a_log_that_is_rotated_away_and_a_counter_that_runs_backwards_cost_nothing() {
         },
         &expect![[r#"
             web: 2.0 s, own 0.300
+              engine copies its output: of 0.000 cores 0.000, share 1.00, 5000500/s
             host: 2.0 s, busy 0.250, engine 0.000 (idle 0.000), containers 0.300, shims 0.000
         "#]],
     );
@@ -374,7 +376,7 @@ fn a_minute_of_history_makes_a_mean_usual_and_a_restart_keeps_it() {
     let mut scene = Scene::new(4);
     let web = scene.start("web", "app", "serve");
     let mut books = Books::default();
-    scene.seconds(59, &[(web, prints(0.3, 0))], 0.0);
+    scene.seconds(68, &[(web, prints(0.3, 0))], 0.0);
     books.take(scene.take());
     assert_eq!(usual(&books, web), None);
     scene.seconds(2, &[(web, prints(0.3, 0))], 0.0);

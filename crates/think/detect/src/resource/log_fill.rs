@@ -38,7 +38,10 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             continue;
         };
         let usual = case.state.usual(account.workload()).map_or(0.0, |usual| usual.mean(Quantity::LogBytes));
-        if growth.rate() < BYTES_PER_SECOND_MIN.max(USUAL_FACTOR * usual) || growth.rising_share < 0.9 {
+        if case.state.is_without_history(account)
+            || growth.rate() < BYTES_PER_SECOND_MIN.max(USUAL_FACTOR * usual)
+            || growth.rising_share < 0.9
+        {
             continue;
         }
         let left = seconds_left(case, growth.rate());

@@ -24,7 +24,11 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
         let usual = case.state.usual(account.workload());
         let usual = usual.map_or(0.0, |it| it.mean(Quantity::Packets).max(it.peak(Quantity::Packets) / 2.0));
         let is_flood = cost.units_per_second >= PACKETS_MIN.max(USUAL_FACTOR * usual);
-        if !is_flood || cost.seconds < 1.9 || cost.attributed_cores < ATTRIBUTED_CORES_MIN {
+        if !is_flood
+            || case.state.is_without_history(account)
+            || cost.seconds < 1.9
+            || cost.attributed_cores < ATTRIBUTED_CORES_MIN
+        {
             continue;
         }
         let spent = account.spent(5.0).unwrap_or_default();

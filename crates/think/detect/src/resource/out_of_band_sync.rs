@@ -75,6 +75,6 @@ fn driver(case: &Case, account: &Account, cost: &Cost, io: f32) -> Option<(&'sta
         return Some(("the whole host's data", whole, WHOLE_BITS));
     }
     let file = spent.rate(Quantity::FileSyncs);
-    let harms = file >= FILE_SYNCS_MIN && io >= IO_SOME_PERCENT;
+    let harms = file >= FILE_SYNCS_MIN && io >= IO_SOME_PERCENT && !case.state.is_without_history(account);
     (harms && !is_usual(Quantity::FileSyncs, file)).then_some(("its files", file, FILE_BITS))
 }

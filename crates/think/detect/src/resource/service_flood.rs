@@ -55,7 +55,8 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
 }
 
 fn flooded(case: &Case, account: &Account) -> Option<(f64, f64)> {
-    let spent = account.spent(4.0).filter(|spent| spent.seconds >= SECONDS_MIN)?;
+    let is_known = !case.state.is_without_history(account);
+    let spent = account.spent(4.0).filter(|spent| spent.seconds >= SECONDS_MIN && is_known)?;
     let accepts = spent.rate(Quantity::Accepts);
     let usual = case.state.usual(account.workload());
     let usual = usual.map_or(0.0, |it| it.mean(Quantity::Accepts).max(it.peak(Quantity::Accepts) / 2.0));

@@ -80,7 +80,7 @@ impl Waits {
     /// Learns the last seconds as usual; not while the host is in distress.
     pub(crate) fn learn(&mut self, seconds: f64) {
         self.seconds += seconds;
-        let weight = (seconds / self.seconds.min(USUAL_SECONDS)).min(1.0);
+        let weight = (seconds / self.seconds.clamp(1e-3, USUAL_SECONDS)).min(1.0);
         for (usual, now) in self.usual.iter_mut().zip(self.now) {
             *usual += (now - *usual) * weight;
         }

@@ -26,6 +26,8 @@ fn container(name: &str, own: f64, out_of_band: f64) -> ContainerStatus {
         started: "2026-01-31T12:00:00.000Z".to_owned(),
         own_cpu_cores: Some(own),
         out_of_band_cpu_cores: Some(out_of_band),
+        costs: Vec::new(),
+        own_cpu_cores_by_second: Vec::new(),
         memory_bytes: Some(1 << 20),
         log_bytes_per_second: Some(36e6),
     }

@@ -33,9 +33,10 @@ fn the_sample_command_among_eight_ordinary_containers_is_one_incident_within_two
     expect![[r#"
         container eager_tesla (image busybox): its own cgroup used 0.008 of a core, while the container engine spent 0.93 cores copying its output and its log grew by 36.0 MB a second; nobody approved its image busybox
         out_of_band_log says 13.0 bits: its own cgroup used 0.008 of a core, while the container engine spent 0.93 cores copying its output and its log grew by 36.0 MB a second
+        log_fill says 5.0 bits: its log grew by 36.0 MB a second for 8 s
         unapproved_image says 4.0 bits: nobody approved its image busybox
         resource and provenance agree: 1.0 bits more
-        18.0 bits in all, 12.5 make an incident
+        23.0 bits in all, 12.5 make an incident
         severity critical: the strategy's priority is high, raised because others are harmed and 2 families agree
     "#]].assert_eq(&told);
 }

@@ -199,8 +199,12 @@ impl Engine {
         self.journal.append(&event);
         self.recorders.take(&event);
         self.events += 1;
+        let closes_books = matches!(event.body, Body::Host(_));
         let step = self.fold.step(event);
         self.rim.steer(&step.news);
+        if closes_books {
+            self.rim.deepen(self.fold.state().deepen());
+        }
         step.changes
     }
 

@@ -17,6 +17,7 @@ use sources::outlet::{Outlet, Stop, Stopper};
 use sources::sampler::{Command, Sampler, SamplerConfig};
 use sources::scan::Scanner;
 use sources::{containers, kernel, sampler, scan};
+use state::Deepen;
 
 use crate::config::EngineConfig;
 
@@ -29,6 +30,8 @@ pub(crate) struct Rim {
     pub(crate) outlet: Outlet,
     pub(crate) queue: Receiver<Event>,
     commands: Sender<Command>,
+    /// What is looked at closely now.
+    deep: Deepen,
     _stopper: Stopper,
     threads: Vec<JoinHandle<()>>,
 }
@@ -56,7 +59,7 @@ impl Rim {
             sampler::spawn(sampler, commands_received, outlet.clone(), stop.clone()),
             containers::spawn(config.containers.clone(), outlet.clone(), stop),
         ];
-        Ok(Self { outlet, queue, commands, _stopper: stopper, threads })
+        Ok(Self { outlet, queue, commands, deep: Deepen::default(), _stopper: stopper, threads })
     }
 
     /// Watches what appeared, no longer what ended.
@@ -65,6 +68,20 @@ impl Rim {
             // The sampler has ended or is hopelessly behind; its source says so itself.
             drop(self.commands.try_send(command));
         }
+    }
+
+    /// Looks closely at what the fold asks for, and no longer at what it asked for before.
+    pub(crate) fn deepen(&mut self, wanted: &Deepen) {
+        if self.deep == *wanted {
+            return;
+        }
+        let begun = wanted.cgroups.difference(&self.deep.cgroups).map(|&cgroup| Command::Deepen { cgroup });
+        let ended = self.deep.cgroups.difference(&wanted.cgroups).map(|&cgroup| Command::Shallow { cgroup });
+        let host = (self.deep.host != wanted.host).then_some(Command::DeepenHost(wanted.host));
+        for command in ended.chain(begun).chain(host) {
+            drop(self.commands.try_send(command));
+        }
+        self.deep.clone_from(wanted);
     }
 
     /// Asks every source to end and waits for it.

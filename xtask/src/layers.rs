@@ -32,7 +32,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["engine", "sources", "probes", "hostfs", "containers", "strategy", "detect", "store", "report"],
+        &[
+            "engine",
+            "sources",
+            "probes",
+            "hostfs",
+            "containers",
+            "strategy",
+            "detect",
+            "triage",
+            "store",
+            "report",
+        ],
     ),
     ("testkit", &[]),
 ];

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::approval::Approval;
 use crate::coverage::{Loss, Source, SourceReport};
+use crate::expectation::{Expectation, ExpectationId};
 use crate::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use crate::incident::{Closing, Incident, IncidentId};
-use crate::runtime::ContainerFacts;
+use crate::runtime::{ContainerFacts, EngineWork, ServiceChange};
 use crate::time::Time;
 use crate::untrusted::Untrusted;
 use crate::usage::{DeepUsage, HostUsage, KernelCounts, LogSize, ProcessUsage, Usage};
@@ -73,6 +74,10 @@ pub enum Body {
         /// The runtime's ids.
         ids: Vec<Untrusted>,
     },
+    /// A runtime says that it has worked on an image.
+    EngineWork(EngineWork),
+    /// A runtime says that it changes a service.
+    Service(ServiceChange),
     /// Somebody approved something.
     Approved(Box<Approval>),
     /// Somebody took an approval back.
@@ -80,7 +85,14 @@ pub enum Body {
         /// Which.
         id: u64,
     },
-    /// An incident that was open when Tidewatch last ended.
+    /// Somebody declared that something is to be expected, or an expectation of an earlier run is taken up.
+    Expected(Box<Expectation>),
+    /// Somebody took an expectation back.
+    Unexpected {
+        /// Which.
+        id: ExpectationId,
+    },
+    /// An incident that was open when Tidewatch last ended, or that somebody closed as an attack before.
     Restored(Box<Incident>),
     /// Somebody closed an incident.
     Closed {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::Coverage;
+use crate::expectation::{ExpectationId, Explanation, ExplanationKind};
 use crate::identity::Container;
 use crate::ids::{CgroupId, NodeId, WorkloadKey};
+use crate::novelty::Provenance;
 use crate::time::Time;
 use crate::untrusted::Untrusted;
 
@@ -155,6 +157,16 @@ pub struct Finding {
     pub evidence: Evidence,
     /// Harm done to the host or to others, as opposed to mere oddity: raises severity, cannot be explained away.
     pub harm: bool,
+    /// How high what is unusual about it stands, in the judge's own unit. Only a finding that has a level can be
+    /// explained away at all: a judge has to say so (see [`Finding::may_be_explained`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<f64>,
+    /// Why it weighs less than its judge said; empty when nothing lowered it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explained: Vec<Explanation>,
+    /// What people said about its container.
+    #[serde(default, skip_serializing_if = "Provenance::is_pending")]
+    pub provenance: Provenance,
     /// Whether the container's facts were still missing when it was judged.
     pub unresolved: bool,
     /// What could not be seen.
@@ -188,6 +200,9 @@ impl Finding {
             claim: String::new(),
             evidence: Vec::new(),
             harm: false,
+            level: None,
+            explained: Vec::new(),
+            provenance: Provenance::default(),
             unresolved: false,
             coverage: Coverage::default(),
         }
@@ -198,6 +213,28 @@ impl Finding {
     pub fn claiming(mut self, claim: String) -> Self {
         self.claim = claim;
         self
+    }
+
+    /// The same finding, open to explanation: it is about a height that can be fine for a reason, and stands this high.
+    #[must_use]
+    pub fn explainable(mut self, level: f64) -> Self {
+        self.level = Some(level).filter(|level| level.is_finite());
+        self
+    }
+
+    /// Whether a reason may lower it: being busy can be expected. What makes others pay, harms others, uses up what
+    /// the kernel has only so many of, or is nobody's to begin with, never: a judge that says nothing means never.
+    pub fn may_be_explained(&self) -> bool {
+        self.family == Family::Resource && !self.harm && self.level.is_some()
+    }
+
+    /// Lowers it for a reason. An explanation that would not lower it is not written.
+    pub fn explain(&mut self, by: &ExpectationId, kind: ExplanationKind, sentence: String, bits_after: f64) {
+        let (bits_before, bits_after) = (self.bits, tenths(bits_after.max(0.0)));
+        if self.may_be_explained() && bits_after < bits_before {
+            self.bits = bits_after;
+            self.explained.push(Explanation { by: by.clone(), kind, sentence, bits_before, bits_after });
+        }
     }
 
     /// The same finding with one more piece of evidence.

@@ -20,6 +20,8 @@ pub mod coverage;
 
 pub mod approval;
 
+pub mod expectation;
+
 pub mod identity;
 
 pub mod novelty;

@@ -21,6 +21,18 @@ pub enum Provenance {
     Approved,
 }
 
+impl Provenance {
+    /// Whether nothing is known yet.
+    pub fn is_pending(&self) -> bool {
+        *self == Self::Pending
+    }
+
+    /// Whether somebody approved at least the image.
+    pub fn is_approved(self) -> bool {
+        matches!(self, Self::ImageApproved | Self::Approved)
+    }
+}
+
 /// A rate now and what is usual for its workload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rate {

@@ -63,3 +63,60 @@ impl ContainerFacts {
         self.labels.iter().find(|(name, _)| name.raw() == key).map(|(_, value)| value)
     }
 }
+
+/// What a container engine does with an image for somebody who asked it to: work of its own, on no container's behalf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageWork {
+    /// Made one of a file tree.
+    Import,
+    /// Fetched one from a registry.
+    Pull,
+    /// Read some from an archive.
+    Load,
+    /// Made one of a container.
+    Commit,
+    /// Built one, or named what it had built.
+    Build,
+}
+
+impl ImageWork {
+    /// What was done, for people: it is put before the image's name.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Import => "imported",
+            Self::Pull => "pulled",
+            Self::Load => "loaded",
+            Self::Commit => "committed",
+            Self::Build => "built or tagged",
+        }
+    }
+}
+
+/// A container engine says that it has worked on an image. It says so at the end of the work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineWork {
+    /// What it did.
+    pub work: ImageWork,
+    /// The image, by the name or digest that the engine gives; empty when it gives none.
+    pub image: Untrusted,
+}
+
+/// What happens to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deploy {
+    /// Its containers are replaced by others.
+    Rollout,
+    /// It is given more replicas.
+    ScaleOut,
+}
+
+/// An orchestrator says that it changes a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceChange {
+    /// Name of the service.
+    pub service: Untrusted,
+    /// What happens to it.
+    pub deploy: Deploy,
+}

@@ -4,6 +4,8 @@
 
 pub mod incidents;
 
+pub mod expectations;
+
 pub mod host_tree;
 
 pub mod scene;

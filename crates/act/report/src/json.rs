@@ -1,9 +1,10 @@
 //! The documented JSON form of an incident: others script against it, so fields are added and never change meaning.
 //!
 //! Not here: the form it is stored in (`store`), which follows the types of `model`. Text is as it came, unescaped,
-//! except `summary`, `claim` and `reasons`, which were made for people. Unknown text is empty, an unknown thing is null.
+//! except `summary`, `claim`, `reason` and `reasons`, which were made for people. Unknown text is empty, an unknown thing is null.
 
 use model::coverage::{Blind, Coverage};
+use model::expectation::Explanation;
 use model::finding::{ContainerRef, Evidence, Finding, Subject};
 use model::incident::{Closing, Incident};
 use model::time::Time;
@@ -97,9 +98,20 @@ fn finding(finding: &Finding) -> Value {
         "bits": finding.bits,
         "claim": finding.claim,
         "harm": finding.harm,
+        "explained": finding.explained.iter().map(explanation).collect::<Value>(),
         "unresolved": finding.unresolved,
         "container": finding.container.as_ref().map(container),
         "evidence": evidence(&finding.evidence),
+    })
+}
+
+fn explanation(explanation: &Explanation) -> Value {
+    json!({
+        "by": explanation.by,
+        "kind": explanation.kind,
+        "reason": explanation.sentence,
+        "bits_before": explanation.bits_before,
+        "bits_after": explanation.bits_after,
     })
 }
 

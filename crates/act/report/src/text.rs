@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use model::coverage::{Blind, Coverage, Health};
+use model::expectation::Explanation;
 use model::finding::{ContainerRef, Finding};
 use model::incident::{Closing, Incident, State, Verdict};
 use model::time::Time;
@@ -129,6 +130,9 @@ impl Page {
         }
         self.paragraph(&format!("  {judge}  "), &about);
         self.paragraph("    ", &shown(&finding.claim));
+        for explanation in &finding.explained {
+            self.paragraph("    ", &explained(explanation));
+        }
         let evidence = finding.evidence.iter().map(|(name, value)| units::evidence(name, value));
         self.rows(6, &evidence.collect::<Vec<_>>());
     }
@@ -195,6 +199,12 @@ impl Page {
             self.paragraph(&first, value);
         }
     }
+}
+
+fn explained(explanation: &Explanation) -> String {
+    let Explanation { by, kind, sentence, bits_before, bits_after } = explanation;
+    let kind = kind.name().replace('_', " ");
+    format!("{bits_before:.1} bits lowered to {bits_after:.1} by {kind} {by}: {}", shown(sentence))
 }
 
 fn container_rows(container: &ContainerRef) -> Vec<(&'static str, String)> {

@@ -1,9 +1,10 @@
-//! The audit trail: who approved, revoked or closed what. Each entry's hash covers the one before it.
+//! The audit trail: who approved, revoked, declared or closed what. Each entry's hash covers the one before it.
 //!
 //! Not here: where the entries are kept. The chain shows an edit or a removal in the middle; who can write the whole
 //! file can forge the whole chain, so keep its last hash elsewhere when that matters.
 
 use model::approval::Approval;
+use model::expectation::Expectation;
 use model::incident::{Change, State};
 use model::time::Time;
 use model::untrusted::Untrusted;
@@ -21,10 +22,14 @@ pub enum AuditAction {
     Revoke,
     /// Closed an incident.
     Close,
+    /// Declared that something is to be expected.
+    Expect,
+    /// Took an expectation back.
+    Unexpect,
 }
 
 impl AuditAction {
-    const ALL: [Self; 3] = [Self::Approve, Self::Revoke, Self::Close];
+    const ALL: [Self; 5] = [Self::Approve, Self::Revoke, Self::Close, Self::Expect, Self::Unexpect];
 
     /// The word that is stored and shown.
     pub fn name(self) -> &'static str {
@@ -32,6 +37,8 @@ impl AuditAction {
             Self::Approve => "approve",
             Self::Revoke => "revoke",
             Self::Close => "close",
+            Self::Expect => "expect",
+            Self::Unexpect => "unexpect",
         }
     }
 }
@@ -47,7 +54,7 @@ pub struct AuditEntry {
     pub owner: Untrusted,
     /// Did what.
     pub action: AuditAction,
-    /// To what: the approval, or the incident's name with the verdict. Foreign text in it is raw.
+    /// To what: the approval, the expectation, or the incident's name with the verdict. Foreign text in it is raw.
     pub detail: Value,
     /// SHA-256 over the previous entry's hash and this entry, in hexadecimal.
     pub hash: String,
@@ -69,6 +76,15 @@ impl Act {
 
     pub(crate) fn revoke(approval: &Approval, owner: &Untrusted, at: Time) -> Self {
         Self { at, owner: owner.clone(), action: AuditAction::Revoke, detail: json!(approval) }
+    }
+
+    pub(crate) fn expect(expectation: &Expectation) -> Self {
+        let (at, owner) = (expectation.created, expectation.owner.clone());
+        Self { at, owner, action: AuditAction::Expect, detail: json!(expectation) }
+    }
+
+    pub(crate) fn unexpect(expectation: &Expectation, owner: &Untrusted, at: Time) -> Self {
+        Self { at, owner: owner.clone(), action: AuditAction::Unexpect, detail: json!(expectation) }
     }
 
     /// The closing in a change; `None` when it closes nothing.

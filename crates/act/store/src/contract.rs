@@ -2,6 +2,8 @@
 //!
 //! Not here: what only a file can do (surviving kill -9, being corrupted), see the tests of `database.rs`.
 
+mod expectations;
+
 use model::approval::{APPROVALS_MAX, Scope};
 use model::ids::WorkloadKey;
 use model::incident::{Change, ChangeKind, Incident, IncidentId, Severity};
@@ -11,10 +13,11 @@ use testkit::incidents::IncidentBuilder;
 
 use crate::audit::AuditAction;
 use crate::error::StoreError;
+use crate::expectation_store::ExpectationStore;
 use crate::incident_store::{IncidentQuery, IncidentStore};
 
 /// Holds a store to everything below; `make` gives an empty one with that limit of incidents.
-pub(crate) fn check<S: IncidentStore>(make: impl Fn(usize) -> S) {
+pub(crate) fn check<S: IncidentStore + ExpectationStore>(make: impl Fn(usize) -> S) {
     a_recorded_incident_is_read_back_equal(make(100));
     the_last_change_of_an_incident_is_what_is_kept(make(100));
     the_window_holds_what_opened_or_changed_in_it(make(100));
@@ -26,6 +29,7 @@ pub(crate) fn check<S: IncidentStore>(make: impl Fn(usize) -> S) {
     over_the_limit_an_approval_is_refused_until_one_is_revoked(make(100));
     the_audit_trail_says_who_did_what_and_verifies(make(100));
     the_last_beat_is_remembered(make(100));
+    expectations::check(&make);
 }
 
 fn at(secs: i64) -> Time {

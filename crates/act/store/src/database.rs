@@ -1,9 +1,10 @@
-//! Incidents, approvals and the audit trail in one SQLite file, `tidewatch.db`.
+//! Incidents, approvals, expectations and the audit trail in one SQLite file, `tidewatch.db`.
 //!
 //! Not here: events, see `journal.rs`. One process writes at a time and waits for another at most [`BUSY_TIMEOUT`].
 
 mod approvals;
 mod audit_rows;
+mod expectations;
 mod incidents;
 mod schema;
 

@@ -70,6 +70,12 @@ pub enum StoreError {
         /// How many there may be.
         limit: usize,
     },
+    /// As many expectations are in force as there may be.
+    #[error("{limit} expectations are in force and no more are taken: remove some, or use a pattern")]
+    TooManyExpectations {
+        /// How many there may be.
+        limit: usize,
+    },
     /// The audit trail was changed behind our back.
     #[error("the audit trail is broken at row {id}: {problem}")]
     Audit {

@@ -1,10 +1,12 @@
-//! What Tidewatch keeps: incidents, approvals, the audit trail, and recordings of events.
+//! What Tidewatch keeps: incidents, approvals, expectations, the audit trail, and recordings of events.
 //!
 //! Not here: deciding anything. A store that is full or broken says so in a `StoreError`; it never panics.
 
 pub mod error;
 
 pub mod incident_store;
+
+pub mod expectation_store;
 
 pub mod audit;
 

@@ -1,16 +1,20 @@
 //! A store that keeps nothing: for replaying a recording, and for tests of what uses a store.
 
+use std::collections::BTreeMap;
+
 use model::approval::{APPROVALS_MAX, Approval, Scope};
+use model::expectation::{Expectation, ExpectationChange, ExpectationId, Tally};
 use model::incident::{Change, Incident, IncidentId, State};
 use model::time::Time;
 use model::untrusted::Untrusted;
 
 use crate::audit::{Act, AuditEntry, Chain, StoredEntry};
 use crate::error::StoreError;
+use crate::expectation_store::{EXPIRED_KEPT, ExpectationStore, place_for};
 use crate::incident_store::{INCIDENTS_MAX, IncidentQuery, IncidentStore, Loaded, scope_key};
 use crate::stored;
 
-/// Incidents, approvals and the audit trail in memory.
+/// Incidents, approvals, expectations and the audit trail in memory.
 pub struct MemoryStore {
     incidents: Vec<Incident>,
     incidents_max: usize,
@@ -19,6 +23,8 @@ pub struct MemoryStore {
     approvals: Vec<(String, Approval)>,
     approvals_given: u64,
     audit: Vec<StoredEntry>,
+    expectations: Vec<Expectation>,
+    tallies: BTreeMap<ExpectationId, Tally>,
     last_beat: Option<Time>,
 }
 
@@ -38,6 +44,8 @@ impl MemoryStore {
             approvals: Vec::new(),
             approvals_given: 0,
             audit: Vec::new(),
+            expectations: Vec::new(),
+            tallies: BTreeMap::new(),
             last_beat: None,
         }
     }
@@ -57,6 +65,33 @@ impl MemoryStore {
         }
         if let Some(act) = Act::close(change).filter(|_| !was_closed) {
             self.append(&act);
+        }
+    }
+
+    fn put_expectation(&mut self, expectation: &Expectation) -> Result<(), StoreError> {
+        stored::encode_expectation(expectation)?;
+        self.expectations.retain(|kept| kept.id != expectation.id);
+        self.expectations.push(expectation.clone());
+        self.expectations.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        Ok(())
+    }
+
+    fn remove_expectation(&mut self, id: &ExpectationId) -> Option<Expectation> {
+        self.tallies.remove(id);
+        let place = self.expectations.iter().position(|kept| kept.id == *id)?;
+        Some(self.expectations.remove(place))
+    }
+
+    fn trim_expired(&mut self, now: Time) {
+        let mut expired: Vec<(Time, ExpectationId)> = self
+            .expectations
+            .iter()
+            .filter(|kept| kept.is_expired(now))
+            .filter_map(|kept| Some((kept.expires?, kept.id.clone())))
+            .collect();
+        expired.sort_by(|a, b| b.cmp(a));
+        for (_, id) in expired.iter().skip(EXPIRED_KEPT) {
+            self.remove_expectation(id);
         }
     }
 
@@ -154,6 +189,55 @@ impl IncidentStore for MemoryStore {
 
     fn last_beat(&self) -> Result<Option<Time>, StoreError> {
         Ok(self.last_beat)
+    }
+}
+
+impl ExpectationStore for MemoryStore {
+    fn declare(&mut self, wanted: &Expectation) -> Result<Expectation, StoreError> {
+        if let Some(in_force) = place_for(&self.expectations, wanted)? {
+            return Ok(in_force);
+        }
+        self.put_expectation(wanted)?;
+        self.trim_expired(wanted.created);
+        self.append(&Act::expect(wanted));
+        Ok(wanted.clone())
+    }
+
+    fn undeclare(
+        &mut self,
+        id: &ExpectationId,
+        owner: &Untrusted,
+        at: Time,
+    ) -> Result<Option<Expectation>, StoreError> {
+        let removed = self.remove_expectation(id);
+        if let Some(expectation) = &removed {
+            self.append(&Act::unexpect(expectation, owner, at));
+        }
+        Ok(removed)
+    }
+
+    fn record_expectations(&mut self, changes: &[ExpectationChange]) -> Result<(), StoreError> {
+        for change in changes {
+            match change {
+                ExpectationChange::Learned(expectation) => {
+                    self.put_expectation(expectation)?;
+                    expectation.expires.into_iter().for_each(|expires| self.trim_expired(expires));
+                }
+                ExpectationChange::Dropped { id } => drop(self.remove_expectation(id)),
+                ExpectationChange::Explained { id, at, count, sentence } => {
+                    self.tallies.entry(id.clone()).or_default().add(*at, *count, sentence);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn expectations(&self) -> Result<Loaded<Expectation>, StoreError> {
+        Ok(Loaded::collect(self.expectations.iter().cloned().map(Ok)))
+    }
+
+    fn tallies(&self) -> Result<BTreeMap<ExpectationId, Tally>, StoreError> {
+        Ok(self.tallies.clone())
     }
 }
 

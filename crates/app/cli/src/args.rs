@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use model::expectation::Expected;
 use model::incident::Verdict;
 use model::time::Time;
 
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Incidents(IncidentsArgs),
     /// Say what is fine: images by digest or name, workloads.
     Approve(ApproveArgs),
+    /// Say what is to be expected, and see what was explained by it.
+    Expect(ExpectArgs),
     /// Show what a running Tidewatch sees now.
     Status(StatusArgs),
     /// List, show and check strategies.
@@ -196,6 +199,81 @@ pub(crate) enum ApproveAction {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct ExpectArgs {
+    #[command(subcommand)]
+    pub(crate) action: ExpectAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExpectAction {
+    /// Expect containers to be busy at certain times. What makes others pay or harms them is never explained away.
+    Add(ExpectAddArgs),
+    /// List expectations, declared and learned, and how often each explained something.
+    List {
+        #[command(flatten)]
+        data: DataDir,
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take an expectation back, or unlearn one.
+    Remove {
+        /// Its name, as `expect list` shows it.
+        #[arg(value_name = "ID")]
+        id: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExpectAddArgs {
+    /// Whom it is about, by name or glob: `image:registry/team/*`, `workload:compose:shop/report backup`.
+    #[arg(long, value_name = "image:PATTERN|workload:NAME", value_parser = expected)]
+    pub(crate) subject: Expected,
+    /// What is to be expected.
+    #[arg(long, default_value = "resource")]
+    pub(crate) family: FamilyArg,
+    /// When the window opens: five fields of cron, in UTC.
+    #[arg(long, value_name = "CRON")]
+    pub(crate) when: String,
+    /// How long it stays open (`45m`, `2h`), at most 7 days.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) lasting: std::time::Duration,
+    /// Why that is fine.
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) reason: String,
+    /// Who answers for it.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) owner: String,
+    /// After how long it ends (`30d`).
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "90d")]
+    pub(crate) expires: std::time::Duration,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// A family that can be expected, on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum FamilyArg {
+    /// What is spent.
+    Resource,
+}
+
+fn expected(text: &str) -> Result<Expected, String> {
+    let bytes_max = model::untrusted::UNTRUSTED_BYTES_MAX;
+    let pattern = |name: &str| match name.len() {
+        length if length <= bytes_max => Ok(name.into()),
+        _ => Err(format!("a name has at most {bytes_max} bytes")),
+    };
+    match text.split_once(':') {
+        Some(("image", name)) => Ok(Expected::Image { pattern: pattern(name)? }),
+        Some(("workload", name)) => Ok(Expected::Workload { pattern: pattern(name)? }),
+        _ => Err("write image:PATTERN or workload:NAME".to_owned()),
+    }
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) data: DataDir,
@@ -323,6 +401,24 @@ mod tests {
             ("incidents list --since yesterday", false),
             ("record --out f --for 12s", true),
             ("record --for 12s", false),
+            (
+                "expect add --subject image:a/* --family resource --when @daily --lasting 1h --reason r --owner o",
+                true,
+            ),
+            (
+                "expect add --subject workload:b --when @daily --lasting 1h --reason r --owner o --expires 30d",
+                true,
+            ),
+            ("expect add --subject b --when @daily --lasting 1h --reason r --owner o", false),
+            ("expect add --subject image:b --when @daily --lasting soon --reason r --owner o", false),
+            ("expect add --subject image:b --when @daily --lasting 1h --reason r", false),
+            (
+                "expect add --subject image:b --family provenance --when @daily --lasting 1h --reason r --owner o",
+                false,
+            ),
+            ("expect list --json", true),
+            ("expect remove EX-0123456789ab", true),
+            ("expect remove", false),
         ] {
             let parsed = Args::try_parse_from(["tidewatch"].into_iter().chain(line.split(' ')));
             assert_eq!(parsed.is_ok(), fits, "{line}: {:?}", parsed.err().map(|error| error.to_string()));

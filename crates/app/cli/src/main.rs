@@ -19,6 +19,8 @@ mod incidents;
 
 mod approve;
 
+mod expect;
+
 mod ads;
 
 mod record;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Incidents(args) => incidents::run(&args),
         Command::Approve(args) => approve::run(&args),
+        Command::Expect(args) => expect::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Ads(args) => ads::run(&args),
         Command::Record(args) => record::run(&args),

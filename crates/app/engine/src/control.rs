@@ -14,6 +14,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded};
 use model::approval::{Approval, Scope};
 use model::event::Event;
+use model::expectation::{Expectation, ExpectationId};
 use model::ids::NodeId;
 use model::incident::{Closing, Incident, IncidentId};
 use model::untrusted::Untrusted;
@@ -65,6 +66,18 @@ pub enum Request {
         /// Who asks.
         owner: Untrusted,
     },
+    /// Expect something.
+    Expect {
+        /// What, when, and who answers for it.
+        expectation: Box<Expectation>,
+    },
+    /// Take an expectation back.
+    Unexpect {
+        /// Which.
+        id: ExpectationId,
+        /// Who asks.
+        owner: Untrusted,
+    },
     /// Close incidents.
     Close {
         /// Which.
@@ -91,6 +104,10 @@ pub enum Answer {
     },
     /// The approval taken back.
     Revoked(Box<Approval>),
+    /// The expectation now in force.
+    Expected(Box<Expectation>),
+    /// The expectation taken back.
+    Unexpected(Box<Expectation>),
     /// The incidents closed.
     Closed(Vec<IncidentId>),
     /// A recording follows; never sent as it is.

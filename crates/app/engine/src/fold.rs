@@ -8,6 +8,7 @@ use std::sync::Arc;
 use detect::Detect;
 use enrich::Enrich;
 use model::event::Event;
+use model::expectation::ExpectationChange;
 use model::finding::Finding;
 use model::identity::News;
 use model::incident::{Change, Severity};
@@ -17,7 +18,7 @@ use strategy::Strategies;
 use triage::{Triage, TriageConfig};
 
 /// Version of [`Fold`]'s serialised form; a recording with another one is replayed without its checkpoint.
-pub const CHECKPOINT_VERSION: u32 = 1;
+pub const CHECKPOINT_VERSION: u32 = 2;
 
 /// Everything the core knows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +38,8 @@ pub struct Step {
     pub news: Vec<News>,
     /// Changes of incidents, to be stored and shown.
     pub changes: Vec<Change>,
+    /// What was learned to expect, and what an expectation explained, to be stored.
+    pub expectations: Vec<ExpectationChange>,
 }
 
 impl Fold {
@@ -62,8 +65,8 @@ impl Fold {
         let mut findings = self.detect.judge(&seen, &novelty, &self.state); // claims with evidence
         self.name_strategies(&mut findings);
         self.state.learn(&seen, &findings); // after judging, so a flagged event can be kept out
-        let changes = self.triage.weigh(&seen, findings); // incident changes with reasons
-        Step { news: seen.identity.news, changes }
+        let weighed = self.triage.weigh(&seen, findings); // incident changes with reasons
+        Step { news: seen.identity.news, changes: weighed.incidents, expectations: weighed.expectations }
     }
 
     /// Who is there.

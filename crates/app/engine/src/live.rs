@@ -2,7 +2,6 @@
 //!
 //! Not here: the fold (`fold.rs`) and the sources (`rim.rs`). All state of the run is owned by the loop's thread.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +10,12 @@ use crossbeam_channel::{Receiver, select, tick};
 use hostfs::error::HostfsError;
 use model::coverage::{Health, Source, SourceReport};
 use model::event::{Body, Event};
-use model::incident::{Change, ChangeKind, Incident, IncidentId};
+use model::incident::{Change, Incident};
 use model::untrusted::Untrusted;
 use sources::outlet::Stop;
 use store::database::Database;
 use store::error::StoreError;
+use store::expectation_store::ExpectationStore;
 use store::incident_store::IncidentStore;
 use store::journal::Journal;
 use strategy::Strategies;
@@ -23,12 +23,15 @@ use strategy::Strategies;
 use crate::config::EngineConfig;
 use crate::control::{Asked, Control};
 use crate::fold::Fold;
+use crate::live::unsaved::Unsaved;
 use crate::recorder::Recorders;
 use crate::rim::Rim;
 use crate::seqs::Seqs;
 use crate::status::{self, BlindStrategy, Status};
 
 mod answer;
+
+mod unsaved;
 
 /// How often time passes for the fold when nothing else happens: bounds how late a waiting judge wakes.
 const TICK: Duration = Duration::from_millis(500);
@@ -38,8 +41,6 @@ const FLUSH_TICKS: u64 = 2;
 const STATUS_TICKS: u64 = 2;
 /// Events taken at once, before requests and time get their turn.
 const BATCH_MAX: usize = 1_024;
-/// Incidents that may wait for a store that fails.
-const UNSAVED_MAX: usize = 1_000;
 
 /// Why the engine cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -99,8 +100,7 @@ pub struct Engine {
     since: model::time::Time,
     events: u64,
     ticks: u64,
-    /// Latest state of incidents that could not be stored yet; they are not shown before they are.
-    unsaved: BTreeMap<IncidentId, Change>,
+    unsaved: Unsaved,
     trouble: String,
 }
 
@@ -127,7 +127,7 @@ impl Engine {
             rim,
             events: 0,
             ticks: 0,
-            unsaved: BTreeMap::new(),
+            unsaved: Unsaved::default(),
             trouble: String::new(),
         };
         engine.take_up()?;
@@ -161,7 +161,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What the last run left: the gap since it ended, approvals, open incidents. All of it as events, so that a
+    /// What the last run left: the gap since it ended, approvals, expectations, open incidents. All of it as events, so that a
     /// recording holds it.
     fn take_up(&mut self) -> Result<(), EngineError> {
         if let Some(last) = self.store.last_beat()? {
@@ -169,11 +169,17 @@ impl Engine {
         }
         let approvals = self.store.approvals()?;
         let incidents = self.store.open_incidents()?;
-        for problem in approvals.problems.iter().chain(&incidents.problems) {
+        let expectations = self.store.expectations()?;
+        let problems = approvals.problems.iter().chain(&incidents.problems).chain(&expectations.problems);
+        for problem in problems {
             tracing::error!(%problem, "a stored row cannot be read and is left out");
         }
         for approval in approvals.rows {
             self.own(Source::Operator, Body::Approved(Box::new(approval)));
+        }
+        let now = self.since;
+        for expectation in expectations.rows.into_iter().filter(|one| !one.is_expired(now)) {
+            self.own(Source::Operator, Body::Expected(Box::new(expectation)));
         }
         for incident in incidents.rows {
             self.own(Source::Engine, Body::Restored(Box::new(incident)));
@@ -205,6 +211,7 @@ impl Engine {
         if closes_books {
             self.rim.deepen(self.fold.state().deepen());
         }
+        step.expectations.into_iter().for_each(|change| self.unsaved.add_expectation(change));
         step.changes
     }
 
@@ -236,26 +243,21 @@ impl Engine {
 
     /// Stores first, shows then: what was shown survives `kill -9`.
     fn keep_and_show(&mut self, changes: Vec<Change>, show: &mut dyn Show) {
-        for mut change in changes {
-            // An incident that opens and grows within one batch is still announced as opened.
-            let earlier = self.unsaved.get(&change.incident.id).map(|earlier| earlier.kind);
-            if earlier == Some(ChangeKind::Opened) && change.kind == ChangeKind::Updated {
-                change.kind = ChangeKind::Opened;
-            }
-            if self.unsaved.len() < UNSAVED_MAX || self.unsaved.contains_key(&change.incident.id) {
-                self.unsaved.insert(change.incident.id.clone(), change);
-            } else {
-                tracing::error!(incident = %change.incident.id, "an incident is lost: the store fails and too many wait");
+        changes.into_iter().for_each(|change| self.unsaved.add_incident(change));
+        let (incidents, expectations) = (self.unsaved.incidents(), self.unsaved.expectations());
+        if !expectations.is_empty() {
+            match self.store.record_expectations(&expectations) {
+                Ok(()) => self.unsaved.expectations_saved(),
+                Err(error) => self.note_trouble(Some(error.to_string()), show),
             }
         }
-        if self.unsaved.is_empty() {
+        if incidents.is_empty() {
             return;
         }
-        let changes: Vec<Change> = self.unsaved.values().cloned().collect();
-        match self.store.record(&changes) {
+        match self.store.record(&incidents) {
             Ok(()) => {
-                self.unsaved.clear();
-                show.show(Notice::Changed(changes));
+                self.unsaved.incidents_saved();
+                show.show(Notice::Changed(incidents));
             }
             Err(error) => self.note_trouble(Some(error.to_string()), show),
         }
@@ -297,6 +299,7 @@ impl Engine {
             host: state.host().cloned(),
             incidents_open: self.fold.triage().open_incidents().count(),
             approvals: state.approvals().count(),
+            expectations: self.fold.triage().expectations(),
             threshold_bits: self.fold.triage().threshold_bits(),
             events: self.events,
             inventory_dropped: self.fold.enrich().dropped(),

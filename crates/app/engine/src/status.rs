@@ -107,6 +107,9 @@ pub struct Status {
     pub incidents_open: usize,
     /// Approvals in force.
     pub approvals: usize,
+    /// Expectations that are known, declared and learned.
+    #[serde(default)]
+    pub expectations: usize,
     /// Evidence that makes an incident, in bits.
     pub threshold_bits: f64,
     /// Events folded in this run.

@@ -102,7 +102,12 @@ impl Detect {
         }
         if !findings.is_empty() {
             let coverage = state.coverage();
-            findings.iter_mut().for_each(|finding| finding.coverage = coverage.clone());
+            for finding in &mut findings {
+                finding.coverage = coverage.clone();
+                let account =
+                    finding.container.as_ref().and_then(|container| state.account(container.cgroup_id));
+                finding.provenance = account.map(|account| account.provenance()).unwrap_or_default();
+            }
         }
         findings
     }

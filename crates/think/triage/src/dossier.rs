@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::expectation::{ExpectationChange, ExpectationId, Explanation};
 use model::finding::{Family, Finding};
 use model::ids::CgroupId;
 use model::incident::{Change, ChangeKind, INCIDENT_FINDINGS_MAX, Incident, IncidentId, Severity, State};
 use model::time::Time;
+use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
 use crate::weight::{Weight, weigh};
@@ -17,6 +19,9 @@ use crate::weight::{Weight, weigh};
 const UPDATE_YOUNG: Duration = Duration::from_millis(900);
 const UPDATE_OLD: Duration = Duration::from_secs(10);
 const YOUNG: Duration = Duration::from_secs(60);
+
+/// A pause of a claim after which its explanation counts as another one.
+const SPELL: Duration = Duration::from_secs(600);
 
 /// A rise of the weight that is told at once.
 const RISE_BITS: f64 = 0.5;
@@ -45,8 +50,23 @@ impl Dossier {
         self.incident
     }
 
+    #[cfg(test)]
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
     pub(crate) fn last_finding(&self) -> Time {
         self.findings.iter().map(|finding| finding.at).max().unwrap_or_default()
+    }
+
+    /// The explanations of a finding that begin a spell: the claim before was not explained so, or was long ago.
+    pub(crate) fn newly_explained(&self, finding: &Finding) -> Vec<ExpectationChange> {
+        let before = self.findings.iter().find(|earlier| is_same_claim(earlier, finding));
+        let before = before.filter(|earlier| finding.at.since(earlier.at) < SPELL);
+        let goes_on =
+            |by: &ExpectationId| before.is_some_and(|before| before.explained.iter().any(|e| e.by == *by));
+        let new = finding.explained.iter().filter(|explanation| !goes_on(&explanation.by));
+        new.map(|explanation| told(finding, explanation)).collect()
     }
 
     /// Keeps the finding in place of an earlier one of the same judge about the same container.
@@ -134,6 +154,20 @@ impl Dossier {
             || severity != told.severity
             || self.findings.len() != told.findings.len()
             || now.since(told.updated) >= every
+    }
+}
+
+fn told(finding: &Finding, explanation: &Explanation) -> ExpectationChange {
+    let who = finding.container.as_ref().map_or_else(
+        || format!("node {}", Untrusted::new(finding.subject.node().as_str())),
+        |container| container.name.to_string(),
+    );
+    let Explanation { bits_before, bits_after, .. } = explanation;
+    ExpectationChange::Explained {
+        id: explanation.by.clone(),
+        at: finding.at,
+        count: 1,
+        sentence: format!("{} of {who}, {bits_before:.1} to {bits_after:.1} bits", finding.judge),
     }
 }
 

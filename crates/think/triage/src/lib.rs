@@ -1,6 +1,10 @@
 //! From findings to incidents: weighs what judges claim per subject and says why it weighs that much.
 //!
-//! Not here: expectations that lower a weight, and correlation across nodes. A pure function of the findings.
+//! Not here: correlation across nodes. A pure function of the findings.
+
+pub mod schedule;
+
+pub mod expectations;
 
 mod dossier;
 
@@ -10,12 +14,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::event::Body;
+use model::expectation::{Expectation, ExpectationChange, When};
 use model::finding::{Finding, Subject};
 use model::identity::Observation;
 use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, Severity, State};
 use serde::{Deserialize, Serialize};
 
 use crate::dossier::Dossier;
+use crate::expectations::Expectations;
 
 /// Most subjects weighed at once; the one without an incident and silent for longest makes room.
 const SUBJECTS_MAX: usize = 4_096;
@@ -62,22 +68,43 @@ pub struct Triage {
     priorities: BTreeMap<Arc<str>, Severity>,
     #[serde(with = "as_pairs")]
     subjects: BTreeMap<Subject, Dossier>,
+    expectations: Expectations,
+}
+
+/// What one observation led to.
+#[derive(Debug, Default, PartialEq)]
+pub struct Weighed {
+    /// The incidents that changed.
+    pub incidents: Vec<Change>,
+    /// What was learned, and what was explained.
+    pub expectations: Vec<ExpectationChange>,
 }
 
 impl Triage {
     /// A stage that holds nothing against anybody yet.
     pub fn new(config: TriageConfig, priorities: BTreeMap<Arc<str>, Severity>) -> Self {
-        Self { config, priorities, subjects: BTreeMap::new() }
+        Self { config, priorities, subjects: BTreeMap::new(), expectations: Expectations::default() }
     }
 
-    /// Takes in findings, restored incidents and verdicts; gives the incidents that changed.
-    pub fn weigh(&mut self, seen: &Observation, findings: Vec<Finding>) -> Vec<Change> {
+    /// Takes in findings, expectations, restored incidents and verdicts; gives what changed.
+    pub fn weigh(&mut self, seen: &Observation, findings: Vec<Finding>) -> Weighed {
+        let mut weighed = Weighed::default();
         match &seen.event.body {
             Body::Restored(incident) => self.restore(incident),
-            Body::Closed { id, closing } => return self.close(id, closing).into_iter().collect(),
+            Body::Expected(expectation) => self.take_expectation(expectation),
+            Body::Unexpected { id } => self.expectations.remove(id),
+            Body::Closed { id, closing } => weighed.incidents.extend(self.close(id, closing)),
             _ => {}
         }
-        findings.into_iter().filter_map(|finding| self.weigh_one(seen, finding)).collect()
+        for finding in findings {
+            self.weigh_one(seen, finding, &mut weighed);
+        }
+        weighed
+    }
+
+    /// Declared schedules that are known, expired ones included.
+    pub fn expectations(&self) -> usize {
+        self.expectations.len()
     }
 
     /// Incidents that nobody closed, ordered by subject.
@@ -90,11 +117,26 @@ impl Triage {
         self.config.threshold_bits()
     }
 
-    fn weigh_one(&mut self, seen: &Observation, finding: Finding) -> Option<Change> {
+    fn weigh_one(&mut self, seen: &Observation, mut finding: Finding, weighed: &mut Weighed) {
+        if finding.may_be_explained() {
+            self.expectations.explain(&mut finding);
+        }
         self.make_room(&finding.subject);
         let dossier = self.subjects.entry(finding.subject.clone()).or_default();
+        weighed.expectations.extend(dossier.newly_explained(&finding));
         dossier.add(finding);
-        dossier.review(seen.event.time, self.config.threshold_bits(), &self.priorities)
+        weighed.incidents.extend(dossier.review(
+            seen.event.time,
+            self.config.threshold_bits(),
+            &self.priorities,
+        ));
+    }
+
+    fn take_expectation(&mut self, expectation: &Expectation) {
+        match &expectation.when {
+            When::Schedule(_) => self.expectations.add(expectation),
+            When::Recurrence(_) => {}
+        }
     }
 
     fn restore(&mut self, incident: &Incident) {

@@ -1,5 +1,7 @@
 //! What findings weigh together, when that opens, updates and closes an incident, and that it is bounded.
 
+mod expected;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -82,7 +84,7 @@ impl Desk {
     fn body(&mut self, body: Body, findings: Vec<Finding>) -> Vec<Change> {
         let now = self.now;
         let findings = findings.into_iter().map(|finding| Finding { at: now, ..finding }).collect();
-        self.triage.weigh(&seen(now, body), findings)
+        self.triage.weigh(&seen(now, body), findings).incidents
     }
 
     fn find(&mut self, findings: Vec<Finding>) -> Vec<Change> {

@@ -3,9 +3,10 @@
 //! Within a group judges look at the same thing, so the weightiest counts; across groups evidence is independent,
 //! so bits add (ALGORITHMS §4.2). Weights fade in event time (§4.3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use model::expectation::Explanation;
 use model::finding::{Family, Finding};
 use model::time::Time;
 
@@ -39,7 +40,18 @@ pub(crate) fn weigh(findings: &[Finding], now: Time) -> Weight {
         bits += AGREEMENT_BITS;
         reasons.push(format!("resource and provenance agree: {AGREEMENT_BITS:.1} bits more"));
     }
+    reasons.extend(findings.iter().flat_map(lowered).collect::<BTreeSet<String>>());
     Weight { bits: (bits * 10.0).round() / 10.0, reasons }
+}
+
+/// What lowered a finding; of the many findings of one judge that one reason lowered alike, one sentence.
+fn lowered(finding: &Finding) -> impl Iterator<Item = String> {
+    finding.explained.iter().map(|explanation| {
+        let Explanation { by, kind, sentence, bits_before, bits_after } = explanation;
+        let kind = kind.name();
+        let judge = &finding.judge;
+        format!("{judge} lowered from {bits_before:.1} to {bits_after:.1} bits by {kind} {by}: {sentence}")
+    })
 }
 
 fn agree(findings: &[Finding]) -> bool {

@@ -2,6 +2,7 @@
 
 use expect_test::expect;
 use model::coverage::Source;
+use model::expectation::{ExpectationId, ExplanationKind};
 use testkit::incidents::{HOSTILE, IncidentBuilder};
 
 use super::*;
@@ -173,6 +174,24 @@ fn the_weightiest_findings_are_shown_and_the_rest_is_counted() {
     assert!(page.contains("and 14 of less weight") && page.contains("5 more were not kept"), "{page}");
 }
 
+fn explanation(text: &str) -> Explanation {
+    Explanation {
+        by: ExpectationId::from_text(text),
+        kind: ExplanationKind::ImageImport,
+        sentence: text.to_owned(),
+        bits_before: 8.0,
+        bits_after: 4.0,
+    }
+}
+
+#[test]
+fn what_lowered_a_finding_stands_below_its_claim() {
+    let mut incident = IncidentBuilder::attack().build();
+    incident.findings[0].explained.push(explanation("imported"));
+    let page = incident_text(&incident, Style::PLAIN);
+    assert!(page.contains("    8.0 bits lowered to 4.0 by image import imported: imported\n"), "{page}");
+}
+
 /// An incident as a forged file may hold it: control characters also where we write the text ourselves.
 fn forged() -> Incident {
     let mut forged = IncidentBuilder::attack().hostile().node(HOSTILE).coverage(blind()).build();
@@ -183,6 +202,7 @@ fn forged() -> Incident {
         finding.judge = HOSTILE.into();
         finding.strategy = HOSTILE.into();
         finding.claim = HOSTILE.to_owned();
+        finding.explained.push(explanation(HOSTILE));
         finding.evidence.push((HOSTILE.into(), model::finding::Value::Text(HOSTILE.into())));
     }
     forged

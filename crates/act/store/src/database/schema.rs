@@ -9,8 +9,9 @@ use rusqlite_migration::{Error, M, MigrationDefinitionError, Migrations};
 
 use crate::error::StoreError;
 
-const STEPS: &[M<'_>] = &[M::up(
-    "
+const STEPS: &[M<'_>] = &[M::up(INCIDENTS_AND_APPROVALS), M::up(EXPECTATIONS)];
+
+const INCIDENTS_AND_APPROVALS: &str = "
     -- The body holds the whole incident as versioned JSON; the other columns are there to be asked for.
     CREATE TABLE incidents (
         id         TEXT PRIMARY KEY NOT NULL,
@@ -56,8 +57,25 @@ const STEPS: &[M<'_>] = &[M::up(
         key   TEXT PRIMARY KEY NOT NULL,
         value INTEGER NOT NULL
     ) STRICT;
-    ",
-)];
+    ";
+
+const EXPECTATIONS: &str = "
+    -- The body holds the whole expectation as versioned JSON; the other columns are there to be asked for.
+    CREATE TABLE expectations (
+        id         TEXT PRIMARY KEY NOT NULL,
+        created_ns INTEGER NOT NULL,
+        expires_ns INTEGER,
+        body       TEXT NOT NULL
+    ) STRICT;
+
+    -- What explained a finding, and how often: expectations, and the built-in kinds that have no row above.
+    CREATE TABLE explained (
+        id       TEXT PRIMARY KEY NOT NULL,
+        count    INTEGER NOT NULL,
+        last_ns  INTEGER NOT NULL,
+        sentence TEXT NOT NULL
+    ) STRICT;
+    ";
 
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 

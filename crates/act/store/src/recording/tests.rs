@@ -8,15 +8,17 @@ use expect_test::{Expect, expect, expect_file};
 use model::approval::{Approval, Scope};
 use model::coverage::{Health, Loss, Source, SourceReport};
 use model::event::{Attach, Body, CgroupPath, Exec, Exit, Socket, SocketState};
+use model::expectation::ExpectationId;
 use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::incident::{Closing, IncidentId, Verdict};
-use model::runtime::{ContainerFacts, RunState};
+use model::runtime::{ContainerFacts, Deploy, EngineWork, ImageWork, RunState, ServiceChange};
 use model::time::Time;
 use model::usage::{
     CpuTimes, DeepUsage, DiskSpace, EngineRole, EngineUsage, HostUsage, KernelCounts, KernelObjects,
     KernelWork, Level, LogSize, Pressure, Pressures, ProcessUsage, ServiceUsage, Usage,
 };
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+use testkit::expectations::{declared, learned};
 use testkit::incidents::{HOSTILE, IncidentBuilder};
 
 use super::*;
@@ -226,6 +228,11 @@ fn bodies() -> Vec<Body> {
         Body::Processes(vec![process_usage()]),
         Body::Usage(Box::new(usage_in_full())),
         Body::Host(Box::new(host_in_full())),
+        Body::EngineWork(EngineWork { work: ImageWork::Import, image: HOSTILE.into() }),
+        Body::Service(ServiceChange { service: "web".into(), deploy: Deploy::ScaleOut }),
+        Body::Expected(Box::new(declared("image:backup"))),
+        Body::Expected(Box::new(learned("batch [sum]"))),
+        Body::Unexpected { id: ExpectationId::from_text("EX-0123456789ab") },
     ]
 }
 
@@ -283,8 +290,12 @@ fn kind(body: &Body) -> &'static str {
         Body::Container(_) => "container",
         Body::ContainerGone { .. } => "container_gone",
         Body::ContainerList { .. } => "container_list",
+        Body::EngineWork(_) => "engine_work",
+        Body::Service(_) => "service",
         Body::Approved(_) => "approved",
         Body::Revoked { .. } => "revoked",
+        Body::Expected(_) => "expected",
+        Body::Unexpected { .. } => "unexpected",
         Body::Restored(_) => "restored",
         Body::Closed { .. } => "closed",
         Body::Report(_) => "report",
@@ -300,7 +311,7 @@ fn version_1_holds_every_kind_and_is_read_as_it_was_shipped() {
     assert!(problems.is_empty() && torn.is_none(), "{problems:?}");
     assert_eq!(golden, events());
     let kinds: BTreeMap<&str, usize> = golden.iter().map(|event| (kind(&event.body), 1)).collect();
-    assert_eq!(kinds.len(), 24, "one of each kind: {kinds:?}");
+    assert_eq!(kinds.len(), 28, "one of each kind: {kinds:?}");
     let named = |event: &Event| GOLDEN.contains(&format!("\"kind\":\"{}\"", kind(&event.body)));
     assert!(golden.iter().all(named));
 }

@@ -50,6 +50,7 @@ fn status(containers: Vec<ContainerStatus>) -> Status {
         blind_strategies: Vec::new(),
         host: None,
         incidents_open: 1,
+        expectations: 0,
         approvals: 1,
         threshold_bits: 12.5,
         events: 99,

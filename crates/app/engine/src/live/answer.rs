@@ -3,10 +3,13 @@
 use model::approval::Scope;
 use model::coverage::Source;
 use model::event::Body;
+use model::expectation::{Expectation, ExpectationId, When};
 use model::identity::Kind;
 use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId};
 use model::untrusted::Untrusted;
+use store::expectation_store::ExpectationStore;
 use store::incident_store::IncidentStore;
+use triage::expectations::check;
 
 use super::{Engine, Show};
 use crate::control::{Answer, Recording, Reply, Request, chosen};
@@ -22,6 +25,8 @@ impl Engine {
                 .approve(&scope, &owner, &note)
                 .map(|approved| Answer::Approved { approved: vec![approved], left_out: Vec::new() }),
             Request::Revoke { id, owner } => self.revoke(id, &owner),
+            Request::Expect { expectation } => self.declare(&expectation),
+            Request::Unexpect { id, owner } => self.undeclare(&id, &owner),
             Request::Close { ids, all, closing } => self.close(&ids, all, &closing, show),
         }
     }
@@ -86,6 +91,30 @@ impl Engine {
         }
     }
 
+    /// Keeps a declared expectation; checked again, since anybody may be at the other end.
+    fn declare(&mut self, wanted: &Expectation) -> Reply {
+        let now = self.rim.outlet.now();
+        let When::Schedule(schedule) = &wanted.when else {
+            return Err("a recurrence is learned and cannot be declared".to_owned());
+        };
+        check(&wanted.subject, schedule, now).map_err(|error| error.to_string())?;
+        let kept = self.store.declare(wanted).map_err(|error| error.to_string())?;
+        self.own(Source::Operator, Body::Expected(Box::new(kept.clone())));
+        Ok(Answer::Expected(Box::new(kept)))
+    }
+
+    fn undeclare(&mut self, id: &ExpectationId, owner: &Untrusted) -> Reply {
+        let at = self.rim.outlet.now();
+        match self.store.undeclare(id, owner, at).map_err(|error| error.to_string())? {
+            Some(expectation) => {
+                self.own(Source::Operator, Body::Unexpected { id: id.clone() });
+                self.unsaved.forget_expectation(id);
+                Ok(Answer::Unexpected(Box::new(expectation)))
+            }
+            None => Err(format!("no expectation {id} is kept")),
+        }
+    }
+
     fn close(&mut self, ids: &[IncidentId], all: bool, closing: &Closing, show: &mut dyn Show) -> Reply {
         let open = self.store.open_incidents().map_err(|error| error.to_string())?;
         let wanted = chosen(open.rows, ids, all)?;
@@ -94,7 +123,11 @@ impl Engine {
         let changes: Vec<Change> =
             wanted.into_iter().map(|incident| self.close_one(incident, &closing)).collect();
         self.keep_and_show(changes, show);
-        if self.unsaved.is_empty() { Ok(Answer::Closed(closed)) } else { Err(self.trouble.clone()) }
+        if self.unsaved.incidents().is_empty() {
+            Ok(Answer::Closed(closed))
+        } else {
+            Err(self.trouble.clone())
+        }
     }
 
     fn close_one(&mut self, incident: Incident, closing: &Closing) -> Change {

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "what these cases share is test code as well")]
 
+mod expected;
+
 mod fold;
 
 mod hostile;

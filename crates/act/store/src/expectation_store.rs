@@ -1,0 +1,64 @@
+//! What every store of expectations does: those that people declared, those that were learned, and their tallies.
+//!
+//! Not here: a store (see `incident_store.rs`), and whether an expectation holds.
+
+use std::collections::BTreeMap;
+
+use model::expectation::{EXPECTATIONS_MAX, Expectation, ExpectationChange, ExpectationId, Tally};
+use model::time::Time;
+use model::untrusted::Untrusted;
+
+use crate::error::StoreError;
+use crate::incident_store::Loaded;
+
+/// Most expired expectations kept to be shown; the longest expired go first, with their tallies.
+pub const EXPIRED_KEPT: usize = 200;
+
+/// Keeps expectations and how often each explained something. Every writing call is one transaction.
+pub trait ExpectationStore {
+    /// Keeps a declared expectation; when the same is in force already, gives that one and changes nothing.
+    fn declare(&mut self, wanted: &Expectation) -> Result<Expectation, StoreError>;
+
+    /// Removes an expectation, learned or declared, with its tally and gives it; `None` when there is none of that name.
+    fn undeclare(
+        &mut self,
+        id: &ExpectationId,
+        owner: &Untrusted,
+        at: Time,
+    ) -> Result<Option<Expectation>, StoreError>;
+
+    /// Keeps what the fold learned, and adds what was explained to the tallies.
+    fn record_expectations(&mut self, changes: &[ExpectationChange]) -> Result<(), StoreError>;
+
+    /// All expectations, oldest first, expired and half-learned ones included.
+    fn expectations(&self) -> Result<Loaded<Expectation>, StoreError>;
+
+    /// How often each expectation and each built-in kind explained something; those that never did are left out.
+    fn tallies(&self) -> Result<BTreeMap<ExpectationId, Tally>, StoreError>;
+}
+
+/// The one in force that says the same as `wanted`, or that there is room for it.
+pub(crate) fn place_for(
+    kept: &[Expectation],
+    wanted: &Expectation,
+) -> Result<Option<Expectation>, StoreError> {
+    let in_force = || kept.iter().filter(|kept| !kept.is_expired(wanted.created));
+    if let Some(same) = in_force().find(|kept| kept.is_same_as(wanted)) {
+        return Ok(Some(same.clone()));
+    }
+    if in_force().count() >= EXPECTATIONS_MAX {
+        return Err(StoreError::TooManyExpectations { limit: EXPECTATIONS_MAX });
+    }
+    Ok(None)
+}
+
+/// What was explained, added up for each.
+pub(crate) fn tallied(changes: &[ExpectationChange]) -> BTreeMap<&ExpectationId, Tally> {
+    let mut tallies: BTreeMap<&ExpectationId, Tally> = BTreeMap::new();
+    for change in changes {
+        if let ExpectationChange::Explained { id, at, count, sentence } = change {
+            tallies.entry(id).or_default().add(*at, *count, sentence);
+        }
+    }
+    tallies
+}

@@ -1,0 +1,161 @@
+//! Schedules that people declared: whether one explains a finding now, and what that leaves of its weight.
+//!
+//! Not here: what is learned (`recurrence.rs`) and what the runtimes say they do (`deploys.rs`). All weights are in
+//! bits, log2 of odds; a natural log-odds is 1.44 of them.
+
+use std::collections::BTreeMap;
+
+use globset::{GlobBuilder, GlobMatcher};
+use model::expectation::{
+    EXPECTATIONS_MAX, Expectation, ExpectationId, Expected, ExplanationKind, Schedule, When,
+};
+use model::finding::Finding;
+use model::time::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::schedule::{ScheduleError, Windows};
+
+/// What a finding weighs at most in a window that somebody answers for. Not nothing: it is still told, and odds of
+/// 1.4 to 1 still count when others agree; but with an image that nobody approved (4 bits) and their agreement (1)
+/// it stays far below any threshold.
+const SCHEDULED_BITS: f64 = 0.5;
+
+/// Why an expectation cannot be declared.
+#[derive(Debug, thiserror::Error)]
+pub enum ExpectationError {
+    /// Its schedule cannot be used.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// Its pattern of image names cannot be used.
+    #[error("{subject}: the image is no pattern: {problem}")]
+    Pattern {
+        /// Whom it is about.
+        subject: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// It is about nobody.
+    #[error("{kind}: gives no name; write {kind}:NAME, in which * matches")]
+    Nobody {
+        /// `image` or `workload`.
+        kind: &'static str,
+    },
+}
+
+/// Makes sure that an expectation can be declared at `now`.
+///
+/// # Errors
+/// What is wrong with its subject or its schedule.
+pub fn check(subject: &Expected, schedule: &Schedule, now: Time) -> Result<(), ExpectationError> {
+    if subject.pattern().is_empty() {
+        return Err(ExpectationError::Nobody { kind: subject.kind() });
+    }
+    // The name of a workload holds its command, which may be no glob: then it means itself.
+    if matches!(subject, Expected::Image { .. })
+        && let Err(error) = matcher(subject)
+    {
+        let problem = model::untrusted::Untrusted::new(&error.to_string()).to_string();
+        return Err(ExpectationError::Pattern { subject: subject.to_string(), problem });
+    }
+    Windows::parse(schedule, now)?;
+    Ok(())
+}
+
+/// The declared schedules.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<ExpectationId, Expectation>", into = "BTreeMap<ExpectationId, Expectation>")]
+pub(crate) struct Expectations {
+    given: BTreeMap<ExpectationId, Rule>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    expectation: Expectation,
+    glob: Option<GlobMatcher>,
+    /// `None` for text that does not parse, which covers nothing; the command that gives schedules refuses it.
+    windows: Option<Windows>,
+}
+
+impl From<BTreeMap<ExpectationId, Expectation>> for Expectations {
+    fn from(given: BTreeMap<ExpectationId, Expectation>) -> Self {
+        Self { given: given.into_iter().map(|(id, expectation)| (id, Rule::new(expectation))).collect() }
+    }
+}
+
+impl From<Expectations> for BTreeMap<ExpectationId, Expectation> {
+    fn from(expectations: Expectations) -> Self {
+        expectations.given.into_iter().map(|(id, rule)| (id, rule.expectation)).collect()
+    }
+}
+
+impl Expectations {
+    pub(crate) fn add(&mut self, expectation: &Expectation) {
+        if self.given.len() < EXPECTATIONS_MAX || self.given.contains_key(&expectation.id) {
+            self.given.insert(expectation.id.clone(), Rule::new(expectation.clone()));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: &ExpectationId) {
+        self.given.remove(id);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.given.len()
+    }
+
+    /// Lowers a finding within a window that was declared for it.
+    pub(crate) fn explain(&self, finding: &mut Finding) {
+        let at = finding.at;
+        let rule = self.given.values().find(|rule| rule.covers(finding) && rule.opened(at).is_some());
+        let Some(rule) = rule else { return };
+        let expectation = &rule.expectation;
+        let sentence = format!(
+            "{} expects it in the window that opened at {}: {}",
+            expectation.owner,
+            rule.opened(at).unwrap_or(at),
+            expectation.reason
+        );
+        let bits = finding.bits.min(SCHEDULED_BITS);
+        finding.explain(&expectation.id, ExplanationKind::Schedule, sentence, bits);
+    }
+}
+
+impl Rule {
+    fn new(expectation: Expectation) -> Self {
+        let windows = match &expectation.when {
+            // Whether a window still comes is no question any more: it was when the schedule was given.
+            When::Schedule(schedule) => Windows::parse(schedule, Time::default()).ok(),
+            When::Recurrence(_) => None,
+        };
+        Self { glob: matcher(&expectation.subject).ok(), windows, expectation }
+    }
+
+    fn covers(&self, finding: &Finding) -> bool {
+        let matches = |name: &str| self.glob.as_ref().is_some_and(|glob| glob.is_match(name));
+        finding.family == self.expectation.family
+            && match &self.expectation.subject {
+                Expected::Image { .. } => {
+                    finding.container.as_ref().is_some_and(|container| matches(container.image.raw()))
+                }
+                // A name may hold what a glob would take for its own: `busybox [yes]`.
+                Expected::Workload { pattern } => finding
+                    .subject
+                    .workload()
+                    .is_some_and(|workload| workload.raw() == pattern.raw() || matches(workload.raw())),
+            }
+    }
+
+    fn opened(&self, at: Time) -> Option<Time> {
+        if self.expectation.is_expired(at) {
+            return None;
+        }
+        self.windows.as_ref()?.opened(at)
+    }
+}
+
+/// In the name of an image `*` stays within one part and `**` does not, as for approvals; the name of a workload holds
+/// commands and has no parts.
+fn matcher(subject: &Expected) -> Result<GlobMatcher, globset::Error> {
+    let has_parts = matches!(subject, Expected::Image { .. });
+    Ok(GlobBuilder::new(subject.pattern().raw()).literal_separator(has_parts).build()?.compile_matcher())
+}

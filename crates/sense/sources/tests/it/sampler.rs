@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crossbeam_channel::Receiver;
 use hostfs::layout::CgroupLayout;
+use hostfs::process::process_cgroup;
 use hostfs::root::HostRoot;
 use model::coverage::{Health, Source};
 use model::event::{Body, Event};
@@ -264,4 +265,27 @@ fn the_busiest_processes_are_told_every_other_beat_while_asked_for() {
     bench.obey(Command::DeepenHost(false));
     (0..2).for_each(|_| bench.beat());
     assert_eq!(count(&bench.take(), "processes"), 0);
+}
+
+#[test]
+fn this_host_and_our_own_cgroup_are_read_in_depth() {
+    let root = HostRoot::new("/");
+    let layout = CgroupLayout::detect(&root).unwrap();
+    let own = process_cgroup(&root, &layout, std::process::id()).unwrap();
+    let mut sampler = Sampler::new(&root, &layout, &SamplerConfig { disks: Vec::new() }).unwrap();
+    let (outlet, queue) = Outlet::new(NodeId::new("node"), 1_000);
+    sampler.obey(Command::WatchCgroup { cgroup: own.id, path: own.path }, &outlet);
+    sampler.obey(Command::Deepen { cgroup: own.id }, &outlet);
+    sampler.obey(Command::DeepenHost(true), &outlet);
+    (0..2).for_each(|_| sampler.beat(&outlet));
+    let events: Vec<Event> = queue.try_iter().collect();
+    contract::check(&events, &[Source::Cgroups, Source::Host]);
+    let bodies = || events.iter().map(|event| &event.body);
+    let deep = bodies().find_map(|body| if let Body::Deep(deep) = body { Some(deep) } else { None }).unwrap();
+    assert!(deep.processes >= 1 && deep.files >= Some(3) && deep.threads >= Some(2), "{deep:?}");
+    let host = bodies().find_map(|body| if let Body::Host(host) = body { Some(host) } else { None }).unwrap();
+    assert_eq!(host.kernel_work.is_some(), host.kernel_threads_ns.is_some());
+    let threads = host.objects.threads.unwrap();
+    assert_eq!((threads.used, threads.limit.is_some()), (host.tasks, true));
+    assert!(bodies().any(|body| matches!(body, Body::Processes(_))));
 }

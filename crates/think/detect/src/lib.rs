@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use model::event::Body;
 use model::finding::{Family, Finding};
 use model::identity::Observation;
+use model::ids::WorkloadKey;
 use model::novelty::Novelty;
 use model::time::Time;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,13 @@ impl<'a> Case<'a> {
         self.state.accounts().filter(|account| account.is_running())
     }
 
+    /// The container of a workload that takes most: the one to name when the workload is the culprit.
+    pub(crate) fn head(&self, workload: &WorkloadKey) -> Option<&'a Account> {
+        let of_workload = self.running().filter(|account| account.workload() == workload);
+        let cores = |account: &Account| account.spent(2.0).map_or(0.0, |spent| spent.own_cores());
+        of_workload.max_by(|a, b| cores(a).total_cmp(&cores(b)))
+    }
+
     /// A claim about what a container spends, without evidence yet.
     pub(crate) fn resource(&self, account: &Account, judge: &'static str, bits: f64) -> Finding {
         Finding::about(account.container(), judge, Family::Resource, self.at(), bits)
@@ -49,7 +57,7 @@ impl<'a> Case<'a> {
 type JudgeFn = fn(&Case, &mut Vec<Finding>);
 
 /// Every judge by the id that strategies name it by.
-const JUDGES: [(&str, JudgeFn); 20] = [
+const JUDGES: [(&str, JudgeFn); 22] = [
     (resource::out_of_band_log::ID, resource::out_of_band_log::judge),
     (resource::out_of_band_calls::ID, resource::out_of_band_calls::judge),
     (resource::out_of_band_syslog::ID, resource::out_of_band_syslog::judge),
@@ -57,6 +65,8 @@ const JUDGES: [(&str, JudgeFn); 20] = [
     (resource::out_of_band_crash::ID, resource::out_of_band_crash::judge),
     (resource::out_of_band_packets::ID, resource::out_of_band_packets::judge),
     (resource::excess::ID, resource::excess::judge),
+    (resource::record::ID, resource::record::judge),
+    (resource::ramp::ID, resource::ramp::judge),
     (resource::hijack::ID, resource::hijack::judge),
     (resource::hidden_burn::ID, resource::hidden_burn::judge),
     (resource::herd::ID, resource::herd::judge),

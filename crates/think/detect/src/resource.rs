@@ -14,6 +14,10 @@ pub(crate) mod out_of_band_packets;
 
 pub(crate) mod excess;
 
+pub(crate) mod record;
+
+pub(crate) mod ramp;
+
 pub(crate) mod hijack;
 
 pub(crate) mod hidden_burn;

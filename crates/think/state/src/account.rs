@@ -75,6 +75,8 @@ pub struct Account {
     /// The second being filled.
     open: Spent,
     last: Last,
+    /// CPU of its own cgroup in cores.
+    cpu: Trend,
     /// Memory that cannot be dropped, in bytes.
     memory: Trend,
     /// Growth of its log, in bytes since it was first seen.
@@ -108,6 +110,7 @@ impl Account {
             entries: VecDeque::with_capacity(ENTRIES_MAX),
             open: Spent::default(),
             last: Last::default(),
+            cpu: Trend::default(),
             memory: Trend::default(),
             log: Trend::default(),
             waits: Waits::default(),
@@ -193,6 +196,11 @@ impl Account {
     /// CPU in cores that others spend on its behalf.
     pub fn out_of_band_cores(&self) -> f64 {
         self.costs.iter().map(|cost| cost.attributed_cores).sum()
+    }
+
+    /// How its own CPU goes, in cores.
+    pub fn cpu(&self) -> &Trend {
+        &self.cpu
     }
 
     /// How its memory goes, page cache that can be dropped left out.
@@ -347,6 +355,9 @@ impl Account {
         self.waits.close(&self.open);
         self.entries.push_back(std::mem::take(&mut self.open));
         self.mind_limit(at);
+        if let Some(spent) = self.spent(2.0) {
+            self.cpu.read(spent.own_cores(), at);
+        }
     }
 
     /// Forgets the seconds before a gap: rates across it would be guesses.

@@ -112,6 +112,11 @@ impl Baselines {
         }
     }
 
+    /// Whether a workload is kept from being learned.
+    pub(crate) fn is_flagged(&self, workload: &WorkloadKey, now: Time) -> bool {
+        self.workloads.get(workload).is_some_and(|usual| now < usual.flagged_until)
+    }
+
     /// Keeps a workload from being learned until then.
     pub(crate) fn flag(&mut self, workload: &WorkloadKey, until: Time, now: Time) {
         let usual = self.of(workload, now);

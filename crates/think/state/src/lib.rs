@@ -20,6 +20,8 @@ mod lives;
 
 mod baselines;
 
+mod histories;
+
 mod deepen;
 
 mod approvals;
@@ -51,6 +53,8 @@ pub use crate::baselines::Usual;
 pub use crate::booking::{Cost, CostClass};
 use crate::deepen::Closeness;
 pub use crate::deepen::{DEEP_MAX, Deepen};
+use crate::histories::{Histories, Scale};
+pub use crate::histories::{Measure, Record};
 pub use crate::ledger::HostSpent;
 use crate::ledger::Ledger;
 use crate::levels::Levels;
@@ -58,6 +62,7 @@ pub use crate::levels::{Course, Disk, Object};
 pub use crate::lives::End;
 use crate::lives::Lives;
 pub use crate::quantities::{Quantities, Quantity};
+use crate::series::Series;
 use crate::sources::Sources;
 pub use crate::trend::{Growth, Trend};
 pub use crate::waits::{Resource, Waits};
@@ -83,6 +88,10 @@ pub struct State {
     ledger: Ledger,
     levels: Levels,
     lives: Lives,
+    histories: Histories,
+    /// What the second that was just closed shows to be more than ever; gone with the next one.
+    #[serde(skip)]
+    records: Vec<Record>,
     closeness: Closeness,
     /// The host's busiest processes, while they are asked for.
     processes: Vec<ProcessUsage>,
@@ -153,6 +162,21 @@ impl State {
     /// CPU in cores that is usual for the account's workload.
     pub fn usual_cores(&self, account: &Account) -> Option<f64> {
         self.usual(account.workload()).map(|usual| usual.mean(Quantity::OwnCpu))
+    }
+
+    /// What the second that was just closed shows to be more than ever, of all workloads.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The series of a workload's metric.
+    pub fn series(&self, workload: &WorkloadKey, measure: Measure) -> Option<&Series> {
+        self.histories.series(workload, measure)
+    }
+
+    /// How far all metrics of a workload stand out from the last minutes, together, in deviations.
+    pub fn spikes(&self, workload: &WorkloadKey) -> f64 {
+        self.histories.spikes(workload)
     }
 
     /// Kernel objects of the host that no cgroup counts, and how they move.
@@ -286,6 +310,7 @@ impl State {
     fn close(&mut self, host: &HostUsage, at: Time) {
         self.ledger.close(host, at);
         self.levels.read(host, at);
+        self.read_histories(host, at);
         let before = self.closeness.plan().clone();
         self.closeness.decide(self.ledger.host(), &self.levels, self.ledger.accounts(), at);
         let after = self.closeness.plan();
@@ -295,6 +320,21 @@ impl State {
         if !after.host {
             self.processes.clear();
         }
+    }
+
+    /// Each workload's second, beside its history. What is flagged is judged and not learned.
+    fn read_histories(&mut self, host: &HostUsage, at: Time) {
+        self.records.clear();
+        if self.ledger.host().is_none() {
+            return;
+        }
+        let scale =
+            Scale { cores: f64::from(host.cores.max(1)), memory_bytes: host.memory_total_bytes as f64 };
+        for account in self.ledger.accounts().filter(|account| account.is_running()) {
+            self.histories.read(account, scale, at);
+        }
+        let baselines = &self.baselines;
+        self.records = self.histories.close(at, |workload| !baselines.is_flagged(workload, at));
     }
 
     /// A program that its workload never ran before may be what takes it over.

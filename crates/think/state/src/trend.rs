@@ -78,6 +78,22 @@ impl Trend {
         })
     }
 
+    /// Means of the last `window` in `N` parts of as many readings each, oldest first: what is left when the noise of single
+    /// readings is gone. `None` before each part has two.
+    pub fn parts<const N: usize>(&self, window: Duration) -> Option<[f64; N]> {
+        let &(last, _) = self.readings.back()?;
+        let levels: Vec<f64> = self
+            .readings
+            .iter()
+            .filter(|(at, _)| last.since(*at) <= window)
+            .map(|(_, level)| *level)
+            .collect();
+        let each = levels.len().checked_div(N).filter(|each| *each >= 2)?;
+        let first = levels.len() - each * N;
+        let mean = |part: usize| levels[first + part * each..][..each].iter().sum::<f64>() / each as f64;
+        Some(std::array::from_fn(mean))
+    }
+
     /// The last reading.
     pub fn now(&self) -> Option<f64> {
         self.readings.back().map(|(_, level)| *level)
@@ -115,6 +131,13 @@ mod tests {
         let mut gap = trend(&[0.0, 50.0]);
         gap.read(90.0, Time::from_secs(2_000));
         assert_eq!(gap.growth(Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn parts_are_means_of_the_newest_readings() {
+        let trend = trend(&[9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(trend.parts(Duration::from_secs(60)), Some([1.5, 3.5, 5.5]));
+        assert_eq!(trend.parts::<4>(Duration::from_secs(60)), None);
     }
 
     #[test]

@@ -544,3 +544,41 @@ fn times_of_the_host_that_run_backwards_break_nothing() {
     scene.seconds(3, &[(app, cores(0.2))], 0.1);
     assert!(findings(scene.take()).iter().all(|finding| finding.bits.is_finite()));
 }
+
+#[test]
+fn cpu_that_rises_step_by_step_within_a_minute_is_a_ramp_and_a_start_is_none() {
+    let told = |cores_at: fn(u32) -> f64| {
+        let mut scene = Scene::new(2);
+        let app = scene.start("app", "busybox", "creep");
+        for second in 0..40 {
+            let noise = f64::from(second * 7 % 5) * 0.01;
+            scene.second(&[(app, cores(cores_at(second) + noise))], 0.0);
+        }
+        judged(scene.take()).lines().any(|line| line.starts_with("ramp app"))
+    };
+    assert!(told(|second| f64::from(second) * 0.02));
+    assert!(!told(|second| if second < 20 { 0.0 } else { 0.9 }), "a step");
+    assert!(!told(|second| if second % 10 < 5 { 0.1 } else { 0.5 }), "bursts");
+    assert!(!told(|second| f64::from(second) * 0.005), "nothing material");
+}
+
+#[test]
+fn what_creeps_up_over_hours_is_a_ramp_at_the_slower_resolutions() {
+    let told = |risen: f64| {
+        let mut scene = Scene::new(4);
+        approve_image(&mut scene, "web");
+        let web = scene.start("web", "web", "serve");
+        // A day; what is further apart than ten seconds would be a gap in the host's books.
+        for step in 0_u32..8_640 {
+            let hours = f64::from(step) / 360.0;
+            let day = 0.1 * (hours * std::f64::consts::TAU / 24.0).sin();
+            let noise = f64::from(step * 7_919 % 101) / 101.0 * 0.1;
+            let ramp = ((hours - 18.0) / 3.0).clamp(0.0, 1.0) * risen;
+            scene.pause(Duration::from_secs(9));
+            scene.second(&[(web, cores((0.3 + day + noise + ramp) * 10.0))], 0.0);
+        }
+        judged(scene.take()).lines().any(|line| line.starts_with("ramp web"))
+    };
+    assert!(told(1.0));
+    assert!(!told(0.0));
+}

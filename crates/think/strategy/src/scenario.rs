@@ -9,8 +9,8 @@ use crate::bundle::{Log, shown};
 use crate::front_matter::is_slug;
 use crate::yaml::{self, line};
 
-/// Longest a scenario or a step may take, in seconds.
-pub const SECONDS_MAX: u32 = 600;
+/// Longest a scenario or a step may take, in seconds: a history takes a quarter of an hour.
+pub const SECONDS_MAX: u32 = 1_800;
 
 /// Programs a step may start on the host. No sandbox (a container can be given the host), but a review need not
 /// look for shell lines, and a slip of the pen starts nothing else.

@@ -311,65 +311,73 @@ pub struct LogSize {
 
 /// What the kernel probes counted for one cgroup since they were loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct KernelCounts {
     /// Which cgroup.
     pub cgroup: CgroupId,
     /// Forks and clones of processes (threads not counted).
     pub forks: u64,
+    /// Threads started beside the first of a process.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub threads: u64,
     /// Programs executed.
     pub execs: u64,
     /// Processes that ended.
     pub exits: u64,
     /// Of those, with a core dump.
     pub core_dumps: u64,
+    /// CPU time in nanoseconds of processes that ended and were reaped here, over their whole lives; kernel threads
+    /// not counted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ended_cpu_ns: u64,
+    /// Of the processes that ended, those the kernel itself had started: handlers of core dumps, `modprobe`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub helpers: u64,
+    /// CPU time in nanoseconds of these, and of the children they waited for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub helper_cpu_ns: u64,
+    /// Kernel modules that processes of the cgroup made the kernel look for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub module_requests: u64,
     /// TCP connections opened by a process of the cgroup.
     pub connects: u64,
     /// TCP connections accepted.
     pub accepts: u64,
+    /// Connections tried to the socket of a container engine's API.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub engine_calls: u64,
     /// Bytes sent over TCP connections that have closed.
     pub sent_bytes: u64,
     /// Bytes received over TCP connections that have closed.
     pub received_bytes: u64,
-    /// Threads cloned.
-    #[serde(default)]
-    pub threads: u64,
-    /// Packets sent by its sockets.
-    #[serde(default)]
+    /// IP packets of every protocol sent by sockets opened in the cgroup; a bundle that the kernel handles as one packet
+    /// is one.
+    #[serde(skip_serializing_if = "is_zero")]
     pub sent_packets: u64,
-    /// Packets received by its sockets.
-    #[serde(default)]
-    pub received_packets: u64,
-    /// Bytes of the packets sent.
-    #[serde(default)]
+    /// Bytes of these, IP headers included.
+    #[serde(skip_serializing_if = "is_zero")]
     pub sent_packet_bytes: u64,
-    /// Bytes of the packets received.
-    #[serde(default)]
+    /// IP packets that reached sockets opened in the cgroup, counted the same way.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub received_packets: u64,
+    /// Bytes of these, IP headers included.
+    #[serde(skip_serializing_if = "is_zero")]
     pub received_packet_bytes: u64,
-    /// Calls that write back everybody's data: `sync`, `syncfs`.
-    #[serde(default)]
+    /// File systems written back as a whole because of `sync` or `syncfs`, once for each that had something to write.
+    #[serde(skip_serializing_if = "is_zero")]
     pub whole_syncs: u64,
-    /// Calls that write back one file: `fsync` and its kin.
-    #[serde(default)]
+    /// Single files written back: `fsync`, `fdatasync`, `msync`, each write with `O_SYNC`.
+    #[serde(skip_serializing_if = "is_zero")]
     pub file_syncs: u64,
-    /// Kernel modules that the kernel was made to ask for.
-    #[serde(default)]
-    pub module_requests: u64,
-    /// Programs the kernel started by itself that ended in this cgroup.
-    #[serde(default)]
-    pub helpers: u64,
-    /// CPU time of those, in nanoseconds.
-    #[serde(default)]
-    pub helper_cpu_ns: u64,
-    /// CPU time of all processes that ended, in nanoseconds.
-    #[serde(default)]
-    pub ended_cpu_ns: u64,
-    /// Connections to the API of a container engine.
-    #[serde(default)]
-    pub engine_calls: u64,
     /// Events handed to us.
     pub submitted: u64,
     /// Events dropped because the cgroup spent its budget.
     pub over_budget: u64,
     /// Events dropped because the ring buffer had no room.
     pub no_room: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

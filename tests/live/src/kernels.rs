@@ -201,8 +201,23 @@ fn check(said: &Said) -> Result<String> {
     let incident = incidents.iter().find(|incident| incident.subject.cgroup.ends_with(GROUP));
     let incident = incident.with_context(|| format!("no incident names {GROUP}: {incidents:?}"))?;
     let cores = own_cores(incident)?;
+    check_requests(said)?;
     println!("  incident: {}", incident.summary);
     Ok(format!("{attached}; {} in the inventory, incident with {cores:.2} cores", text(by_hand, "kind")?))
+}
+
+/// Each module asked for is booked on the one who asked, each helper the kernel started for it where that ran. The
+/// kernel of a development machine may have no modules at all, so this is proven here.
+fn check_requests(said: &Said) -> Result<()> {
+    let (asker, root) = (said.json("asker")?, said.json("root")?);
+    // A count of 0 is left out.
+    let count = |event: &Value, name: &str| event["body"]["data"][name].as_u64().unwrap_or(0);
+    let (requests, helpers) = (count(&asker, "module_requests"), count(&root, "helpers"));
+    ensure!(requests == 3, "{requests} modules are booked on the cgroup that asked for 3");
+    ensure!(count(&root, "module_requests") == 0, "the root cgroup asked for none: {root}");
+    ensure!(helpers >= 1, "no helper is booked where the kernel starts them: {root}");
+    println!("  modules: {requests} asked for, {helpers} helpers in the root cgroup");
+    Ok(())
 }
 
 /// The burn is a whole core: an incident that says so had its figure from cgroup v2, there being nothing else.

@@ -7,12 +7,12 @@ use std::path::Path;
 use containers::docker::Docker;
 use engine::config::EngineConfig;
 use engine::control::{Answer, AskError, Request, ask};
-use engine::rim::hierarchy;
+use engine::rim::probes_config;
 use engine::status::Status;
 use hostfs::host::HostReader;
 use hostfs::layout::{CgroupLayout, Mode};
 use hostfs::root::HostRoot;
-use probes::{Probes, ProbesConfig};
+use probes::{Probes, ProgramReport, ProgramState};
 use serde::Serialize;
 
 use crate::args::DoctorArgs;
@@ -94,23 +94,29 @@ fn check_cgroups(config: &EngineConfig, checks: &mut Vec<Check>) -> Option<Cgrou
 }
 
 fn check_probes(config: &EngineConfig, layout: Option<&CgroupLayout>, checks: &mut Vec<Check>) {
-    let hierarchy = layout.map(hierarchy).unwrap_or_default();
-    match Probes::load(&ProbesConfig { hierarchy, ..config.probes.clone() }) {
-        Ok(probes) => {
-            for program in probes.report() {
-                let name = format!("probe {}", program.name);
-                checks.push(match program.attached {
-                    true => Check::fine(&name, &format!("attached {}", program.reason)),
-                    false => Check::blind(&name, &program.reason, program.purpose, "run a kernel that allows this program; the rest works without it"),
-                });
-            }
-        }
+    let config = layout.map_or_else(|| config.probes.clone(), |layout| probes_config(config, layout));
+    match Probes::load(&config) {
+        Ok(probes) => checks.extend(probes.report().iter().map(check_program)),
         Err(error) => checks.push(Check::blind(
             "kernel probes",
             &error.to_string(),
             "processes, forks and connections between two scans; containers are found by scanning twice a second, and ones that live shorter are missed",
             "run as root, or with CAP_BPF and CAP_PERFMON, on a kernel with BTF",
         )),
+    }
+}
+
+fn check_program(program: &ProgramReport) -> Check {
+    let name = format!("probe {}", program.name);
+    match program.state {
+        ProgramState::Attached => Check::fine(&name, &format!("attached {}", program.reason)),
+        ProgramState::Pointless => Check::absent(&name, &program.reason),
+        ProgramState::Missing => Check::blind(
+            &name,
+            &program.reason,
+            program.purpose,
+            "run a kernel that allows this program; the rest works without it",
+        ),
     }
 }
 

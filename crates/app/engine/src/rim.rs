@@ -1,5 +1,6 @@
 //! Starts the sources, and steers the sampler by what the fold finds: what is watched follows from what is a container.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
@@ -51,7 +52,7 @@ impl Rim {
         let sampler_config = SamplerConfig { disks: config.runtime_roots.clone() };
         let sampler = Sampler::new(&root, &layout, &sampler_config)?;
         let scanner = Scanner::new(&root, &layout)?;
-        let probes = ProbesConfig { hierarchy: hierarchy(&layout), ..config.probes.clone() };
+        let probes = probes_config(config, &layout);
         let to_sampler = (commands.clone(), outlet.clone());
         let threads = vec![
             kernel::spawn(probes, Arc::clone(&probes_work), first_scan, to_sampler, stop.clone()),
@@ -102,12 +103,13 @@ fn node(config: &EngineConfig, root: &HostRoot) -> Result<NodeId, HostfsError> {
     }
 }
 
-/// The hierarchy whose numbers identify cgroups on this host.
-pub fn hierarchy(layout: &CgroupLayout) -> Hierarchy {
-    match layout.cpuacct_hierarchy() {
+/// The settings of the probes, with what was found out about this host's cgroups.
+pub fn probes_config(config: &EngineConfig, layout: &CgroupLayout) -> ProbesConfig {
+    let hierarchy = match layout.cpuacct_hierarchy() {
         Some(hierarchy_id) => Hierarchy::V1Cpuacct { hierarchy_id },
         None => Hierarchy::Unified,
-    }
+    };
+    ProbesConfig { hierarchy, unified: layout.unified().map(Path::to_path_buf), ..config.probes.clone() }
 }
 
 fn commands(news: &News) -> Vec<Command> {

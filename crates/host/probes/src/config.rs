@@ -2,6 +2,8 @@
 //!
 //! Not here: finding out which hierarchy a host has, which `hostfs` does.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// The cgroup hierarchy whose numbers identify containers.
@@ -34,6 +36,9 @@ pub struct ProbesConfig {
     /// The hierarchy of this host; found out, not configured.
     #[serde(skip)]
     pub hierarchy: Hierarchy,
+    /// Where cgroup v2 is mounted, for programs that are attached there; found out, not configured.
+    #[serde(skip)]
+    pub unified: Option<PathBuf>,
 }
 
 impl Default for ProbesConfig {
@@ -44,6 +49,7 @@ impl Default for ProbesConfig {
             budget_burst: 4_000,
             host_budget_per_second: 20_000,
             hierarchy: Hierarchy::Unified,
+            unified: None,
         }
     }
 }

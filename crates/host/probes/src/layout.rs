@@ -13,7 +13,7 @@ use model::usage::KernelCounts;
 use crate::Record;
 
 /// Size of `struct counters`.
-pub(crate) const COUNTERS_BYTES: usize = 96;
+pub(crate) const COUNTERS_BYTES: usize = 192;
 /// Size of `struct rest`.
 pub(crate) const REST_BYTES: usize = COUNTERS_BYTES + 8;
 
@@ -86,17 +86,28 @@ pub(crate) fn counters(cgroup: CgroupId, bytes: &[u8]) -> Option<KernelCounts> {
     Some(KernelCounts {
         cgroup,
         forks: at.u64()?,
+        threads: at.u64()?,
         execs: at.u64()?,
         exits: at.u64()?,
         core_dumps: at.u64()?,
+        ended_cpu_ns: at.u64()?,
+        helpers: at.u64()?,
+        helper_cpu_ns: at.u64()?,
+        module_requests: at.u64()?,
         connects: at.u64()?,
         accepts: at.u64()?,
+        engine_calls: at.u64()?,
         sent_bytes: at.u64()?,
         received_bytes: at.u64()?,
+        sent_packets: at.u64()?,
+        sent_packet_bytes: at.u64()?,
+        received_packets: at.u64()?,
+        received_packet_bytes: at.u64()?,
+        whole_syncs: at.u64()?,
+        file_syncs: at.u64()?,
         submitted: at.u64()?,
         over_budget: at.u64()?,
         no_room: at.u64()?,
-        ..KernelCounts::default()
     })
 }
 

@@ -7,6 +7,7 @@ mod config;
 mod layout;
 mod loader;
 mod print;
+mod programs;
 mod rights;
 
 use std::mem;
@@ -20,7 +21,7 @@ use model::usage::KernelCounts;
 
 pub use crate::config::{Hierarchy, ProbesConfig};
 use crate::layout::{COUNTERS_BYTES, REST_BYTES};
-pub use crate::loader::ProgramReport;
+pub use crate::programs::{ProgramReport, ProgramState};
 
 /// Longest time a record waits in the ring buffer while fewer wait than wake the reader.
 const LATENCY_MAX: Duration = Duration::from_millis(20);

@@ -2,39 +2,24 @@
 //!
 //! Not here: reading maps and records (`lib.rs`, `layout.rs`).
 
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{FuncProto, Ptr, Typedef};
-use libbpf_rs::{Link, MapHandle, Object, ObjectBuilder, OpenObject};
+use libbpf_rs::{ErrorKind, Link, MapHandle, Object, ObjectBuilder, OpenObject};
 
 use crate::ProbesError;
 use crate::config::{Hierarchy, ProbesConfig};
 use crate::layout::{Settings, settings_bytes};
 use crate::print::{Capture, reason};
+use crate::programs::{PROGRAMS, Place, Program, ProgramReport, ProgramState};
 use crate::rights::kernel_release;
 
-/// Whether one program runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramReport {
-    /// Its name, as `bpftool prog` shows it.
-    pub name: &'static str,
-    /// What is blind without it.
-    pub purpose: &'static str,
-    /// Whether it runs.
-    pub attached: bool,
-    /// Why not, in the kernel's or libbpf's words; or what it cannot tell on this host though it runs.
-    pub reason: String,
-}
-
-/// The programs, in the order they are attached: ends before starts, so that no start is without its end.
-const PROGRAMS: [(&str, &str); 7] = [
-    ("on_cgroup_rmdir", "removed cgroups"),
-    ("on_exit", "ended processes"),
-    ("on_socket_state", "TCP connections"),
-    ("on_cgroup_mkdir", "new cgroups"),
-    ("on_cgroup_attach", "processes moved between cgroups"),
-    ("on_fork", "counts of forks"),
-    ("on_exec", "executed programs"),
-];
+/// Inode number of the root of a cgroup hierarchy (kernel `fs/kernfs/dir.c`).
+const ROOT_INODE: u64 = 1;
 
 /// What came of loading.
 pub(crate) struct Loaded {
@@ -54,17 +39,20 @@ static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR")
 /// Loads and attaches the programs one kernel takes.
 pub(crate) fn load(config: &ProbesConfig) -> Result<Loaded, ProbesError> {
     let capture = Capture::start();
-    let plan = Plan { config, exit_tells_group: exit_tells_group() };
+    let plan = Plan { config, exit_tells_group: exit_tells_group(), unified: open_unified(config) };
     let (object, refused) = plan.load_most(&capture)?;
     let mut report = Vec::new();
     let mut links = Vec::new();
-    for (name, purpose) in PROGRAMS {
-        let attached = match refused.iter().find(|(refused, _)| *refused == name) {
-            Some((_, reason)) => Err(reason.clone()),
-            None => attach(&object, name, &capture),
+    for program in PROGRAMS {
+        let attached = match refused.iter().find(|(refused, _)| *refused == program.name) {
+            Some((_, reason)) => Err((ProgramState::Missing, reason.clone())),
+            None => plan.attach(&object, &program, &capture),
         };
-        let reason = attached.as_ref().err().cloned().unwrap_or_else(|| plan.caveat(name));
-        report.push(ProgramReport { name, purpose, attached: attached.is_ok(), reason });
+        let (state, reason) = match &attached {
+            Ok(_) => (ProgramState::Attached, plan.caveat(&program)),
+            Err(why) => why.clone(),
+        };
+        report.push(ProgramReport { name: program.name, purpose: program.purpose, state, reason });
         links.extend(attached);
     }
     if links.is_empty() {
@@ -77,26 +65,38 @@ pub(crate) fn load(config: &ProbesConfig) -> Result<Loaded, ProbesError> {
 struct Plan<'a> {
     config: &'a ProbesConfig,
     exit_tells_group: bool,
+    /// The root of cgroup v2, or why there is none.
+    unified: Result<Unified, String>,
 }
 
+struct Unified {
+    root: File,
+    /// Whether it is the root of the hierarchy, not only of our cgroup namespace.
+    is_whole: bool,
+}
+
+/// Why a program does not run.
+type Unattached = (ProgramState, String);
 type Refusals = Vec<(&'static str, String)>;
 
 impl Plan<'_> {
-    /// All programs at once; if the kernel refuses that, each alone to learn which, then the others together.
+    /// All programs at once; while the kernel refuses one, all others. One by one would cost a second and more: libbpf
+    /// reads the kernel's types each time.
     fn load_most(&self, capture: &Capture) -> Result<(Object, Refusals), ProbesError> {
-        if let Ok(object) = self.open(&|_| true)?.load() {
-            return Ok((object, Vec::new()));
-        }
-        capture.take();
         let mut refused = Refusals::new();
-        for (name, _) in PROGRAMS {
-            if let Err(error) = self.open(&|program| program == name)?.load() {
-                refused.push((name, told(capture, &error)));
+        loop {
+            let kept = |name: &str| refused.iter().all(|(refused, _)| *refused != name);
+            let source = match self.open(&kept)?.load() {
+                Ok(object) => return Ok((object, refused)),
+                Err(source) => source,
+            };
+            let text = capture.take();
+            let named = |program: &&Program| kept(program.name) && names(&text, program.name);
+            match PROGRAMS.iter().find(named) {
+                Some(program) => refused.push((program.name, reason_in(&text, &source))),
+                None => return Err(self.refusal(&refused, source)),
             }
         }
-        let kept = |name: &str| refused.iter().all(|(refused, _)| *refused != name);
-        let object = self.open(&kept)?.load().map_err(|source| self.refusal(&refused, source))?;
-        Ok((object, refused))
     }
 
     /// Nothing loads, not even the maps: the programs' own reasons say more than the last error.
@@ -104,10 +104,10 @@ impl Plan<'_> {
         if refused.is_empty() {
             return ProbesError::Libbpf { step: "loading the probes", source };
         }
-        let report = |&(name, purpose): &(&'static str, &'static str)| ProgramReport {
+        let report = |&Program { name, purpose, .. }: &Program| ProgramReport {
             name,
             purpose,
-            attached: false,
+            state: ProgramState::Missing,
             reason: refused
                 .iter()
                 .find(|(refused, _)| *refused == name)
@@ -155,9 +155,37 @@ impl Plan<'_> {
         })
     }
 
-    fn caveat(&self, name: &str) -> String {
-        match self.config.hierarchy {
-            Hierarchy::V1Cpuacct { .. } if name == "on_socket_state" => {
+    fn attach(&self, object: &Object, program: &Program, capture: &Capture) -> Result<Link, Unattached> {
+        let missing = |reason| (ProgramState::Missing, reason);
+        let found = object.progs_mut().find(|found| found.name() == program.name);
+        let loaded = found.ok_or_else(|| missing("not in the embedded object".to_owned()))?;
+        let link = match program.place {
+            Place::UnifiedRoot => {
+                let unified = self.unified.as_ref().map_err(|reason| missing(reason.clone()))?;
+                loaded.attach_cgroup(unified.root.as_raw_fd())
+            }
+            Place::Tracepoint | Place::TracepointOf(_) => loaded.attach(),
+        };
+        link.map_err(|error| match program.place {
+            Place::TracepointOf(part) if error.kind() == ErrorKind::NotFound => {
+                capture.take();
+                (
+                    ProgramState::Pointless,
+                    format!("this kernel has no {part}, or had none when the probes were loaded"),
+                )
+            }
+            _ => missing(told(capture, &error)),
+        })
+    }
+
+    fn caveat(&self, program: &Program) -> String {
+        let is_partial = self.unified.as_ref().is_ok_and(|unified| !unified.is_whole);
+        match (program.place, self.config.hierarchy) {
+            (Place::UnifiedRoot, _) if is_partial => {
+                "only below our own cgroup: the root of the hierarchy is hidden by a cgroup namespace"
+                    .to_owned()
+            }
+            (_, Hierarchy::V1Cpuacct { .. }) if program.name == "on_socket_state" => {
                 "without cgroup v2 the owner of an accepted connection is unknown".to_owned()
             }
             _ => String::new(),
@@ -165,14 +193,25 @@ impl Plan<'_> {
     }
 }
 
-fn attach(object: &Object, name: &str, capture: &Capture) -> Result<Link, String> {
-    let program = object.progs_mut().find(|program| program.name() == name);
-    let program = program.ok_or_else(|| "not in the embedded object".to_owned())?;
-    program.attach().map_err(|error| told(capture, &error))
+/// Whether libbpf's warnings are about that program.
+fn names(text: &str, name: &str) -> bool {
+    text.contains(&format!("prog '{name}'"))
+}
+
+fn open_unified(config: &ProbesConfig) -> Result<Unified, String> {
+    let path = config.unified.as_ref().ok_or_else(|| "cgroup v2 is not mounted".to_owned())?;
+    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    let root = File::open(path).map_err(failed)?;
+    let is_whole = root.metadata().map_err(failed)?.ino() == ROOT_INODE;
+    Ok(Unified { root, is_whole })
 }
 
 fn told(capture: &Capture, error: &libbpf_rs::Error) -> String {
-    reason(&capture.take()).unwrap_or_else(|| format!("{error:#}"))
+    reason_in(&capture.take(), error)
+}
+
+fn reason_in(text: &str, error: &libbpf_rs::Error) -> String {
+    reason(text).unwrap_or_else(|| format!("{error:#}"))
 }
 
 fn map(object: &Object, name: &'static str) -> Result<MapHandle, ProbesError> {

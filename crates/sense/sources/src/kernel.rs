@@ -15,7 +15,7 @@ use model::ids::CgroupId;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use model::usage::KernelCounts;
-use probes::{Probes, ProbesConfig, ProbesError, Record};
+use probes::{Probes, ProbesConfig, ProbesError, ProgramState, Record};
 
 use crate::outlet::{Outlet, Stop, wall_clock};
 use crate::sampler::Command;
@@ -45,7 +45,9 @@ pub fn spawn(
             Ok(probes) => probes,
             Err(error) => return report(&outlet, Health::Down, &error.to_string()),
         };
-        let runs = |name: &str| probes.report().iter().any(|p| p.name.contains(name) && p.attached);
+        let runs = |name: &str| {
+            probes.report().iter().any(|p| p.name.contains(name) && p.state == ProgramState::Attached)
+        };
         probes_work.store(ESSENTIAL.into_iter().all(runs), Ordering::Release);
         report_programs(&probes, &outlet);
         while first_scan.recv_timeout(WAIT) == Err(RecvTimeoutError::Timeout) && !stop.is_set() {}
@@ -162,7 +164,7 @@ fn report_programs(probes: &Probes, outlet: &Outlet) {
     let missing: Vec<String> = probes
         .report()
         .iter()
-        .filter(|program| !program.attached)
+        .filter(|program| program.state == ProgramState::Missing)
         .map(|program| format!("{} ({}): {}", program.name, program.purpose, program.reason))
         .collect();
     let health = if missing.is_empty() { Health::Up } else { Health::Degraded };

@@ -146,6 +146,26 @@ fn host_in_full() -> HostUsage {
     }
 }
 
+/// Likewise.
+fn counts_in_full() -> KernelCounts {
+    KernelCounts {
+        cgroup: CGROUP,
+        threads: 1,
+        ended_cpu_ns: 2,
+        helpers: 3,
+        helper_cpu_ns: 4,
+        module_requests: 5,
+        engine_calls: 6,
+        sent_packets: 7,
+        sent_packet_bytes: 8,
+        received_packets: 9,
+        received_packet_bytes: 10,
+        whole_syncs: 11,
+        file_syncs: 12,
+        ..KernelCounts::default()
+    }
+}
+
 fn deep() -> DeepUsage {
     DeepUsage { cgroup: CGROUP, processes: 2, files: Some(17), left_out: 1, ..DeepUsage::default() }
 }
@@ -233,6 +253,7 @@ fn bodies() -> Vec<Body> {
         Body::Expected(Box::new(declared("image:backup"))),
         Body::Expected(Box::new(learned("batch [sum]"))),
         Body::Unexpected { id: ExpectationId::from_text("EX-0123456789ab") },
+        Body::Counts(Box::new(counts_in_full())),
     ]
 }
 

@@ -113,9 +113,18 @@ struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
 	unsigned int flags;
+	__u64 cutime;
+	__u64 cstime;
+	unsigned long long sum_sched_runtime;
+};
+
+struct sched_entity {
+	__u64 sum_exec_runtime;
 };
 
 struct task_struct {
+	unsigned int flags;
+	struct sched_entity se;
 	int pid;
 	int tgid;
 	int exit_code;
@@ -170,7 +179,33 @@ struct tcp_sock {
 	__u64 bytes_received;
 };
 
+struct sk_buff {
+	struct sock *sk;
+};
+
+struct sockaddr;
+
+struct bpf_sock_addr_kern {
+	struct sockaddr *uaddr;
+	__u32 uaddrlen;
+};
+
+enum wb_reason {
+	WB_REASON_SYNC = 2,
+};
+
+struct wb_writeback_work {
+	enum wb_reason reason;
+};
+
 #pragma clang attribute pop
+
+/* What a program of packets is given; its places are those of the kernel's user API, so they need no CO-RE. */
+struct __sk_buff {
+	__u32 len;
+};
+
+struct bpf_sock_addr;
 
 enum cgroup_subsys_id {
 	cpuacct_cgrp_id = 2,
@@ -183,6 +218,8 @@ enum sock_flags {
 /* Constants of the kernel that its type information does not hold. */
 #define CSS_ONLINE (1U << 1)        /* include/linux/cgroup-defs.h */
 #define SIGNAL_GROUP_EXIT 0x4U      /* include/linux/sched/signal.h */
+#define PF_KTHREAD 0x00200000U      /* include/linux/sched.h */
+#define UNIX_PATH_MAX 108           /* include/uapi/linux/un.h */
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6

@@ -1,9 +1,13 @@
-/* The programs: exec, exit and fork of processes, life of cgroups, states of TCP sockets.
+/* The programs: exec, exit and fork of processes, life of cgroups, states of TCP sockets; what only counts is in files
+ * of its own.
  *
  * Not here: syscall tracepoints, which slow every syscall of the host; anything that could block or change what a
  * process does.
  */
 #include "books.h"
+#include "packets.h"
+#include "requests.h"
+#include "writes.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -134,18 +138,50 @@ int on_exit(unsigned long long *ctx)
 	return 0;
 }
 
+/* CPU of all threads of a process that was reaped. Each thread is added to the sum as it is reaped, which one that
+ * nobody waits for does itself, before its last moments are counted: of a single such thread the own sum is larger. */
+static __always_inline __u64 cpu_of_ended(struct task_struct *leader)
+{
+	__u64 all = BPF_CORE_READ(leader, signal, sum_sched_runtime);
+	__u64 own = BPF_CORE_READ(leader, se.sum_exec_runtime);
+
+	return all > own ? all : own;
+}
+
+/* Reaped, and the last grace period is over: unlike at exit, the CPU time is whole. A child of a kernel thread is a
+ * helper the kernel started. What the helper itself started and waited for is the helper's doing. */
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(on_free, struct task_struct *task)
+{
+	struct counters *counters;
+	struct owner owner;
+	__u64 cpu_ns;
+
+	if (BPF_CORE_READ(task, group_leader) != task || (BPF_CORE_READ(task, flags) & PF_KTHREAD))
+		return 0;
+	owner = owner_of_task(task);
+	counters = counters_of(&owner);
+	if (!counters)
+		return 0;
+	cpu_ns = cpu_of_ended(task);
+	add(&counters->ended_cpu_ns, cpu_ns);
+	if (!(BPF_CORE_READ(task, real_parent, flags) & PF_KTHREAD))
+		return 0;
+	cpu_ns += BPF_CORE_READ(task, signal, cutime) + BPF_CORE_READ(task, signal, cstime);
+	add(&counters->helpers, 1);
+	add(&counters->helper_cpu_ns, cpu_ns);
+	return 0;
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	struct owner owner;
-	struct counters *counters;
+	bool is_thread = BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid);
+	struct owner owner = owner_of_task(parent);
+	struct counters *counters = counters_of(&owner);
 
-	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
-		return 0;
-	owner = owner_of_task(parent);
-	counters = counters_of(&owner);
 	if (counters)
-		add(&counters->forks, 1);
+		add(is_thread ? &counters->threads : &counters->forks, 1);
 	return 0;
 }
 

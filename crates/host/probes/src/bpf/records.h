@@ -85,13 +85,25 @@ struct socket_record {
 
 struct counters {
 	__u64 forks;
+	__u64 threads;
 	__u64 execs;
 	__u64 exits;
 	__u64 core_dumps;
+	__u64 ended_cpu_ns;
+	__u64 helpers;
+	__u64 helper_cpu_ns;
+	__u64 module_requests;
 	__u64 connects;
 	__u64 accepts;
+	__u64 engine_calls;
 	__u64 sent_bytes;
 	__u64 received_bytes;
+	__u64 sent_packets;
+	__u64 sent_packet_bytes;
+	__u64 received_packets;
+	__u64 received_packet_bytes;
+	__u64 whole_syncs;
+	__u64 file_syncs;
 	__u64 submitted;
 	__u64 over_budget;
 	__u64 no_room;
@@ -120,6 +132,6 @@ _Static_assert(sizeof(struct exec_record) == 600, "layout.rs");
 _Static_assert(sizeof(struct exit_record) == 56, "layout.rs");
 _Static_assert(sizeof(struct cgroup_record) == 552, "layout.rs");
 _Static_assert(sizeof(struct socket_record) == 80, "layout.rs");
-_Static_assert(sizeof(struct counters) == 96, "layout.rs");
-_Static_assert(sizeof(struct rest) == 104, "layout.rs");
+_Static_assert(sizeof(struct counters) == 192, "layout.rs");
+_Static_assert(sizeof(struct rest) == 200, "layout.rs");
 _Static_assert(sizeof(struct settings) == 48, "layout.rs");

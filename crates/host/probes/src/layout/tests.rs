@@ -220,9 +220,11 @@ fn starts_are_cut_to_ticks() {
 
 #[test]
 fn counters_are_read_in_their_order() {
-    let bytes: Vec<u8> = (1..=12_u64).flat_map(u64::to_ne_bytes).collect();
+    let bytes: Vec<u8> = (1..=24_u64).flat_map(u64::to_ne_bytes).collect();
     let read = counters(CgroupId(5), &bytes).unwrap();
-    assert_eq!((read.forks, read.received_bytes, read.submitted, read.no_room), (1, 8, 9, 11));
+    assert_eq!((read.forks, read.core_dumps, read.helper_cpu_ns, read.engine_calls), (1, 5, 8, 12));
+    assert_eq!((read.sent_packets, read.received_packets, read.file_syncs), (15, 17, 20));
+    assert_eq!((read.submitted, read.no_room), (21, 23));
     assert_eq!(counters(CgroupId(5), &bytes[..COUNTERS_BYTES - 1]), None);
 }
 

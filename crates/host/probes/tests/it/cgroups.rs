@@ -5,7 +5,7 @@
 use model::event::Body;
 use probes::{Hierarchy, ProbesConfig};
 
-use crate::host::{TestCgroup, counts_of, load, load_with, settle, until};
+use crate::host::{TestCgroup, config, counts_of, load, load_with, settle, until};
 
 #[test]
 fn a_cgroup_is_seen_made_entered_and_removed_once_each() {
@@ -37,7 +37,7 @@ fn a_cgroup_is_seen_made_entered_and_removed_once_each() {
 fn only_the_chosen_hierarchy_is_told() {
     // Made, entered and removed in the unified hierarchy, while one that does not exist is chosen.
     let hierarchy = Hierarchy::V1Cpuacct { hierarchy_id: 4_000_000 };
-    let mut probes = load_with(&ProbesConfig { hierarchy, ..ProbesConfig::default() });
+    let mut probes = load_with(&ProbesConfig { hierarchy, ..config() });
     let cgroup = TestCgroup::new();
     cgroup.run("/bin/true after-the-cgroup; :");
     drop(cgroup);

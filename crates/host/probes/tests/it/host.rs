@@ -12,19 +12,23 @@ use std::time::{Duration, Instant};
 use model::event::Body;
 use model::ids::CgroupId;
 use model::usage::KernelCounts;
-use probes::{Probes, ProbesConfig, Record};
+use probes::{Probes, ProbesConfig, ProgramState, Record};
 
 /// How long the tests wait for what must come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn load() -> Probes {
-    load_with(&ProbesConfig::default())
+    load_with(&config())
+}
+
+pub(crate) fn config() -> ProbesConfig {
+    ProbesConfig { unified: Some(unified_root().to_path_buf()), ..ProbesConfig::default() }
 }
 
 pub(crate) fn load_with(config: &ProbesConfig) -> Probes {
     let probes = Probes::load(config).unwrap_or_else(|error| panic!("these tests need BPF: {error}"));
     for program in probes.report() {
-        assert!(program.attached, "{}: {}", program.name, program.reason);
+        assert!(program.state != ProgramState::Missing, "{}: {}", program.name, program.reason);
     }
     probes
 }
@@ -64,6 +68,23 @@ pub(crate) fn settle(probes: &mut Probes) -> Vec<Record> {
 pub(crate) fn counts_of(probes: &Probes, cgroup: CgroupId) -> KernelCounts {
     let all = probes.counts().unwrap();
     all.into_iter().find(|counts| counts.cgroup == cgroup).unwrap_or_default()
+}
+
+/// The counts of a cgroup once they fit: what ended is booked only when it was reaped and nobody reads of it any more.
+pub(crate) fn counts_when(
+    probes: &mut Probes,
+    cgroup: CgroupId,
+    fit: impl Fn(&KernelCounts) -> bool,
+) -> KernelCounts {
+    let start = Instant::now();
+    loop {
+        let counts = counts_of(probes, cgroup);
+        if fit(&counts) {
+            return counts;
+        }
+        assert!(start.elapsed() < PATIENCE, "after {PATIENCE:?} still {counts:?}");
+        probes.poll(Duration::from_millis(10), |_| ()).unwrap();
+    }
 }
 
 /// A cgroup of the unified hierarchy, removed with the value.
@@ -111,6 +132,11 @@ pub(crate) fn own_cgroup() -> CgroupId {
     let all = fs::read_to_string("/proc/self/cgroup").unwrap();
     let path = all.lines().find_map(|line| line.strip_prefix("0::/")).expect("a unified hierarchy");
     CgroupId(fs::metadata(unified_root().join(path)).unwrap().ino())
+}
+
+/// The cgroup in which the kernel starts its helpers.
+pub(crate) fn root_cgroup() -> CgroupId {
+    CgroupId(fs::metadata(unified_root()).unwrap().ino())
 }
 
 fn unified_root() -> &'static Path {

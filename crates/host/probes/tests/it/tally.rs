@@ -7,7 +7,7 @@ use model::ids::CgroupId;
 use model::usage::KernelCounts;
 use probes::{ProbesConfig, Record};
 
-use crate::host::{TestCgroup, counts_of, load_with, settle};
+use crate::host::{TestCgroup, config, counts_of, load, load_with, settle};
 
 fn execs_of(records: &[Record], cgroup: CgroupId) -> usize {
     records.iter().filter(|record| matches!(&record.body, Body::Exec(exec) if exec.cgroup == cgroup)).count()
@@ -24,7 +24,7 @@ fn happened(counts: &KernelCounts) -> u64 {
 
 #[test]
 fn a_flood_spends_only_its_own_budget() {
-    let config = ProbesConfig { budget_per_second: 1, budget_burst: 100, ..ProbesConfig::default() };
+    let config = ProbesConfig { budget_per_second: 1, budget_burst: 100, ..config() };
     let mut probes = load_with(&config);
     let (flooding, quiet) = (TestCgroup::new(), TestCgroup::new());
     let mut flood = flooding.command("for i in {1..600}; do /bin/true; done").spawn().unwrap();
@@ -43,7 +43,7 @@ fn a_flood_spends_only_its_own_budget() {
 
 #[test]
 fn a_full_ring_buffer_is_counted_on_whoever_found_it_full() {
-    let config = ProbesConfig { ring_bytes: 1 << 16, ..ProbesConfig::default() };
+    let config = ProbesConfig { ring_bytes: 1 << 16, ..config() };
     let mut probes = load_with(&config);
     let cgroup = TestCgroup::new();
     cgroup.run("for i in {1..300}; do /bin/true; done");
@@ -56,7 +56,7 @@ fn a_full_ring_buffer_is_counted_on_whoever_found_it_full() {
 
 #[test]
 fn what_was_submitted_is_received_even_after_its_cgroup_is_forgotten() {
-    let mut probes = load_with(&ProbesConfig::default());
+    let mut probes = load();
     let cgroup = TestCgroup::new();
     cgroup.run("for i in {1..100}; do /bin/true; done");
     probes.forget(cgroup.id).unwrap();

@@ -62,7 +62,7 @@ pub(crate) const PROGRAMS: [Program; 16] = [
     at_tracepoint_of("on_module", "counts of requested kernel modules", "loadable modules"),
     at_unified_root("on_sent_packet", "counts of packets sent"),
     at_unified_root("on_got_packet", "counts of packets received"),
-    at_unified_root("on_engine_call", "counts of connections to the engines' APIs"),
+    at_unified_root("on_engine_call", "counts of connections to the engines' APIs, which take Linux 6.7"),
 ];
 
 const fn at_tracepoint(name: &'static str, purpose: &'static str) -> Program {

@@ -116,6 +116,8 @@ pub struct Recurrence {
     pub digest: Untrusted,
     /// The judge whose findings came back.
     pub judge: Untrusted,
+    /// The metric that they are about.
+    pub metric: Untrusted,
     /// Length of a period in seconds: an hour, a day, a week.
     pub period_seconds: u64,
     /// When it began the first time; it is due a whole number of periods later.
@@ -126,8 +128,8 @@ pub struct Recurrence {
     pub seen: u32,
     /// Periods in a row in which it did not come.
     pub missed: u32,
-    /// Least and highest level it rose to, in the judge's unit.
-    pub levels: (f64, f64),
+    /// Lowest and highest of the levels it rose to, in the metric's unit.
+    pub peaks: (f64, f64),
     /// Longest it lasted, in seconds.
     pub lasting_seconds: u64,
 }

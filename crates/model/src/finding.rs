@@ -61,6 +61,15 @@ pub enum Value {
 /// Evidence in the order it should be read: name (unit last, `own_cpu_cores`) and value.
 pub type Evidence = Vec<(Cow<'static, str>, Value)>;
 
+/// What is high about a finding: a metric (unit last) and its value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Level {
+    /// Which metric.
+    pub metric: Cow<'static, str>,
+    /// How high it stands, in the metric's unit.
+    pub value: f64,
+}
+
 /// The container a finding or an incident names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerRef {
@@ -157,10 +166,10 @@ pub struct Finding {
     pub evidence: Evidence,
     /// Harm done to the host or to others, as opposed to mere oddity: raises severity, cannot be explained away.
     pub harm: bool,
-    /// How high what is unusual about it stands, in the judge's own unit. Only a finding that has a level can be
-    /// explained away at all: a judge has to say so (see [`Finding::may_be_explained`]).
+    /// What is high about it, and how high. Only a finding that has a level can be explained away at all: a judge has
+    /// to say so (see [`Finding::may_be_explained`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub level: Option<f64>,
+    pub level: Option<Level>,
     /// Why it weighs less than its judge said; empty when nothing lowered it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub explained: Vec<Explanation>,
@@ -217,8 +226,8 @@ impl Finding {
 
     /// The same finding, open to explanation: it is about a height that can be fine for a reason, and stands this high.
     #[must_use]
-    pub fn explainable(mut self, level: f64) -> Self {
-        self.level = Some(level).filter(|level| level.is_finite());
+    pub fn explainable(mut self, metric: &'static str, value: f64) -> Self {
+        self.level = value.is_finite().then(|| Level { metric: Cow::Borrowed(metric), value });
         self
     }
 

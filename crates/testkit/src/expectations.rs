@@ -40,12 +40,13 @@ pub fn learned(workload: &str) -> Expectation {
         workload: WorkloadKey::new(workload),
         digest: "sha256:00".into(),
         judge: "excess".into(),
+        metric: "own_cpu_cores".into(),
         period_seconds: 86_400,
         first,
         last: Time::from_secs(1_769_824_800 + 3 * 86_400),
         seen: 4,
         missed: 0,
-        levels: (0.9, 1.0),
+        peaks: (0.9, 1.0),
         lasting_seconds: 600,
     };
     let why = ("seen 4 times at 02:00 UTC".into(), LEARNED.into());

@@ -58,9 +58,9 @@ pub(crate) fn encode_expectation(expectation: &Expectation) -> Result<String, St
         StoreError::row("expectations", expectation.id.as_str(), &problem.to_string())
     };
     if let When::Recurrence(recurrence) = &expectation.when
-        && !(recurrence.levels.0.is_finite() && recurrence.levels.1.is_finite())
+        && !(recurrence.peaks.0.is_finite() && recurrence.peaks.1.is_finite())
     {
-        return Err(bad(&"its levels are not finite numbers, so it was not stored"));
+        return Err(bad(&"its peaks are not finite numbers, so it was not stored"));
     }
     serde_json::to_string(&WrittenExpectation { version: VERSION, expectation }).map_err(|error| bad(&error))
 }
@@ -143,7 +143,7 @@ mod tests {
     fn a_level_that_json_cannot_hold_is_refused_when_written() {
         let [_, mut learned] = expectations();
         let When::Recurrence(recurrence) = &mut learned.when else { panic!("a recurrence") };
-        recurrence.levels.1 = f64::INFINITY;
+        recurrence.peaks.1 = f64::INFINITY;
         let error = encode_expectation(&learned).unwrap_err().to_string();
         assert!(error.contains("not finite"), "{error}");
     }

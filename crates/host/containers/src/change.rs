@@ -41,15 +41,20 @@ impl Change {
     /// The change an event tells of: `None` for events we did not ask for, an error text for one of ours that
     /// names no container.
     pub(crate) fn from_event(event: EventMessage) -> Option<Result<Self, String>> {
+        let time = time_of(&event);
         let action = event.action?;
         let kind = kind_of(&action)?;
         let id = event.actor.and_then(|actor| actor.id).unwrap_or_default();
         if !is_container_id(&id) {
             return Some(Err(format!("event {action} names no container: {id:.80}")));
         }
-        let time = event.time_nano.filter(|&ns| ns > 0).map(Time::from_ns);
         Some(Ok(Self { id: Untrusted::new(&id), kind, time }))
     }
+}
+
+/// When an event happened by the engine's clock, when it says.
+pub(crate) fn time_of(event: &EventMessage) -> Option<Time> {
+    event.time_nano.filter(|&ns| ns > 0).map(Time::from_ns)
 }
 
 /// Whether the text is a full container id. Anything else could reach another address of the engine's API when

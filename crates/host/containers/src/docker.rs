@@ -16,7 +16,8 @@ use model::time::Time;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
-use crate::change::{ACTIONS, Change, is_container_id};
+use crate::announced::{Announced, KINDS, actions};
+use crate::change::is_container_id;
 use crate::error::{DockerError, reason};
 use crate::inspected::{facts, listed_state};
 
@@ -147,11 +148,10 @@ impl Docker {
         Ok(facts(id, inspected))
     }
 
-    /// Changes of containers from `since` (the engine's clock) on. Asks when first polled; ends with an error
+    /// What the engine announces from `since` (the engine's clock) on. Asks when first polled; ends with an error
     /// when the engine stops, refuses, or sends what cannot be understood.
-    pub fn watch(&self, since: Time) -> impl Stream<Item = Result<Change, DockerError>> + use<> {
-        let filters =
-            [("type", vec!["container".to_owned()]), ("event", ACTIONS.map(str::to_owned).to_vec())];
+    pub fn watch(&self, since: Time) -> impl Stream<Item = Result<Announced, DockerError>> + use<> {
+        let filters = [("type", KINDS.map(str::to_owned).to_vec()), ("event", actions())];
         let options = EventsOptions {
             since: Some(format!("{}.{:09}", since.ns() / 1_000_000_000, since.ns() % 1_000_000_000)),
             until: None,
@@ -159,17 +159,17 @@ impl Docker {
         };
         let socket = self.socket.clone();
         let end = DockerError::Ended { socket: socket.clone() };
-        let changes = self.engine.events(Some(options)).filter_map(move |event| {
+        let announcements = self.engine.events(Some(options)).filter_map(move |event| {
             let place = Place { socket: &socket, call: "events" };
-            let change = match event {
+            let announced = match event {
                 Ok(event) => {
-                    Change::from_event(event).map(|made| made.map_err(|problem| place.failed(&problem)))
+                    Announced::from_event(event).map(|made| made.map_err(|problem| place.failed(&problem)))
                 }
                 Err(error) => Some(Err(place.error(&error))),
             };
-            std::future::ready(change)
+            std::future::ready(announced)
         });
-        changes.chain(futures_util::stream::once(std::future::ready(Err(end))))
+        announcements.chain(futures_util::stream::once(std::future::ready(Err(end))))
     }
 
     fn at(&self, call: &'static str) -> Place<'_> {

@@ -6,6 +6,8 @@ pub mod docker;
 
 pub mod change;
 
+pub mod announced;
+
 pub mod error;
 
 mod inspected;

@@ -12,6 +12,8 @@ use model::time::Time;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
+use crate::engine_work::LastWork;
+use crate::reason::Reason;
 use crate::weight::{Weight, weigh};
 
 /// How often an open incident is told anew while nothing but its figures change: every second at first, when
@@ -67,6 +69,17 @@ impl Dossier {
             |by: &ExpectationId| before.is_some_and(|before| before.explained.iter().any(|e| e.by == *by));
         let new = finding.explained.iter().filter(|explanation| !goes_on(&explanation.by));
         new.map(|explanation| told(finding, explanation)).collect()
+    }
+
+    /// Lowers findings that work told afterwards explains; gives what that explained.
+    pub(crate) fn explain_later(&mut self, work: &LastWork) -> Vec<ExpectationChange> {
+        let open = |finding: &&mut Finding| finding.may_be_explained() && finding.explained.is_empty();
+        let mut told_now = Vec::new();
+        for finding in self.findings.iter_mut().filter(open) {
+            Reason::apply(work.reason(finding), finding);
+            told_now.extend(finding.explained.iter().map(|explanation| told(finding, explanation)));
+        }
+        told_now
     }
 
     /// Keeps the finding in place of an earlier one of the same judge about the same container.

@@ -13,6 +13,7 @@ use model::finding::Finding;
 use model::time::Time;
 use serde::{Deserialize, Serialize};
 
+use crate::reason::Reason;
 use crate::schedule::{ScheduleError, Windows};
 
 /// What a finding weighs at most in a window that somebody answers for. Not nothing: it is still told, and odds of
@@ -103,20 +104,14 @@ impl Expectations {
         self.given.len()
     }
 
-    /// Lowers a finding within a window that was declared for it.
-    pub(crate) fn explain(&self, finding: &mut Finding) {
-        let at = finding.at;
-        let rule = self.given.values().find(|rule| rule.covers(finding) && rule.opened(at).is_some());
-        let Some(rule) = rule else { return };
-        let expectation = &rule.expectation;
-        let sentence = format!(
-            "{} expects it in the window that opened at {}: {}",
-            expectation.owner,
-            rule.opened(at).unwrap_or(at),
-            expectation.reason
-        );
+    /// The declared window that explains a finding.
+    pub(crate) fn reason(&self, finding: &Finding) -> Option<Reason> {
+        let covering = self.given.values().filter(|rule| rule.covers(finding));
+        let (rule, opened) = covering.filter_map(|rule| Some((rule, rule.opened(finding.at)?))).next()?;
+        let Expectation { id, owner, reason, .. } = &rule.expectation;
+        let sentence = format!("{owner} expects it in the window that opened at {opened}: {reason}");
         let bits = finding.bits.min(SCHEDULED_BITS);
-        finding.explain(&expectation.id, ExplanationKind::Schedule, sentence, bits);
+        Some(Reason { by: id.clone(), kind: ExplanationKind::Schedule, sentence, bits })
     }
 }
 

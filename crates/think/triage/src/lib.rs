@@ -6,6 +6,12 @@ pub mod schedule;
 
 pub mod expectations;
 
+mod deploys;
+
+mod engine_work;
+
+mod reason;
+
 mod dossier;
 
 mod weight;
@@ -20,8 +26,11 @@ use model::identity::Observation;
 use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, Severity, State};
 use serde::{Deserialize, Serialize};
 
+use crate::deploys::Deploys;
 use crate::dossier::Dossier;
+use crate::engine_work::LastWork;
 use crate::expectations::Expectations;
+use crate::reason::Reason;
 
 /// Most subjects weighed at once; the one without an incident and silent for longest makes room.
 const SUBJECTS_MAX: usize = 4_096;
@@ -69,6 +78,8 @@ pub struct Triage {
     #[serde(with = "as_pairs")]
     subjects: BTreeMap<Subject, Dossier>,
     expectations: Expectations,
+    deploys: Deploys,
+    work: LastWork,
 }
 
 /// What one observation led to.
@@ -83,16 +94,27 @@ pub struct Weighed {
 impl Triage {
     /// A stage that holds nothing against anybody yet.
     pub fn new(config: TriageConfig, priorities: BTreeMap<Arc<str>, Severity>) -> Self {
-        Self { config, priorities, subjects: BTreeMap::new(), expectations: Expectations::default() }
+        Self {
+            config,
+            priorities,
+            subjects: BTreeMap::new(),
+            expectations: Expectations::default(),
+            deploys: Deploys::default(),
+            work: LastWork::default(),
+        }
     }
 
     /// Takes in findings, expectations, restored incidents and verdicts; gives what changed.
     pub fn weigh(&mut self, seen: &Observation, findings: Vec<Finding>) -> Weighed {
         let mut weighed = Weighed::default();
+        self.deploys.watch(seen);
         match &seen.event.body {
             Body::Restored(incident) => self.restore(incident),
             Body::Expected(expectation) => self.take_expectation(expectation),
             Body::Unexpected { id } => self.expectations.remove(id),
+            Body::EngineWork(work) => self.work.note(work, seen.event.time),
+            // Not at once: what is told of one piece of work comes in several announcements.
+            Body::Tick if self.work.take_new() => self.weigh_node_again(seen, &mut weighed),
             Body::Closed { id, closing } => weighed.incidents.extend(self.close(id, closing)),
             _ => {}
         }
@@ -119,7 +141,10 @@ impl Triage {
 
     fn weigh_one(&mut self, seen: &Observation, mut finding: Finding, weighed: &mut Weighed) {
         if finding.may_be_explained() {
-            self.expectations.explain(&mut finding);
+            let expected = self.expectations.reason(&finding);
+            let changing = self.deploys.reason(&finding);
+            let working = self.work.reason(&finding);
+            Reason::apply([expected, changing, working].into_iter().flatten(), &mut finding);
         }
         self.make_room(&finding.subject);
         let dossier = self.subjects.entry(finding.subject.clone()).or_default();
@@ -130,6 +155,18 @@ impl Triage {
             self.config.threshold_bits(),
             &self.priorities,
         ));
+    }
+
+    /// Weighs anew what was found about the node before its engine told what it had been doing.
+    fn weigh_node_again(&mut self, seen: &Observation, weighed: &mut Weighed) {
+        let subject = Subject::Node { node: seen.event.node.clone() };
+        let Some(dossier) = self.subjects.get_mut(&subject) else { return };
+        let told = dossier.explain_later(&self.work);
+        if !told.is_empty() {
+            weighed.expectations.extend(told);
+            let threshold_bits = self.config.threshold_bits();
+            weighed.incidents.extend(dossier.review(seen.event.time, threshold_bits, &self.priorities));
+        }
     }
 
     fn take_expectation(&mut self, expectation: &Expectation) {

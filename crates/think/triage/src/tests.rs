@@ -2,6 +2,8 @@
 
 mod expected;
 
+mod changing;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 

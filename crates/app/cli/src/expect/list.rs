@@ -150,13 +150,14 @@ fn kept_json(expectation: &Expectation, now: Time) -> Value {
 fn recurrence_json(recurrence: &Recurrence) -> Value {
     json!({
         "judge": recurrence.judge,
+        "metric": recurrence.metric,
         "digest": recurrence.digest,
         "period_seconds": recurrence.period_seconds,
         "first": recurrence.first.rfc3339(),
         "last": recurrence.last.rfc3339(),
         "seen": recurrence.seen,
         "missed": recurrence.missed,
-        "level_max": recurrence.levels.1,
+        "peak": recurrence.peaks.1,
         "lasting_seconds": recurrence.lasting_seconds,
     })
 }

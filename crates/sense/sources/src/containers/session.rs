@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use containers::announced::Announced;
 use containers::change::{Change, ChangeKind};
 use containers::docker::{Docker, Listed};
 use containers::error::DockerError;
@@ -95,15 +96,17 @@ impl<'a> Session<'a> {
     /// Follows the engine until it ends the stream of changes, or fails to give a usable one.
     pub(crate) async fn follow(&mut self) -> DockerError {
         let since = self.reporter.outlet.now().minus(OVERLAP);
-        let mut changes = pin!(self.docker.watch(since).fuse());
+        let mut announcements = pin!(self.docker.watch(since).fuse());
         let mut beat = tokio::time::interval(Duration::from_millis(self.config.ping_interval_ms.max(1)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.ask_for_list();
         loop {
             self.start_inspections();
             tokio::select! {
-                change = changes.select_next_some() => match change {
-                    Ok(change) => self.take_change(&change),
+                announced = announcements.select_next_some() => match announced {
+                    Ok(Announced::Container(change)) => self.take_change(&change),
+                    Ok(Announced::Work { work, time }) => self.tell(time, Body::EngineWork(work)),
+                    Ok(Announced::Service { change, time }) => self.tell(time, Body::Service(change)),
                     Err(problem) => return problem,
                 },
                 Some(answer) = self.calls.next() => self.take_answer(answer),
@@ -251,11 +254,14 @@ impl<'a> Session<'a> {
             return;
         }
         self.forget(id);
+        self.tell(time, Body::ContainerGone { id: id.clone() });
+        self.inspected(id);
+    }
+
+    fn tell(&self, time: Option<Time>, body: Body) {
         // The engine's clock is the host's; a time to come would be a lie.
         let now = self.reporter.outlet.now();
-        let time = time.map_or(now, |time| time.min(now));
-        self.reporter.outlet.send(Source::Docker, time, Body::ContainerGone { id: id.clone() });
-        self.inspected(id);
+        self.reporter.outlet.send(Source::Docker, time.map_or(now, |time| time.min(now)), body);
     }
 
     fn forget(&mut self, id: &Untrusted) {

@@ -75,6 +75,8 @@ fn line(body: &Body) -> String {
             let reason = reason.split_once("engine.sock: ").map_or(reason, |(_, reason)| reason);
             format!("{:?} {reason}", report.health).trim_end().to_owned()
         }
+        Body::EngineWork(work) => format!("work {:?} {}", work.work, work.image),
+        Body::Service(change) => format!("service {} {:?}", change.service, change.deploy),
         other => format!("{other:?}"),
     }
 }
@@ -357,4 +359,26 @@ fn a_setting_nobody_knows_is_refused() {
     let error = serde_json::from_str::<ContainersConfig>(r#"{"docker": {"soket": "/run/docker.sock"}}"#);
     assert!(error.unwrap_err().to_string().contains("unknown field `soket`"));
     assert_eq!(serde_json::from_str::<ContainersConfig>("{}").unwrap(), ContainersConfig::default());
+}
+
+#[test]
+fn work_on_images_and_changes_of_services_are_told_as_they_are_announced() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    let follower = Follower::start(quick(socket));
+    follower.lines_to("Up");
+    engine.send(
+        r#"{"Type":"image","Action":"import","Actor":{"ID":"sha256:0af7","Attributes":{"name":"busybox"}}}"#,
+    );
+    engine.send(r#"{"Type":"image","Action":"delete","Actor":{"ID":"sha256:0af7","Attributes":{}}}"#);
+    engine.send(
+        r#"{"Type":"service","Action":"update","Actor":{"ID":"s","Attributes":{"name":"web","replicas.old":"1","replicas.new":"3"}},"scope":"swarm"}"#,
+    );
+    follower.check(
+        "service",
+        &expect![[r#"
+            work Import busybox
+            service web ScaleOut
+        "#]],
+    );
 }

@@ -54,7 +54,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     let limit = usage.cpu_limit_cores.map(f64::from);
     let mut finding = Finding::about(account.container(), ID, Family::Resource, case.seen.event.time, bits)
         .claiming(claim)
-        .explainable(rate.now)
+        .explainable("own_cpu_cores", rate.now)
         .with("own_cpu_cores", rate.now)
         .with("host_cores", host_cores)
         .with("host_share", share)

@@ -63,6 +63,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
         out.push(
             case.resource(account, ID, bits)
                 .claiming(claim)
+                .explainable("own_cpu_cores", spent.own_cores())
                 .with("own_cpu_cores", spent.own_cores())
                 .with("cpu_limit_cores", limit)
                 .with("throttled_share", throttled)

@@ -83,6 +83,7 @@ fn growing(case: &Case, account: &Account, host: &HostSpent) -> Option<Finding> 
     let mut finding = case
         .resource(account, ID, bits)
         .claiming(claim)
+        .explainable("memory_bytes", growth.now)
         .with("grown_bytes", growth.by.round())
         .with("window_seconds", growth.seconds)
         .with("seconds_left", left.round());

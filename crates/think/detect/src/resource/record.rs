@@ -68,6 +68,7 @@ pub(crate) fn finding(
     let streams: Vec<&str> = excess.streams.iter().copied().flatten().collect();
     case.resource(account, judge, bits)
         .claiming(claim)
+        .explainable(measure.name(), excess.value)
         .with("measure", measure.name())
         .with("value", excess.value)
         .with("usual", excess.usual)

@@ -11,7 +11,7 @@ fn morning(subject: &str) -> Expectation {
 }
 
 fn busy(bits: f64) -> Finding {
-    excess(bits).explainable(1.0)
+    excess(bits).explainable("own_cpu_cores", 1.0)
 }
 
 impl Desk {
@@ -81,12 +81,17 @@ fn an_incident_says_what_was_lowered_on_it_and_why() {
 fn what_harms_or_makes_others_pay_or_is_nobodys_is_never_explained_away() {
     let mut desk = Desk::expecting(&[morning("image:**"), morning("workload:**")]);
     let kernel_objects = finding("kernel_objects", Family::Resource, 6.0);
-    let integrity = finding("judge_failed", Family::Integrity, 6.0).explainable(1.0);
-    let talks = finding("beacon", Family::Communication, 6.0).explainable(1.0);
+    let integrity = finding("judge_failed", Family::Integrity, 6.0).explainable("own_cpu_cores", 1.0);
+    let talks = finding("beacon", Family::Communication, 6.0).explainable("own_cpu_cores", 1.0);
     let harmful = harming(busy(8.0));
-    for finding in
-        [harmful, out_of_band(13.0), unapproved(4.0).explainable(1.0), kernel_objects, integrity, talks]
-    {
+    for finding in [
+        harmful,
+        out_of_band(13.0),
+        unapproved(4.0).explainable("own_cpu_cores", 1.0),
+        kernel_objects,
+        integrity,
+        talks,
+    ] {
         let (judge, bits) = (finding.judge.clone(), finding.bits);
         assert_eq!(desk.counts(finding), 0, "{judge}");
         let dossier = desk.triage.subjects.values().next().unwrap();

@@ -97,6 +97,8 @@ pub struct State {
     #[serde(skip)]
     records: Vec<Record>,
     closeness: Closeness,
+    /// Since when the host is in distress without a pause.
+    distressed_since: Option<Time>,
     /// The host's busiest processes, while they are asked for.
     processes: Vec<ProcessUsage>,
     sources: Sources,
@@ -216,6 +218,11 @@ impl State {
         memory.or(io.map(|percent| (Resource::Io, percent))).or(cpu.map(|percent| (Resource::Cpu, percent)))
     }
 
+    /// How long the host has been in distress without a pause.
+    pub fn distressed_for(&self) -> Duration {
+        self.distressed_since.map(|since| self.now.since(since)).unwrap_or_default()
+    }
+
     /// What should be looked at closely now.
     pub fn deepen(&self) -> &Deepen {
         self.closeness.plan()
@@ -322,6 +329,7 @@ impl State {
 
     fn close(&mut self, host: &HostUsage, at: Time) {
         self.ledger.close(host, at);
+        self.distressed_since = self.distress().is_some().then(|| self.distressed_since.unwrap_or(at));
         self.levels.read(host, at);
         self.read_histories(host, at);
         let before = self.closeness.plan().clone();

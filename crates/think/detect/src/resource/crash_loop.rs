@@ -46,6 +46,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
         out.push(
             Finding::about(container, ID, Family::Resource, case.at(), bits)
                 .claiming(claim)
+                .explainable("failures", ends.len() as f64)
                 .with("failures", ends.len() as u64)
                 .with("window_seconds", WINDOW.as_secs())
                 .with("lived_seconds", lived),

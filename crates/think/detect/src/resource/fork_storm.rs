@@ -42,7 +42,8 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             (None, None) => continue,
             (Some(rate), None) => case
                 .resource(account, ID, FORKS_BITS)
-                .claiming(format!("it made {rate:.0} processes a second")),
+                .claiming(format!("it made {rate:.0} processes a second"))
+                .explainable("forks_per_second", rate),
             (_, Some((tasks, limit))) => case
                 .resource(account, ID, TASKS_BITS)
                 .claiming(format!("it has {tasks} tasks of {limit} that it may have")),

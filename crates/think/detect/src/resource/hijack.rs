@@ -64,6 +64,7 @@ fn finding(case: &Case, account: &Account, usual: &Usual, cores: f64) -> Finding
     let finding = case
         .resource(account, ID, bits)
         .claiming(claim)
+        .explainable("own_cpu_cores", cores)
         .with("own_cpu_cores", cores)
         .with("usual_cpu_cores", mean)
         .with("peak_cpu_cores", peak)

@@ -54,6 +54,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
         let mut finding = case
             .resource(account, ID, bits)
             .claiming(claim)
+            .explainable("log_bytes_per_second", growth.rate())
             .with("log_bytes_per_second", growth.rate().round())
             .with("usual_log_bytes_per_second", usual.round())
             .with("log_bytes", growth.now.round())

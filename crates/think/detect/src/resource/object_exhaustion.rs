@@ -102,19 +102,16 @@ fn scarce(case: &Case, object: Object, course: &Course, growth: &Growth) -> Find
     finding.with("object", name).with("used", used).with("limit", limit).with("grown", growth.by)
 }
 
-/// Holds of a container that say something about an object: directly, or by what its kind comes with.
+/// What a container holds of an object: directly, or by what its kind comes with. System V objects and mounts of the
+/// host's own namespaces are nobody's.
 fn held_of(object: Object, account: &Account) -> Option<f64> {
     let deep = account.deep().map(|(_, deep)| deep);
     let count = match object {
         Object::Files | Object::Inodes => deep?.files,
         Object::Ptys => deep?.ptys,
         Object::Threads => account.usage()?.pids,
-        Object::Ports => deep?.ports.or(deep?.sockets),
-        Object::Conntrack => deep?.conntrack.or(deep?.sockets),
-        Object::SysvShm => deep?.sysv_shm,
-        Object::SysvSem => deep?.sysv_sem,
-        Object::SysvMsg => deep?.sysv_msg,
-        Object::Mounts => deep?.mounts,
+        Object::Ports | Object::Conntrack => deep?.sockets,
+        Object::SysvShm | Object::SysvSem | Object::SysvMsg | Object::Mounts => None,
     };
     count.map(|count| count as f64)
 }

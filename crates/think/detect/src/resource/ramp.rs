@@ -73,6 +73,10 @@ fn fast(case: &Case, account: &Account, growth: &Growth) -> Option<Finding> {
         "its CPU rose by {:.2} cores within {:.0} seconds, step by step, to {:.2}",
         growth.by, growth.seconds, growth.now
     );
-    let finding = case.resource(account, ID, bits).claiming(claim).with("own_cpu_cores", growth.now);
+    let finding = case
+        .resource(account, ID, bits)
+        .claiming(claim)
+        .explainable("own_cpu_cores", growth.now)
+        .with("own_cpu_cores", growth.now);
     Some(finding.with("risen_cores", growth.by).with("window_seconds", growth.seconds))
 }

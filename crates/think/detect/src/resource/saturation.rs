@@ -33,6 +33,9 @@ const VICTIMS_MAX: usize = 8;
 /// Harm with a clear culprit; more when others are seen to wait for it.
 const CULPRIT_BITS: f64 = 3.0;
 const VICTIMS_BITS: f64 = 3.0;
+/// And more once it has lasted so long with the same picture: a denial of service, whoever approved its cause.
+const LASTING: Duration = Duration::from_secs(30);
+const LASTING_BITS: f64 = 3.0;
 /// Harm that no container is to blame for: told, weighed little.
 const NODE_BITS: f64 = 2.0;
 
@@ -45,7 +48,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     let waits = format!("tasks on the host wait for {} {percent:.0} % of the time", resource.name());
     let finding = match culprit {
         Some((account, share)) => {
-            let bits = CULPRIT_BITS + if victims.is_empty() { 0.0 } else { VICTIMS_BITS };
+            let bits = CULPRIT_BITS + victims_bits(case, &victims);
             let claim = format!(
                 "{waits}, and it causes {:.0} % of what is spent above usual{}",
                 share * 100.0,
@@ -60,6 +63,14 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             .claiming(format!("{waits}; no single container causes it{}", harmed(&victims))),
     };
     out.push(told(finding, host, (resource, percent), &victims));
+}
+
+fn victims_bits(case: &Case, victims: &[(&Account, f64)]) -> f64 {
+    match victims {
+        [] => 0.0,
+        _ if case.state.distressed_for() >= LASTING => VICTIMS_BITS + LASTING_BITS,
+        _ => VICTIMS_BITS,
+    }
 }
 
 fn told(

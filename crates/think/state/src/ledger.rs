@@ -243,7 +243,7 @@ impl Ledger {
     fn close_second(&mut self, host: &HostUsage, last: &HostUsage, span: f64, at: Time) {
         let mut second = HostSecond::new(host, last, span);
         second.add_helpers(std::mem::take(&mut self.helper_seconds));
-        second.expect(&std::mem::take(&mut self.others));
+        second.drive(&std::mem::take(&mut self.others));
         for account in self.accounts.values_mut() {
             account.close(at, span);
             if let Some(entry) = account.latest() {

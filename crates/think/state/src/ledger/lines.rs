@@ -110,7 +110,7 @@ impl HostSecond {
     }
 
     /// What somebody did drives pools.
-    pub(crate) fn expect(&mut self, quantities: &Quantities) {
+    pub(crate) fn drive(&mut self, quantities: &Quantities) {
         for (sum, more) in self.expected.iter_mut().zip(booking::expected(quantities)) {
             *sum += more;
         }
@@ -120,7 +120,7 @@ impl HostSecond {
         self.containers += spent.of(Quantity::OwnCpu);
         self.shims += spent.of(Quantity::ShimCpu);
         self.log_bytes += spent.of(Quantity::LogBytes);
-        self.expect(&spent.quantities);
+        self.drive(&spent.quantities);
     }
 
     /// The host's services without what runs in them of engines and loggers, which have lines of their own. Where

@@ -47,7 +47,9 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
                     "it is flooded: it accepts {accepts:.0} connections a second, usually {usual:.0}, and no container here \
                      opens them"
                 );
-                case.resource(victim, ID, VICTIM_BITS).claiming(claim).explainable("accepts_per_second", accepts)
+                case.resource(victim, ID, VICTIM_BITS)
+                    .claiming(claim)
+                    .explainable("accepts_per_second", accepts)
             }
         };
         out.push(finding.with("accepts_per_second", accepts).with("usual_accepts_per_second", usual));

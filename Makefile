@@ -10,6 +10,8 @@ DATA_DIR ?= /var/lib/tidewatch
 # How often the live tests run, and which of them (part of a name; empty for all).
 REPEAT ?= 5
 ONLY ?=
+# Where the public data lies that `make bench-detect` reads.
+DATA ?= ../shared/data
 
 BIN := target/release/tidewatch
 STEP := .ci/step
@@ -38,6 +40,10 @@ demo: setup-test build engine ## See the sample attack caught beside a benign se
 .PHONY: bench
 bench: build ## Measure: the state, the fold, the sampler, memory (as root)
 	@cargo run --quiet --locked --release --package bench
+
+.PHONY: bench-detect
+bench-detect: setup ## Measure how well excess is found, on the public data below DATA=../shared/data
+	@cargo run --quiet --locked --release --package bench -- detect --data $(DATA)
 
 .PHONY: test-live
 test-live: setup-test build engine ## The live tests alone, REPEAT=5 times each, ONLY=name to choose

@@ -1,4 +1,4 @@
-//! Measures what Tidewatch costs: the fold, its state, the sampler, the whole program.
+//! Measures what Tidewatch costs: the fold, its state, the sampler, the whole program; and how well excess is found.
 //!
 //! Not here: any limit that fails a run. Times belong to the machine; the table says which it was and how busy.
 
@@ -30,6 +30,12 @@ mod containers;
 
 mod memory;
 
+mod series;
+
+mod excess;
+
+use std::path::PathBuf;
+
 use anyhow::{Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -46,6 +52,9 @@ struct Args {
     /// What to measure.
     #[arg(value_enum, default_value = "all")]
     what: What,
+    /// The folder of the public data, for `detect`.
+    #[arg(long, default_value = "../shared/data")]
+    data: PathBuf,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -61,18 +70,23 @@ enum What {
     Sampler,
     /// Memory and CPU of the running program (needs root and target/release/tidewatch).
     Memory,
-    /// Everything, in this order.
+    /// Bytes and time of a record bank (beside a plain mean and variance) and of a whole series.
+    Series,
+    /// Everything above, in this order.
     All,
+    /// How well excess is found in public data and simulations (needs the data).
+    Detect,
 }
 
 type Measure = fn(&Stop) -> Result<Vec<Figure>>;
 
 /// `state` first: it needs a heap that nothing has used.
-const SECTIONS: [(What, &str, Measure); 4] = [
+const SECTIONS: [(What, &str, Measure); 5] = [
     (What::State, "state", state::measure),
     (What::Fold, "fold", fold::measure),
     (What::Sampler, "sampler", sampler::measure),
     (What::Memory, "memory", memory::measure),
+    (What::Series, "series", series::measure),
 ];
 
 fn main() -> Result<()> {
@@ -84,6 +98,12 @@ fn main() -> Result<()> {
         if args.what == what || args.what == What::All {
             sections.push(Section { name, load: load()?, figures: measure(&stop)? });
         }
+    }
+    if args.what == What::Detect {
+        let began = load()?;
+        let parts = excess::measure(&args.data, &stop)?;
+        sections.extend(parts.into_iter().map(|(name, figures)| Section { name, load: began, figures }));
+        sections.push(Section { name: "series", load: load()?, figures: series::measure(&stop)? });
     }
     let report = Report { command: command(), machine: Machine::here()?, sections };
     show(&if args.json { format!("{:#}\n", report.json()) } else { report.text() });

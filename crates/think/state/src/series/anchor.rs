@@ -60,8 +60,9 @@ pub struct Standing {
 }
 
 impl Anchor {
-    /// Sum from which the hours lie above the profile by more than chance.
-    pub const BAR: f64 = 14.0;
+    /// Sum from which the hours lie above the profile by more than chance: of simulated calm containers one in twenty reaches
+    /// it within eight days (`make bench-detect`, slow burn), before any gate.
+    pub const BAR: f64 = 10.0;
 
     /// What the sum may reach: what lies behind is not held against a workload for longer than it lasted.
     const SUM_MAX: f32 = 2.0 * Self::BAR as f32;
@@ -141,6 +142,14 @@ impl Anchor {
 }
 
 impl Frozen {
+    /// A golden period that was recorded before: its mean and deviation, the same for every hour.
+    pub fn of(values: &[f64]) -> Self {
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / count;
+        Self { means: [mean as f32; HOURS], spread: variance.sqrt() as f32, mean, deviation: variance.sqrt() }
+    }
+
     /// How many of its own deviations a value lies from what was normal then, never more than 50; `floor` is added to the
     /// deviation, in the metric's unit.
     pub fn score(&self, value: f64, floor: f64) -> f64 {

@@ -162,7 +162,7 @@ impl Bank {
         let sample = Sample { value: sample.value.clamp(-VALUE_MAX, VALUE_MAX), ..sample };
         let seen = self.see(sample, lens);
         let material = lens.metric.gate <= 0.0 || seen.rise >= f64::from(lens.metric.gate);
-        let pace = Pace::new(self.streams(), lens.seconds, lens.tuning);
+        let pace = Pace::new(self.streams(), lens.seconds, lens.metric.natural_unit > 0.0, lens.tuning);
         let standing = self.episodes.take(sum(&seen.votes), material, pace, lens.tuning);
         Judged {
             evidence: standing.evidence,

@@ -38,15 +38,17 @@ pub(crate) struct Pace {
     threshold: f32,
     refractory: u32,
     bar_kept: f32,
+    kept: f32,
 }
 
 impl Pace {
-    pub(crate) fn new(streams: usize, seconds: f32, tuning: &Tuning) -> Self {
+    pub(crate) fn new(streams: usize, seconds: f32, unit_known: bool, tuning: &Tuning) -> Self {
         let seconds = seconds.max(1e-3);
         Self {
             threshold: tuning.threshold_share * streams as f32,
             refractory: (tuning.refractory_seconds / seconds) as u32,
             bar_kept: (1.0 - seconds / tuning.escalation_seconds).max(0.0),
+            kept: if unit_known { tuning.evidence_kept } else { tuning.evidence_kept_without_unit },
         }
     }
 }
@@ -64,7 +66,7 @@ impl Episodes {
 
     /// Adds the votes of a sample; evidence counts only while the rise is material.
     pub(crate) fn take(&mut self, votes: f32, material: bool, pace: Pace, tuning: &Tuning) -> Standing {
-        self.evidence = something(tuning.evidence_kept * self.evidence + votes);
+        self.evidence = something(pace.kept * self.evidence + votes);
         let evidence = if material { self.evidence } else { 0.0 };
         let threshold = pace.threshold;
         if self.spent && self.resting == 0 && evidence < tuning.rearm_share * threshold {
@@ -90,7 +92,7 @@ mod tests {
     const TUNING: &Tuning = &Tuning::DEFAULT;
 
     fn onsets(votes: impl Iterator<Item = f32>, seconds: f32) -> Vec<usize> {
-        let pace = Pace::new(27, seconds, TUNING);
+        let pace = Pace::new(27, seconds, true, TUNING);
         let mut episodes = Episodes::default();
         let standing = votes.map(|votes| episodes.take(votes, true, pace, TUNING).onset);
         standing.enumerate().filter_map(|(at, onset)| onset.then_some(at)).collect()
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn episodes_raise_the_bar_for_the_next() {
-        let pace = Pace::new(27, 300.0, TUNING);
+        let pace = Pace::new(27, 300.0, true, TUNING);
         let mut episodes = Episodes::default();
         let first = episodes.take(27.0, true, pace, TUNING);
         let second = episodes.take(0.0, true, pace, TUNING);
@@ -120,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_is_not_material_is_no_evidence_yet_but_is_remembered() {
-        let pace = Pace::new(27, 300.0, TUNING);
+        let pace = Pace::new(27, 300.0, true, TUNING);
         let mut episodes = Episodes::default();
         assert_eq!(episodes.take(27.0, false, pace, TUNING).evidence, 0.0);
         assert!(episodes.take(0.0, true, pace, TUNING).onset);

@@ -11,8 +11,11 @@ pub struct Tuning {
     pub absorbed_share: f32,
     /// Samples over which extremes are forgotten.
     pub forget_samples: f32,
-    /// Share of the evidence that is left a sample later.
+    /// Share of the evidence that is left a sample later, where the natural unit is known: the range floor and the gate keep
+    /// small things out, so speed counts.
     pub evidence_kept: f32,
+    /// The same where nobody knows what is large: only many streams over many samples can tell.
+    pub evidence_kept_without_unit: f32,
     /// Evidence that opens an episode, as share of the streams of a bank.
     pub threshold_share: f32,
     /// What an episode adds to the bar of the next one, as share of the threshold: a noisy series raises its own bar.
@@ -37,7 +40,8 @@ impl Tuning {
         margin_of_full_vote: 0.015,
         absorbed_share: 0.03,
         forget_samples: 20_000.0,
-        evidence_kept: 0.93,
+        evidence_kept: 0.8,
+        evidence_kept_without_unit: 0.93,
         threshold_share: 0.315,
         escalation: 0.5,
         escalation_max: 3.0,

@@ -101,7 +101,7 @@ impl Reference {
             self.error_8,
         ];
         let votes = self.votes(&lanes, eps);
-        self.evidence = f64::from(TUNING.evidence_kept) * self.evidence + votes;
+        self.evidence = f64::from(TUNING.evidence_kept_without_unit) * self.evidence + votes;
         self.i += 1;
         (lanes, self.evidence)
     }

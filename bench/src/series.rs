@@ -43,14 +43,14 @@ pub(crate) fn measure(stop: &Stop) -> Result<Vec<Figure>> {
         values.iter().map(|&value| spikes.take(value, true)).sum()
     });
     figures.push(Figure::of_rounds("baseline: mean and variance", "ns a sample", baseline));
-    let banks: [(&str, fn() -> Bank, f64); 3] = [
-        ("lite bank", Bank::lite, 120.0),
-        ("sparse bank", Bank::sparse, 200.0),
-        ("full bank", Bank::full, 200.0),
+    let banks = [
+        ("lite bank", Bank::lite(), 120.0),
+        ("sparse bank", Bank::sparse(), 200.0),
+        ("full bank", Bank::full(), 200.0),
     ];
     for (name, bank, goal) in banks {
         going_on(stop)?;
-        let times = rounds(&values, |values| drive(bank(), values));
+        let times = rounds(&values, |values| drive(bank.clone(), values));
         figures.push(Figure::of_rounds(name, "ns a sample", times).with_goal(Goal::AtMost(goal)));
     }
     figures.push(Figure::of_rounds("whole series at 1 Hz, slots and all", "ns a sample", whole));

@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_stretch_that_ends_with_the_series_is_one() {
         assert_eq!(stretches(&MARKS), [1..3, 6..7]);
-        assert_eq!(stretches(&[true, true]), [0..2]);
+        assert_eq!(stretches(&[true, true, false, true]), [0..2, 3..4]);
     }
 
     #[test]

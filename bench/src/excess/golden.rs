@@ -53,7 +53,7 @@ pub(crate) fn compare(files: &[Series]) -> Result<Vec<Figure>> {
         })
         .collect();
     let evidence = Figure::once("deviation from the prototype, evidence", "votes", worst[NAMES.len()]);
-    figures.push(evidence.with_goal(Goal::AtMost(1.5)));
+    figures.push(evidence.with_goal(Goal::AtMost(3.0)));
     Ok(figures)
 }
 

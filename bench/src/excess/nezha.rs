@@ -78,7 +78,7 @@ pub(crate) fn measure(data: &Path) -> Result<Vec<Figure>> {
         Figure::once("time to detect, default threshold", "s", median(default.delays))
             .with_goal(Goal::AtMost(74.0)),
     ];
-    let name = format!("false episodes with all found ({ORACLE}: {highest})");
+    let name = format!("false episodes with all found ({ORACLE}: {highest:.1})");
     figures.push(Figure::once(name, "a pod and day", best.rate()).with_goal(Goal::AtMost(0.39)));
     figures.push(Figure::once(format!("time to detect ({ORACLE})"), "s", median(best.delays)));
     Ok(figures)

@@ -76,7 +76,9 @@ pub(crate) fn measure() -> Vec<Figure> {
                 Some(floors) => found.with_goal(Goal::AtLeast(floors[place])),
                 None => found,
             });
-            figures.push(Figure::once(format!("{name}: level"), "points", level));
+            if level.is_finite() {
+                figures.push(Figure::once(format!("{name}: level"), "points", level));
+            }
         }
         figures.extend(detector.by_default(&clean));
     }

@@ -42,8 +42,8 @@ impl Marked {
                 window[row] = Some(number);
             }
             let next = windows.get(number + 1).map_or(rows, |next| next.0);
-            for row in last + 1..next {
-                worth[row] = if width > 1.0 { sigmoid((row - last) as f64 / (width - 1.0)) } else { -1.0 };
+            for (past, worth) in worth[last + 1..next].iter_mut().enumerate() {
+                *worth = if width > 1.0 { sigmoid((past + 1) as f64 / (width - 1.0)) } else { -1.0 };
             }
         }
         let scored_from = (PROBATION * rows as f64).floor().min(PROBATION_MAX).ceil() as usize;

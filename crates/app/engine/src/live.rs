@@ -208,7 +208,7 @@ impl Engine {
         let closes_books = matches!(event.body, Body::Host(_));
         let step = self.fold.step(event);
         self.rim.steer(&step.news);
-        if closes_books {
+        if closes_books || !step.news.is_empty() {
             self.rim.deepen(self.fold.state().deepen());
         }
         step.expectations.into_iter().for_each(|change| self.unsaved.add_expectation(change));

@@ -300,13 +300,16 @@ impl Account {
         self.log.read(log.bytes as f64, at);
     }
 
+    /// What its processes wrote: the first reading holds all they ever did.
     pub(crate) fn read_deep(&mut self, deep: &DeepUsage, at: Time) {
-        let last = self.last.deep.replace((at, deep.clone()));
-        if let Some((_, last)) = last
-            && let (Some(before), Some(now)) = (last.written_chars_bytes, deep.written_chars_bytes)
-        {
-            self.book(Quantity::WrittenBytes, now.saturating_sub(before) as f64);
-        }
+        let is_young = self.age_seconds(at) <= YOUNG_SECONDS;
+        let last = self.last.deep.replace((at, deep.clone())).map(|(_, last)| last.written_chars_bytes);
+        let grown = match (last.flatten(), deep.written_chars_bytes) {
+            (Some(before), Some(now)) => now.saturating_sub(before),
+            (None, Some(now)) if is_young => now,
+            _ => 0,
+        };
+        self.book(Quantity::WrittenBytes, grown as f64);
     }
 
     /// It runs a program, perhaps one that is new to its workload.

@@ -61,6 +61,16 @@ impl Closeness {
         &self.plan
     }
 
+    /// A new container whose output goes to no file is looked at from the first moment it is known.
+    pub(crate) fn notice(&mut self, account: &Account, now: Time) {
+        let age = now.since(account.container().key.started);
+        let cgroup = account.container().key.cgroup;
+        if age < YOUNG && is_unfiled(account) && account.is_running() && self.plan.cgroups.len() < DEEP_MAX {
+            self.cgroups_until.insert(cgroup, now.plus(HELD));
+            self.plan.cgroups.insert(cgroup);
+        }
+    }
+
     /// Decides anew when the books of a second are closed.
     pub(crate) fn decide<'a>(
         &mut self,
@@ -80,9 +90,8 @@ impl Closeness {
             .iter()
             .copied()
             .filter(|account| {
-                let is_unfiled = account.container().facts.known().is_some() && !account.has_log_file();
                 let age = now.since(account.container().key.started);
-                has_moved || (is_unfiled && (is_unbooked || age < YOUNG))
+                has_moved || (is_unfiled(account) && (is_unbooked || age < YOUNG))
             })
             .collect();
         wanted
@@ -114,6 +123,12 @@ fn unbooked_cores(host: &HostSpent, accounts: &[&Account]) -> f64 {
         .sum();
     let spent = host.engine_cores - host.engine_idle_cores + host.client_cores + host.logger_cores;
     spent + host.shim_cores - booked
+}
+
+/// Whether it is known, and known to have no log file.
+fn is_unfiled(account: &Account) -> bool {
+    let facts = account.container().facts.known();
+    facts.is_some_and(|facts| facts.log_path.is_none()) && !account.has_log_file()
 }
 
 fn has_moved(course: &Course) -> bool {

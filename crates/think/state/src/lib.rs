@@ -277,7 +277,13 @@ impl State {
 
     fn take_news(&mut self, news: &News) {
         match news {
-            News::Appeared(container) | News::Settled(container) => self.open(container),
+            News::Appeared(container) => self.open(container),
+            News::Settled(container) => {
+                self.open(container);
+                if let Some(account) = self.ledger.account(container.key.cgroup) {
+                    self.closeness.notice(account, self.now);
+                }
+            }
             News::Ended(container) => {
                 self.open(container);
                 self.lives.ended(container);

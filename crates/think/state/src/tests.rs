@@ -1,6 +1,10 @@
 //! The books, what is usual, what is allowed and what can be seen: each beside the case that must not count.
 
+mod closeness;
+
 mod coverage;
+
+mod histories;
 
 mod provenance;
 
@@ -16,7 +20,7 @@ use model::finding::{Family, Finding};
 use model::ids::{CgroupId, WorkloadKey};
 use model::runtime::{ContainerFacts, ImageWork};
 use model::untrusted::Untrusted;
-use model::usage::{LogSize, Usage};
+use model::usage::{Level, LogSize, Usage};
 use proptest::prelude::{Strategy as _, prop, proptest};
 use testkit::scene::{Actor, START, Scene, Spends, digest};
 

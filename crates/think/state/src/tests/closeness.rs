@@ -1,0 +1,99 @@
+//! What is looked at closely, and what the first look tells.
+
+use super::*;
+
+/// A container whose output goes to no file of the engine's.
+fn unfiled(scene: &mut Scene) -> Actor {
+    let actor = scene.start_unclaimed("yes");
+    scene.claim(actor, "atk", "busybox", |facts| {
+        facts.log_driver = "none".into();
+        facts.log_path = None;
+    });
+    actor
+}
+
+/// The events without the readings of logs, which such a container has none of.
+fn without_logs(scene: &mut Scene) -> Vec<Event> {
+    scene.take().into_iter().filter(|event| !matches!(event.body, Body::Log(_))).collect()
+}
+
+#[test]
+fn a_new_container_without_log_file_is_looked_at_from_its_claim_on() {
+    let mut scene = Scene::new(2);
+    let actor = unfiled(&mut scene);
+    let mut books = Books::default();
+    books.take(without_logs(&mut scene));
+    assert!(
+        books.state.deepen().cgroups.contains(&actor.cgroup()),
+        "before the books of a second are closed"
+    );
+    scene.seconds(60, &[], 0.0);
+    books.take(without_logs(&mut scene));
+    assert!(books.state.deepen().cgroups.is_empty(), "not for ever");
+}
+
+#[test]
+fn a_container_with_a_log_file_is_looked_at_only_when_something_moves() {
+    let mut scene = Scene::new(2);
+    let app = scene.start("app", "app", "serve");
+    let mut books = Books::default();
+    scene.seconds(5, &[], 0.0);
+    books.take(scene.take());
+    assert!(books.state.deepen().cgroups.is_empty());
+    for second in 0..5 {
+        scene.change_host(|host| {
+            host.objects.files = Some(Level { used: 1_000 + second * 2_000, limit: Some(1_000_000) });
+        });
+        scene.second(&[], 0.0);
+    }
+    books.take(scene.take());
+    assert!(books.state.deepen().cgroups.contains(&app.cgroup()));
+}
+
+#[test]
+fn the_first_look_at_a_young_container_holds_all_it_wrote_and_at_an_old_one_nothing() {
+    let written = |age_seconds: u32| {
+        let mut scene = Scene::new(2);
+        let actor = unfiled(&mut scene);
+        scene.seconds(age_seconds, &[], 0.0);
+        scene.look(actor, |deep| deep.written_chars_bytes = Some(50_000_000));
+        scene.second(&[], 0.0);
+        let mut books = Books::default();
+        books.take(without_logs(&mut scene));
+        let account = books.state.account(actor.cgroup()).unwrap();
+        account.latest().unwrap().of(Quantity::UnfiledBytes)
+    };
+    assert_eq!(written(1), 50_000_000.0);
+    assert_eq!(written(20), 0.0);
+}
+
+#[test]
+fn cpu_that_no_line_accounts_for_asks_for_the_hosts_processes() {
+    let asks = |other_cores: f64| {
+        let mut scene = Scene::new(2);
+        scene.host_spends(other_cores);
+        scene.seconds(5, &[], 0.0);
+        Books::of(scene).state.deepen().host
+    };
+    assert!(asks(0.9));
+    assert!(!asks(0.1));
+}
+
+#[test]
+fn no_more_than_thirty_two_containers_are_looked_at_and_the_unapproved_first() {
+    let mut scene = Scene::new(2);
+    scene.approve(1, Scope::Digest { digest: digest("web"), image: "web".into() });
+    let trusted: Vec<Actor> = (0..40).map(|n| scene.start(&format!("web-{n}"), "web", "serve")).collect();
+    let stranger = scene.start("stranger", "busybox", "open");
+    for second in 0..5 {
+        scene.change_host(|host| {
+            host.objects.files = Some(Level { used: second * 5_000, limit: Some(1_000_000) });
+        });
+        scene.second(&[], 0.0);
+    }
+    let books = Books::of(scene);
+    let deep = &books.state.deepen().cgroups;
+    assert_eq!(deep.len(), DEEP_MAX);
+    assert!(deep.contains(&stranger.cgroup()));
+    assert!(trusted.iter().any(|actor| deep.contains(&actor.cgroup())));
+}

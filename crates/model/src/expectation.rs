@@ -124,6 +124,8 @@ pub struct Recurrence {
     pub first: Time,
     /// When it was last due and came.
     pub last: Time,
+    /// When it is due next.
+    pub due: Time,
     /// Periods in which it came.
     pub seen: u32,
     /// Periods in a row in which it did not come.

@@ -227,7 +227,7 @@ impl Finding {
     /// The same finding, open to explanation: it is about a height that can be fine for a reason, and stands this high.
     #[must_use]
     pub fn explainable(mut self, metric: &'static str, value: f64) -> Self {
-        self.level = value.is_finite().then(|| Level { metric: Cow::Borrowed(metric), value });
+        self.level = value.is_finite().then_some(Level { metric: Cow::Borrowed(metric), value });
         self
     }
 

@@ -44,6 +44,7 @@ pub fn learned(workload: &str) -> Expectation {
         period_seconds: 86_400,
         first,
         last: Time::from_secs(1_769_824_800 + 3 * 86_400),
+        due: Time::from_secs(1_769_824_800 + 4 * 86_400),
         seen: 4,
         missed: 0,
         peaks: (0.9, 1.0),

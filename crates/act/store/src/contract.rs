@@ -6,7 +6,7 @@ mod expectations;
 
 use model::approval::{APPROVALS_MAX, Scope};
 use model::ids::WorkloadKey;
-use model::incident::{Change, ChangeKind, Incident, IncidentId, Severity};
+use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, Severity, Verdict};
 use model::time::Time;
 use model::untrusted::Untrusted;
 use testkit::incidents::IncidentBuilder;
@@ -23,6 +23,7 @@ pub(crate) fn check<S: IncidentStore + ExpectationStore>(make: impl Fn(usize) ->
     the_window_holds_what_opened_or_changed_in_it(make(100));
     one_unstorable_incident_leaves_nothing_of_its_batch(make(100));
     a_closing_is_audited_once(make(100));
+    what_was_closed_as_an_attack_is_found_again(make(100));
     over_the_limit_closed_and_minor_ones_go_first(make(3));
     the_same_scope_is_approved_once(make(100));
     a_revoked_approval_is_gone_and_its_number_stays_used(make(100));
@@ -118,6 +119,25 @@ fn a_closing_is_audited_once(mut store: impl IncidentStore) {
     assert_eq!((entries[0].action, entries[0].at), (AuditAction::Close, at(5)));
     assert_eq!(entries[0].detail["incident"], closed.id.as_str());
     assert_eq!(entries[0].detail["verdict"], "test");
+}
+
+fn what_was_closed_as_an_attack_is_found_again(mut store: impl IncidentStore) {
+    let as_attack = |workload: &str, opened| {
+        let incident = attack(workload, opened).build();
+        let closing = Closing {
+            at: at(opened + 1),
+            verdict: Verdict::Malicious,
+            note: "a miner".into(),
+            owner: "ann".into(),
+        };
+        incident.closed(&closing)
+    };
+    let open = attack("\"verdict\":\"malicious\"", 1).build();
+    let tested = attack("\"verdict\":\"malicious\"", 2).closed(at(3), "ann").build();
+    let attacks = [as_attack("a", 4), as_attack("b", 5)];
+    store.record(&[change(&open), change(&tested), change(&attacks[0]), change(&attacks[1])]).unwrap();
+    let [a, b] = attacks;
+    assert_eq!(store.attacks().unwrap().rows, [b, a]);
 }
 
 fn over_the_limit_closed_and_minor_ones_go_first(mut store: impl IncidentStore) {

@@ -132,6 +132,10 @@ impl IncidentStore for Database {
         self.read(|sql| incidents::find(sql, id))?.transpose()
     }
 
+    fn attacks(&self) -> Result<Loaded<Incident>, StoreError> {
+        self.read(incidents::attacks)
+    }
+
     fn incidents_dropped(&self) -> Result<u64, StoreError> {
         let found = self.read(|sql| meta(sql, "incidents_dropped"))?;
         Ok(found.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))

@@ -3,7 +3,7 @@
 //! Not here: a store. `database.rs` keeps them in SQLite, `memory.rs` in memory; `contract.rs` holds them to the same.
 
 use model::approval::{Approval, Scope};
-use model::incident::{Change, Incident, IncidentId};
+use model::incident::{Change, Incident, IncidentId, Verdict};
 use model::time::Time;
 use model::untrusted::Untrusted;
 
@@ -13,6 +13,14 @@ use crate::error::StoreError;
 /// Most incidents kept: an attacker who starts a thousand differently named workloads opens a thousand. Beyond it
 /// closed ones go first, then the least severe, the longest unchanged first; `incidents_dropped` counts them.
 pub const INCIDENTS_MAX: usize = 10_000;
+
+/// Most incidents that were closed as attacks and are taken up at a start.
+pub const ATTACKS_MAX: usize = 1_000;
+
+/// Whether somebody closed it as an attack.
+pub(crate) fn is_attack(incident: &Incident) -> bool {
+    incident.closing.as_ref().is_some_and(|closing| closing.verdict == Verdict::Malicious)
+}
 
 /// Which incidents are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +86,9 @@ pub trait IncidentStore {
     fn open_incidents(&self) -> Result<Loaded<Incident>, StoreError> {
         self.incidents(&IncidentQuery { limit: usize::MAX, ..IncidentQuery::default() })
     }
+
+    /// Those that somebody closed as attacks, the last opened first, at most [`ATTACKS_MAX`].
+    fn attacks(&self) -> Result<Loaded<Incident>, StoreError>;
 
     /// Incidents removed because there were too many.
     fn incidents_dropped(&self) -> Result<u64, StoreError>;

@@ -11,7 +11,9 @@ use model::untrusted::Untrusted;
 use crate::audit::{Act, AuditEntry, Chain, StoredEntry};
 use crate::error::StoreError;
 use crate::expectation_store::{EXPIRED_KEPT, ExpectationStore, place_for};
-use crate::incident_store::{INCIDENTS_MAX, IncidentQuery, IncidentStore, Loaded, scope_key};
+use crate::incident_store::{
+    ATTACKS_MAX, INCIDENTS_MAX, IncidentQuery, IncidentStore, Loaded, is_attack, scope_key,
+};
 use crate::stored;
 
 /// Incidents, approvals, expectations and the audit trail in memory.
@@ -131,6 +133,13 @@ impl IncidentStore for MemoryStore {
 
     fn incident(&self, id: &IncidentId) -> Result<Option<Incident>, StoreError> {
         Ok(self.incidents.iter().find(|incident| incident.id == *id).cloned())
+    }
+
+    fn attacks(&self) -> Result<Loaded<Incident>, StoreError> {
+        let mut attacks: Vec<&Incident> =
+            self.incidents.iter().filter(|incident| is_attack(incident)).collect();
+        attacks.sort_by(|a, b| (b.opened, &b.id).cmp(&(a.opened, &a.id)));
+        Ok(Loaded::collect(attacks.into_iter().take(ATTACKS_MAX).cloned().map(Ok)))
     }
 
     fn incidents_dropped(&self) -> Result<u64, StoreError> {

@@ -161,7 +161,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What the last run left: the gap since it ended, approvals, expectations, open incidents. All of it as events, so that a
+    /// What the last run left: the gap since it ended, approvals, expectations, open incidents, attacks. All of it as events, so that a
     /// recording holds it.
     fn take_up(&mut self) -> Result<(), EngineError> {
         if let Some(last) = self.store.last_beat()? {
@@ -169,8 +169,10 @@ impl Engine {
         }
         let approvals = self.store.approvals()?;
         let incidents = self.store.open_incidents()?;
+        let attacks = self.store.attacks()?;
         let expectations = self.store.expectations()?;
         let problems = approvals.problems.iter().chain(&incidents.problems).chain(&expectations.problems);
+        let problems = problems.chain(&attacks.problems);
         for problem in problems {
             tracing::error!(%problem, "a stored row cannot be read and is left out");
         }
@@ -181,7 +183,7 @@ impl Engine {
         for expectation in expectations.rows.into_iter().filter(|one| !one.is_expired(now)) {
             self.own(Source::Operator, Body::Expected(Box::new(expectation)));
         }
-        for incident in incidents.rows {
+        for incident in incidents.rows.into_iter().chain(attacks.rows) {
             self.own(Source::Engine, Body::Restored(Box::new(incident)));
         }
         self.report_self();

@@ -25,6 +25,9 @@ const YOUNG: Duration = Duration::from_secs(60);
 /// A pause of a claim after which its explanation counts as another one.
 const SPELL: Duration = Duration::from_secs(600);
 
+/// How long after harm its subject is suspect.
+const HARM_KEPT: Duration = Duration::from_secs(3600);
+
 /// A rise of the weight that is told at once.
 const RISE_BITS: f64 = 0.5;
 
@@ -46,6 +49,12 @@ impl Dossier {
 
     pub(crate) fn incident(&self) -> Option<&Incident> {
         self.incident.as_ref()
+    }
+
+    /// Whether what the subject does now must not become normal: an incident is open, or it did harm just now.
+    pub(crate) fn is_suspect(&self, now: Time) -> bool {
+        let harms = |finding: &Finding| finding.harm && now.since(finding.at) < HARM_KEPT;
+        self.incident.is_some() || self.findings.iter().any(harms)
     }
 
     pub(crate) fn into_incident(self) -> Option<Incident> {

@@ -10,7 +10,13 @@ mod deploys;
 
 mod engine_work;
 
+mod recurrence;
+
+mod spells;
+
 mod reason;
+
+mod pairs;
 
 mod dossier;
 
@@ -20,10 +26,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::event::Body;
-use model::expectation::{Expectation, ExpectationChange, When};
+use model::expectation::{ExpectationChange, When};
 use model::finding::{Finding, Subject};
 use model::identity::Observation;
-use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, Severity, State};
+use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, Severity, State, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::deploys::Deploys;
@@ -31,6 +37,8 @@ use crate::dossier::Dossier;
 use crate::engine_work::LastWork;
 use crate::expectations::Expectations;
 use crate::reason::Reason;
+use crate::recurrence::Recurrences;
+use crate::spells::{Claim, Reading};
 
 /// Most subjects weighed at once; the one without an incident and silent for longest makes room.
 const SUBJECTS_MAX: usize = 4_096;
@@ -75,11 +83,12 @@ pub struct Triage {
     config: TriageConfig,
     /// Severity of each strategy by its slug.
     priorities: BTreeMap<Arc<str>, Severity>,
-    #[serde(with = "as_pairs")]
+    #[serde(with = "pairs")]
     subjects: BTreeMap<Subject, Dossier>,
     expectations: Expectations,
     deploys: Deploys,
     work: LastWork,
+    recurrences: Recurrences,
 }
 
 /// What one observation led to.
@@ -101,6 +110,7 @@ impl Triage {
             expectations: Expectations::default(),
             deploys: Deploys::default(),
             work: LastWork::default(),
+            recurrences: Recurrences::default(),
         }
     }
 
@@ -108,25 +118,17 @@ impl Triage {
     pub fn weigh(&mut self, seen: &Observation, findings: Vec<Finding>) -> Weighed {
         let mut weighed = Weighed::default();
         self.deploys.watch(seen);
-        match &seen.event.body {
-            Body::Restored(incident) => self.restore(incident),
-            Body::Expected(expectation) => self.take_expectation(expectation),
-            Body::Unexpected { id } => self.expectations.remove(id),
-            Body::EngineWork(work) => self.work.note(work, seen.event.time),
-            // Not at once: what is told of one piece of work comes in several announcements.
-            Body::Tick if self.work.take_new() => self.weigh_node_again(seen, &mut weighed),
-            Body::Closed { id, closing } => weighed.incidents.extend(self.close(id, closing)),
-            _ => {}
-        }
+        weighed.expectations.extend(self.recurrences.watch(seen));
+        self.take_body(seen, &mut weighed);
         for finding in findings {
             self.weigh_one(seen, finding, &mut weighed);
         }
         weighed
     }
 
-    /// Declared schedules that are known, expired ones included.
+    /// Expectations that are known: declared ones, and recurrences that have come back often enough.
     pub fn expectations(&self) -> usize {
-        self.expectations.len()
+        self.expectations.len() + self.recurrences.learned()
     }
 
     /// Incidents that nobody closed, ordered by subject.
@@ -139,22 +141,55 @@ impl Triage {
         self.config.threshold_bits()
     }
 
+    fn take_body(&mut self, seen: &Observation, weighed: &mut Weighed) {
+        let now = seen.event.time;
+        match &seen.event.body {
+            Body::Restored(incident) => self.restore(incident, weighed),
+            Body::Expected(expectation) => match &expectation.when {
+                When::Schedule(_) => self.expectations.add(expectation),
+                When::Recurrence(_) => self.recurrences.add(expectation),
+            },
+            Body::Unexpected { id } => {
+                self.expectations.remove(id);
+                self.recurrences.remove(id);
+            }
+            Body::EngineWork(work) => self.work.note(work, now),
+            Body::Resumed { .. } => self.recurrences.resume(now),
+            Body::Closed { id, closing } => self.close(id, closing, weighed),
+            Body::Tick => {
+                weighed.expectations.extend(self.recurrences.time_passes(now));
+                // Not when it was told: what is told of one piece of work comes in several announcements.
+                if self.work.take_new() {
+                    self.weigh_node_again(seen, weighed);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn weigh_one(&mut self, seen: &Observation, mut finding: Finding, weighed: &mut Weighed) {
+        let (now, at) = (seen.event.time, finding.at);
+        let is_suspect = self.subjects.get(&finding.subject).is_some_and(|dossier| dossier.is_suspect(now));
+        let claim = Claim::about(&finding);
         if finding.may_be_explained() {
             let expected = self.expectations.reason(&finding);
             let changing = self.deploys.reason(&finding);
             let working = self.work.reason(&finding);
-            Reason::apply([expected, changing, working].into_iter().flatten(), &mut finding);
+            let comes_back = claim.as_ref().filter(|_| !is_suspect);
+            let recurring = comes_back.and_then(|claim| self.recurrences.reason(&finding, claim));
+            Reason::apply([expected, changing, working, recurring].into_iter().flatten(), &mut finding);
         }
         self.make_room(&finding.subject);
         let dossier = self.subjects.entry(finding.subject.clone()).or_default();
         weighed.expectations.extend(dossier.newly_explained(&finding));
         dossier.add(finding);
-        weighed.incidents.extend(dossier.review(
-            seen.event.time,
-            self.config.threshold_bits(),
-            &self.priorities,
-        ));
+        let threshold_bits = self.config.threshold_bits();
+        weighed.incidents.extend(dossier.review(now, threshold_bits, &self.priorities));
+        if let Some((claim, value)) = claim {
+            let is_suspect = dossier.is_suspect(now);
+            let reading = Reading { at, value, is_suspect };
+            weighed.expectations.extend(self.recurrences.note(&claim, reading));
+        }
     }
 
     /// Weighs anew what was found about the node before its engine told what it had been doing.
@@ -169,29 +204,33 @@ impl Triage {
         }
     }
 
-    fn take_expectation(&mut self, expectation: &Expectation) {
-        match &expectation.when {
-            When::Schedule(_) => self.expectations.add(expectation),
-            When::Recurrence(_) => {}
-        }
-    }
-
-    fn restore(&mut self, incident: &Incident) {
+    fn restore(&mut self, incident: &Incident, weighed: &mut Weighed) {
         if incident.state == State::Open {
             self.make_room(&incident.subject);
             self.subjects.insert(incident.subject.clone(), Dossier::restored(incident.clone()));
+        } else if let (Some(closing), Some(workload)) = (&incident.closing, incident.subject.workload())
+            && closing.verdict == Verdict::Malicious
+        {
+            weighed.expectations.extend(self.recurrences.bar(workload, closing.at));
         }
     }
 
-    fn close(&mut self, id: &IncidentId, closing: &Closing) -> Option<Change> {
-        let (subject, _) = self
-            .subjects
-            .iter()
-            .find(|(_, dossier)| dossier.incident().is_some_and(|incident| incident.id == *id))?;
-        let subject = subject.clone();
+    fn close(&mut self, id: &IncidentId, closing: &Closing, weighed: &mut Weighed) {
+        let is_meant = |dossier: &Dossier| dossier.incident().is_some_and(|incident| incident.id == *id);
+        let Some(subject) =
+            self.subjects.iter().find(|(_, it)| is_meant(it)).map(|(subject, _)| subject.clone())
+        else {
+            return;
+        };
         // What led to a closed incident is settled with it: only new findings can open another one.
-        let incident = self.subjects.remove(&subject)?.into_incident()?;
-        Some(Change { kind: ChangeKind::Closed, incident: incident.closed(closing) })
+        let incident = self.subjects.remove(&subject).and_then(Dossier::into_incident);
+        let closed = incident.map(|it| Change { kind: ChangeKind::Closed, incident: it.closed(closing) });
+        weighed.incidents.extend(closed);
+        if closing.verdict == Verdict::Malicious
+            && let Some(workload) = subject.workload()
+        {
+            weighed.expectations.extend(self.recurrences.bar(workload, closing.at));
+        }
     }
 
     fn make_room(&mut self, subject: &Subject) {
@@ -206,29 +245,6 @@ impl Triage {
         if let Some(subject) = oldest.map(|(subject, _)| subject.clone()) {
             self.subjects.remove(&subject);
         }
-    }
-}
-
-/// Text forms (JSON) want text keys of maps, and a subject is no text.
-mod as_pairs {
-    use std::collections::BTreeMap;
-
-    use model::finding::Subject;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::Dossier;
-
-    pub(super) fn serialize<S: Serializer>(
-        map: &BTreeMap<Subject, Dossier>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(map)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<Subject, Dossier>, D::Error> {
-        Ok(Vec::<(Subject, Dossier)>::deserialize(deserializer)?.into_iter().collect())
     }
 }
 

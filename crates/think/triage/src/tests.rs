@@ -4,6 +4,8 @@ mod expected;
 
 mod changing;
 
+mod recurring;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 

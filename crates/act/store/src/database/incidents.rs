@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Writing, row_limit, text};
 use crate::error::StoreError;
-use crate::incident_store::{IncidentQuery, Loaded};
+use crate::incident_store::{ATTACKS_MAX, IncidentQuery, Loaded, is_attack};
 use crate::stored;
 
 /// Removes the `?1` incidents that are worth least, in the order of the index `incidents_by_worth`.
@@ -72,6 +72,19 @@ pub(super) fn list(sql: &Connection, query: &IncidentQuery) -> rusqlite::Result<
         incident_of,
     )?;
     Ok(Loaded::collect(rows.collect::<rusqlite::Result<Vec<_>>>()?))
+}
+
+/// Those that were closed as attacks, the last opened first.
+pub(super) fn attacks(sql: &Connection) -> rusqlite::Result<Loaded<Incident>> {
+    // The text only spares reading most of the others whole: somebody's label may hold it as well.
+    let mut select = sql.prepare_cached(
+        "SELECT id, body FROM incidents WHERE state = 'closed' AND body LIKE '%\"verdict\":\"malicious\"%'
+         ORDER BY opened_ns DESC, id DESC LIMIT ?1",
+    )?;
+    let rows = select.query_map([row_limit(ATTACKS_MAX)], incident_of)?;
+    let mut loaded = Loaded::collect(rows.collect::<rusqlite::Result<Vec<_>>>()?);
+    loaded.rows.retain(is_attack);
+    Ok(loaded)
 }
 
 /// The incident of that name, when there is one.

@@ -155,6 +155,7 @@ fn recurrence_json(recurrence: &Recurrence) -> Value {
         "period_seconds": recurrence.period_seconds,
         "first": recurrence.first.rfc3339(),
         "last": recurrence.last.rfc3339(),
+        "due": recurrence.due.rfc3339(),
         "seen": recurrence.seen,
         "missed": recurrence.missed,
         "peak": recurrence.peaks.1,

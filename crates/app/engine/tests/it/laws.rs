@@ -6,7 +6,10 @@ use engine::fold::Fold;
 use model::approval::Scope;
 use model::coverage::{Health, Source};
 use model::event::{Body, Event};
+use model::expectation::Expectation;
+use model::runtime::{Deploy, EngineWork, ImageWork, ServiceChange};
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_oneof, proptest};
+use testkit::expectations::{learned, scheduled};
 use testkit::scene::{Actor, Scene, Spends, digest};
 
 use crate::stage::{carried_over, known, new_fold, step_all, written};
@@ -28,6 +31,10 @@ enum Act {
     Press(u8),
     Pause(u16),
     Seconds(u8, f64, u32, f64),
+    Expect(u8, bool),
+    Unexpect(u8),
+    Work(u8),
+    Service(u8),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -43,7 +50,11 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Down),
         1 => Just(Act::Up),
         1 => few.clone().prop_map(Act::Approve),
-        1 => few.prop_map(Act::Revoke),
+        1 => few.clone().prop_map(Act::Revoke),
+        1 => (few.clone(), prop::bool::ANY).prop_map(|(image, learned)| Act::Expect(image, learned)),
+        1 => few.clone().prop_map(Act::Unexpect),
+        1 => few.clone().prop_map(Act::Work),
+        1 => few.prop_map(Act::Service),
         1 => (0..80_u8).prop_map(Act::Press),
         1 => (1..20_000_u16).prop_map(Act::Pause),
         5 => (1..8_u8, 0.0..2.0_f64, 0..60_000_000_u32, 0.0..2.0_f64)
@@ -97,6 +108,22 @@ fn perform(scene: &mut Scene, actors: &mut Vec<Actor>, act: &Act) {
             scene.approve(u64::from(number), scope);
         }
         Act::Revoke(number) => scene.emit(Source::Operator, Body::Revoked { id: u64::from(number) }),
+        Act::Expect(number, is_learned) => {
+            scene.emit(Source::Operator, Body::Expected(Box::new(expectation(number, is_learned))));
+        }
+        Act::Unexpect(number) => {
+            scene.emit(Source::Operator, Body::Unexpected { id: expectation(number, false).id });
+        }
+        Act::Work(number) => {
+            let work = if number == 0 { ImageWork::Build } else { ImageWork::Import };
+            let image = image(number).as_str().into();
+            scene.emit(Source::Docker, Body::EngineWork(EngineWork { work, image }));
+        }
+        Act::Service(number) => {
+            let deploy = if number == 0 { Deploy::Rollout } else { Deploy::ScaleOut };
+            let service = image(number).as_str().into();
+            scene.emit(Source::Docker, Body::Service(ServiceChange { service, deploy }));
+        }
         Act::Press(percent) => scene.press(f32::from(percent)),
         Act::Pause(ms) => scene.pause(Duration::from_millis(u64::from(ms))),
         Act::Seconds(count, own_cores, log_bytes, engine_cores) => {
@@ -106,6 +133,14 @@ fn perform(scene: &mut Scene, actors: &mut Vec<Actor>, act: &Act) {
             scene.seconds(u32::from(count), &busy, engine_cores);
         }
     }
+}
+
+fn expectation(number: u8, is_learned: bool) -> Expectation {
+    let known = match is_learned {
+        true => learned(&format!("image-{number} [work]")),
+        false => scheduled(&format!("image:image-{number}"), "*/2 * * * *", 60),
+    };
+    Expectation { expires: None, ..known }
 }
 
 proptest! {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::expectation::ExplanationKind;
+use model::expectation::{Expectation, ExplanationKind};
 use model::fact::Fact;
 use model::identity::{Container, Kind, News};
 use model::ids::{ContainerKey, Namespaces};

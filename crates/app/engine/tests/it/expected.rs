@@ -56,7 +56,8 @@ fn what_it_makes_others_pay_in_its_window_is_an_incident_all_the_same() {
     let events = batch("0 8 * * *", Spends { own_cores: 0.01, ..PRINTS }, 0.95);
     let incidents = last_forms(&step_all(&mut new_fold(), &events));
     assert!(incidents[0].findings.iter().any(|finding| finding.judge == "out_of_band_log" && finding.harm));
-    assert_eq!(explained(&mut new_fold(), &events), []);
+    let paid_by_others = |change: &ExpectationChange| matches!(change, ExpectationChange::Explained { sentence, .. } if sentence.starts_with("out_of_band"));
+    assert!(!explained(&mut new_fold(), &events).iter().any(paid_by_others));
 }
 
 #[test]

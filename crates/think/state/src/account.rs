@@ -183,6 +183,12 @@ impl Account {
         self.entries.back()
     }
 
+    /// What it did in the last closed second. What only a close look tells is read every other second, so that two count.
+    pub(crate) fn lately(&self, quantity: Quantity) -> f64 {
+        let is_deep = matches!(quantity, Quantity::WrittenBytes | Quantity::UnfiledBytes);
+        self.entries.iter().rev().take(if is_deep { 2 } else { 1 }).map(|entry| entry.of(quantity)).sum()
+    }
+
     /// CPU of its own cgroup in each closed second, in cores, oldest first.
     pub fn own_cores_by_second(&self) -> impl Iterator<Item = f64> {
         self.entries.iter().map(Spent::own_cores)

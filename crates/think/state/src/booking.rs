@@ -149,9 +149,7 @@ pub(crate) fn costs(
     window_seconds: f64,
     spending: impl Fn(usize) -> Spending,
 ) -> Vec<Cost> {
-    let (Some((own, books)), Some(latest)) = (account.spent_over(window_seconds), account.latest()) else {
-        return Vec::new();
-    };
+    let Some((own, books)) = account.spent_over(window_seconds) else { return Vec::new() };
     let shim_seconds = own.of(Quantity::ShimCpu);
     if applicable(&own.quantities).next().is_none() && shim_seconds <= 0.0 {
         return Vec::new();
@@ -176,7 +174,7 @@ pub(crate) fn costs(
             attributed_cores: (above_idle * share).min(units * driver.seconds_max) / own.seconds,
             share,
             units_per_second: units / own.seconds,
-            units_last_second: latest.of(driver.quantity),
+            units_last_second: account.lately(driver.quantity),
         };
         merge(&mut costs, cost);
     }

@@ -48,7 +48,7 @@ impl Style {
 
 /// Text that was made for people, so is escaped already: backslashes stay, but nothing that could steer a terminal
 /// passes, whoever made it. An incident may have been read from somebody's file.
-pub(crate) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c == '\\' || c == ' ' || c.is_ascii_graphic() {
@@ -61,17 +61,17 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 /// Columns that text takes.
-pub(crate) fn columns(text: &str) -> usize {
+pub fn columns(text: &str) -> usize {
     text.width()
 }
 
 /// Text filled up with spaces to so many columns.
-pub(crate) fn padded(text: &str, width: usize) -> String {
+pub fn padded(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
 }
 
 /// Text cut to so many columns; `…` shows the cut.
-pub(crate) fn cut(text: &str, width: usize) -> String {
+pub fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
@@ -90,7 +90,7 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
 
 /// Text in lines of at most so many columns. A word that is longer stays whole: a digest or a path is there to be
 /// copied. Spaces stay as many as they are, for the same reason.
-pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     for (at, word) in text.split(' ').enumerate() {

@@ -10,6 +10,8 @@ use model::expectation::Expected;
 use model::incident::Verdict;
 use model::time::Time;
 
+use crate::top::Order;
+
 /// Finds adversaries who use containers to slip past security monitoring.
 #[derive(Debug, Parser)]
 #[command(
@@ -35,6 +37,8 @@ pub(crate) enum Command {
     Expect(ExpectArgs),
     /// Show what a running Tidewatch sees now.
     Status(StatusArgs),
+    /// Show who spends what now, in band and out of band, most first: a live screen on a terminal, one page elsewhere.
+    Top(TopArgs),
     /// List, show and check strategies.
     Ads(AdsArgs),
     /// Record what happens on this host, for replay.
@@ -283,6 +287,33 @@ pub(crate) struct StatusArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct TopArgs {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// One page of text, also on a terminal.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// One JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How often the screen asks (`500ms`, `5s`), at least 200 ms.
+    #[arg(long, value_name = "DURATION", value_parser = interval, default_value = "1s")]
+    pub(crate) interval: std::time::Duration,
+    /// Most containers shown; what the others cost is told in one line.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) limit: Option<usize>,
+    /// Which containers come first.
+    #[arg(long, value_name = "WHAT", default_value = "true")]
+    pub(crate) sort: Order,
+}
+
+fn interval(text: &str) -> Result<std::time::Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let is_fit = (200..=3_600_000).contains(&interval.as_millis());
+    is_fit.then_some(interval).ok_or_else(|| "between 200ms and 1h".to_owned())
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct AdsArgs {
     #[command(subcommand)]
     pub(crate) action: AdsAction,
@@ -419,6 +450,13 @@ mod tests {
             ("expect list --json", true),
             ("expect remove EX-0123456789ab", true),
             ("expect remove", false),
+            ("top", true),
+            ("top --once --sort out-of-band --limit 5 --interval 500ms", true),
+            ("top --json --sort true", true),
+            ("top --interval 0s", false),
+            ("top --interval 1d", false),
+            ("top --sort name", false),
+            ("top --limit -1", false),
         ] {
             let parsed = Args::try_parse_from(["tidewatch"].into_iter().chain(line.split(' ')));
             assert_eq!(parsed.is_ok(), fits, "{line}: {:?}", parsed.err().map(|error| error.to_string()));

@@ -29,6 +29,8 @@ mod replay;
 
 mod status;
 
+mod top;
+
 mod doctor;
 
 mod config;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Approve(args) => approve::run(&args),
         Command::Expect(args) => expect::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Ads(args) => ads::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Replay(args) => replay::run(&args),

@@ -1,7 +1,10 @@
 //! `tidewatch status`: what a running Tidewatch sees now.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use anyhow::bail;
-use engine::control::{Answer, Request, ask};
+use engine::control::{Answer, AskError, Request, ask};
 use engine::status::{ContainerStatus, Status};
 use model::coverage::Health;
 use report::json::{coverage_json, json_text};
@@ -16,15 +19,28 @@ use crate::output::{say, table};
 const IMAGES_NAMED: usize = 8;
 
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
-    let Answer::Status(status) = ask(&args.data.data_dir, &Request::Status)? else {
-        bail!("an unexpected answer");
-    };
+    let status = asked(&args.data.data_dir)?;
     if args.json {
         say(&json_text(&status_json(&status)?));
     } else {
         say(&text(&status));
     }
     Ok(if status.incidents_open == 0 { Outcome::Fine } else { Outcome::BadNews })
+}
+
+/// The status of the Tidewatch that runs on a data directory; without one, how to start it.
+pub(crate) fn asked(data_dir: &Path) -> anyhow::Result<Box<Status>> {
+    match ask(data_dir, &Request::Status) {
+        Ok(Answer::Status(status)) => Ok(status),
+        Ok(_) => bail!("an unexpected answer"),
+        Err(AskError::NotRunning { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+            bail!("only root may ask the Tidewatch on {}", data_dir.display())
+        }
+        Err(error @ AskError::NotRunning { .. }) => {
+            bail!("{error}; start one with: tidewatch run --data-dir {}", data_dir.display())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The status as machines get it: its coverage has the form that it has on incidents.
@@ -100,7 +116,7 @@ pub(crate) fn health(health: Health) -> &'static str {
 }
 
 /// One word for what people said about a container.
-fn provenance(container: &ContainerStatus) -> &'static str {
+pub(crate) fn provenance(container: &ContainerStatus) -> &'static str {
     use model::novelty::Provenance::{Approved, ImageApproved, Pending, Unapproved, Unclaimed};
     match container.provenance {
         Pending => "-",

@@ -299,6 +299,7 @@ impl Engine {
                 .collect(),
             coverage,
             host: state.host().cloned(),
+            host_detail: status::host_detail(&self.fold),
             incidents_open: self.fold.triage().open_incidents().count(),
             approvals: state.approvals().count(),
             expectations: self.fold.triage().expectations(),

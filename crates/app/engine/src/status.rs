@@ -2,15 +2,24 @@
 //!
 //! Not here: incidents, which have a form of their own (`report`).
 
+pub mod activity;
+
+pub mod host;
+
+pub mod involved;
+
 use model::coverage::{Coverage, Health, Source};
 use model::identity::{Container, Kind};
 use model::ids::NodeId;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
-use state::{Account, Cost, CostClass, HostSpent, Quantity, State};
+use state::{Account, Cost, CostClass, HostSpent, Quantity, SecondCost, State};
 
 use crate::fold::Fold;
+use crate::status::activity::{Activity, Held, Limits, Waiting};
+use crate::status::host::HostDetail;
+use crate::status::involved::{Involved, Involvements};
 
 /// One container as it is now.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,9 +51,30 @@ pub struct ContainerStatus {
     /// The same by class.
     #[serde(default)]
     pub costs: Vec<CostStatus>,
-    /// CPU of its own cgroup in each of the last seconds, in cores, oldest first.
+    /// CPU of its own cgroup in each of the last seconds, in cores, oldest first; at most half a minute.
     #[serde(default)]
     pub own_cpu_cores_by_second: Vec<f64>,
+    /// CPU that others spent for it in each of the same seconds, in cores.
+    #[serde(default)]
+    pub out_of_band_cpu_cores_by_second: Vec<f64>,
+    /// CPU of its own cgroup that is usual for its workload, in cores; `None` without enough history.
+    #[serde(default)]
+    pub own_usual_cpu_cores: Option<f64>,
+    /// What it does; `None` before the first second is closed.
+    #[serde(default)]
+    pub activity: Option<Activity>,
+    /// What it may have.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What its tasks wait for.
+    #[serde(default)]
+    pub waiting: Waiting,
+    /// What its processes hold, while it is looked at closely.
+    #[serde(default)]
+    pub held: Option<Held>,
+    /// Open incidents that name it, most urgent first.
+    #[serde(default)]
+    pub incidents: Vec<Involved>,
     /// Memory in bytes.
     pub memory_bytes: Option<u64>,
     /// Growth of its log in bytes per second.
@@ -60,6 +90,12 @@ pub struct CostStatus {
     pub cores: f64,
     /// Its share of all that drives the cost, 0 to 1: how sure the booking is.
     pub share: f64,
+    /// CPU of all who spend for this class, for whomever, in cores.
+    #[serde(default)]
+    pub pool_cores: f64,
+    /// What drives it, a second: bytes for output, else calls, crashes, packets.
+    #[serde(default)]
+    pub units_per_second: f64,
 }
 
 /// One source as it is now.
@@ -103,6 +139,9 @@ pub struct Status {
     pub blind_strategies: Vec<BlindStrategy>,
     /// What the host spent over the last seconds.
     pub host: Option<HostSpent>,
+    /// What else there is to tell about the host.
+    #[serde(default)]
+    pub host_detail: HostDetail,
     /// Incidents that nobody closed.
     pub incidents_open: usize,
     /// Approvals in force.
@@ -121,14 +160,29 @@ pub struct Status {
 }
 
 pub(crate) fn container_rows(fold: &Fold) -> Vec<ContainerStatus> {
+    let involvements = Involvements::of(fold);
     let running = fold.enrich().containers().filter(|container| container.ended.is_none());
-    running.map(|container| row(container, fold.state())).collect()
+    running
+        .map(|container| ContainerStatus {
+            incidents: involvements.on(container),
+            ..row(container, fold.state())
+        })
+        .collect()
+}
+
+pub(crate) fn host_detail(fold: &Fold) -> HostDetail {
+    host::detail(fold)
 }
 
 fn row(container: &Container, state: &State) -> ContainerStatus {
     let facts = container.facts.known();
     let account = state.account(container.key.cgroup);
     let spent = account.and_then(|account| account.spent(5.0));
+    let by_second = |pick: fn(&SecondCost) -> f32| -> Vec<f64> {
+        account
+            .map(|it| it.cost_by_second().map(|second| rounded(pick(&second))).collect())
+            .unwrap_or_default()
+    };
     ContainerStatus {
         name: container.name().clone(),
         id: facts.map(|facts| facts.id.clone()).unwrap_or_default(),
@@ -143,14 +197,41 @@ fn row(container: &Container, state: &State) -> ContainerStatus {
         own_cpu_cores: spent.map(|spent| spent.own_cores()),
         out_of_band_cpu_cores: spent.and(account).map(Account::out_of_band_cores),
         costs: account.map(|account| account.costs().iter().map(cost).collect()).unwrap_or_default(),
-        own_cpu_cores_by_second: account.map(|it| it.own_cores_by_second().collect()).unwrap_or_default(),
+        own_cpu_cores_by_second: by_second(|second| second.own_cores),
+        out_of_band_cpu_cores_by_second: by_second(|second| second.out_of_band_cores),
+        own_usual_cpu_cores: account.and_then(|account| state.usual_cores(account)),
+        activity: spent
+            .zip(account)
+            .map(|(spent, account)| activity::activity(account, &spent, are_probes_counting(state))),
+        limits: account.map(activity::limits).unwrap_or_default(),
+        waiting: account.map(activity::waiting).unwrap_or_default(),
+        held: account.and_then(activity::held),
+        incidents: Vec::new(),
         memory_bytes: account.and_then(|account| account.usage()?.memory_bytes),
-        log_bytes_per_second: spent.map(|spent| spent.rate(Quantity::LogBytes)),
+        log_bytes_per_second: spent
+            .filter(|_| account.is_some_and(Account::has_log_file))
+            .map(|spent| spent.rate(Quantity::LogBytes)),
     }
 }
 
+fn are_probes_counting(state: &State) -> bool {
+    let is_there = |health| matches!(health, Health::Up | Health::Degraded);
+    state.sources().any(|(source, health, _)| source == Source::Kernel && is_there(health))
+}
+
+/// To a ten thousandth of a core: a line is drawn from it, and there are many.
+fn rounded(cores: f32) -> f64 {
+    (f64::from(cores) * 1e4).round() / 1e4
+}
+
 fn cost(cost: &Cost) -> CostStatus {
-    CostStatus { class: cost.class, cores: cost.attributed_cores, share: cost.share }
+    CostStatus {
+        class: cost.class,
+        cores: cost.attributed_cores,
+        share: cost.share,
+        pool_cores: cost.pool_cores,
+        units_per_second: cost.units_per_second,
+    }
 }
 
 pub(crate) fn source_rows(state: &State) -> Vec<SourceStatus> {

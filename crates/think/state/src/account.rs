@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::booking::Cost;
 use crate::quantities::{Quantities, Quantity};
+use crate::recent::{Recent, SecondCost};
 use crate::trend::Trend;
 use crate::waits::Waits;
 
@@ -89,6 +90,9 @@ pub struct Account {
     stranger: Option<(Time, Untrusted)>,
     /// What others spend on its behalf, by class, as of the last closed second.
     pub(crate) costs: Vec<Cost>,
+    /// What it cost in each of the last seconds.
+    #[serde(default)]
+    recent: Recent,
     flagged_until: Time,
 }
 
@@ -118,6 +122,7 @@ impl Account {
             programs: VecDeque::new(),
             stranger: None,
             costs: Vec::new(),
+            recent: Recent::default(),
             flagged_until: Time::default(),
         }
     }
@@ -189,9 +194,9 @@ impl Account {
         self.entries.iter().rev().take(if is_deep { 2 } else { 1 }).map(|entry| entry.of(quantity)).sum()
     }
 
-    /// CPU of its own cgroup in each closed second, in cores, oldest first.
-    pub fn own_cores_by_second(&self) -> impl Iterator<Item = f64> {
-        self.entries.iter().map(Spent::own_cores)
+    /// What it cost in each of the last closed seconds, at most half a minute of them, oldest first.
+    pub fn cost_by_second(&self) -> impl Iterator<Item = SecondCost> {
+        self.recent.iter()
     }
 
     /// What others spend on its behalf, by class.
@@ -201,7 +206,8 @@ impl Account {
 
     /// CPU in cores that others spend on its behalf.
     pub fn out_of_band_cores(&self) -> f64 {
-        self.costs.iter().map(|cost| cost.attributed_cores).sum()
+        // Not `sum`: that of nothing is minus zero, and shows.
+        self.costs.iter().fold(0.0, |sum, cost| sum + cost.attributed_cores)
     }
 
     /// How its own CPU goes, in cores.
@@ -369,10 +375,23 @@ impl Account {
         }
     }
 
+    /// Seconds over which what drives its cost is read once: what only a close look tells is read every other one.
+    pub(crate) fn cost_seconds(&self) -> f64 {
+        let is_looked_at = self.entries.iter().any(|entry| entry.of(Quantity::WrittenBytes) > 0.0);
+        if is_looked_at { 2.0 } else { 1.0 }
+    }
+
+    /// Keeps what the last closed second cost: its own CPU, and what others spent for it.
+    pub(crate) fn keep_second(&mut self, out_of_band_cores: f64) {
+        let own_cores = self.latest().map(Spent::own_cores).unwrap_or_default();
+        self.recent.push(own_cores, out_of_band_cores);
+    }
+
     /// Forgets the seconds before a gap: rates across it would be guesses.
     pub(crate) fn forget_seconds(&mut self) {
         self.entries.clear();
         self.costs.clear();
+        self.recent = Recent::default();
         self.throttled_since = None;
         self.open = Spent::default();
     }

@@ -64,6 +64,30 @@ impl CostClass {
             Self::Softirq => "packets",
         }
     }
+
+    /// One or two words, where there is little room.
+    pub fn short_name(self) -> &'static str {
+        match self {
+            Self::EngineLog => "engine log",
+            Self::EngineCalls => "engine calls",
+            Self::AttachedClient => "client",
+            Self::SystemLog => "host log",
+            Self::DataSync => "sync",
+            Self::CrashHelpers => "helpers",
+            Self::Softirq => "packets",
+        }
+    }
+
+    /// What drives it, its unit last.
+    pub fn driver_name(self) -> &'static str {
+        match self {
+            Self::EngineLog | Self::AttachedClient | Self::SystemLog => "output_bytes_per_second",
+            Self::EngineCalls => "calls_per_second",
+            Self::DataSync => "syncs_per_second",
+            Self::CrashHelpers => "crashes_and_module_requests_per_second",
+            Self::Softirq => "packets_per_second",
+        }
+    }
 }
 
 /// What drives a pool, and what one unit of it costs.

@@ -4,6 +4,8 @@
 
 mod lines;
 
+mod spenders;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use crate::account::{Account, ENTRIES_MAX};
 use crate::booking::{self, POOLS, Pools, Spending};
 use crate::ledger::lines::HostSecond;
 pub use crate::ledger::lines::HostSpent;
+pub use crate::ledger::spenders::Spender;
 use crate::quantities::{Quantities, Quantity};
 
 /// Seconds over which costs are summed: long enough to even out the 10 ms ticks of `/proc/PID/stat`, short
@@ -52,6 +55,9 @@ pub(crate) struct Ledger {
     seconds: VecDeque<HostSecond>,
     idle: Pools,
     spent: Option<HostSpent>,
+    /// Who spent most of what no container did, in the last second; gone with the next one.
+    #[serde(skip)]
+    spenders: Vec<Spender>,
     /// The last counters of each cgroup.
     counted: BTreeMap<CgroupId, KernelCounts>,
     /// What cgroups that are no containers did in the second being filled.
@@ -75,6 +81,11 @@ impl Ledger {
 
     pub(crate) fn host(&self) -> Option<&HostSpent> {
         self.spent.as_ref()
+    }
+
+    /// Who spent most of what no container did, in the last second.
+    pub(crate) fn spenders(&self) -> &[Spender] {
+        &self.spenders
     }
 
     /// The last reading of the host.
@@ -218,6 +229,7 @@ impl Ledger {
     fn start_over(&mut self) {
         self.seconds.clear();
         self.spent = None;
+        self.spenders.clear();
         self.others = Quantities::default();
         self.helper_seconds = 0.0;
         for account in self.accounts.values_mut() {
@@ -255,6 +267,7 @@ impl Ledger {
         }
         self.seconds.push_back(second);
         self.spent = Some(HostSpent::sum(&self.seconds, WINDOW, self.idle, host));
+        self.spenders = spenders::busiest(host, last, span);
         self.book_costs();
     }
 
@@ -275,6 +288,12 @@ impl Ledger {
         };
         for account in self.accounts.values_mut() {
             account.costs = booking::costs(account, WINDOW, spending);
+            // What costs nothing over the window costs nothing in its last second.
+            let second = match account.costs.is_empty() {
+                true => Vec::new(),
+                false => booking::costs(account, account.cost_seconds(), spending),
+            };
+            account.keep_second(second.iter().fold(0.0, |sum, cost| sum + cost.attributed_cores));
         }
     }
 }

@@ -6,6 +6,8 @@ mod quantities;
 
 mod account;
 
+mod recent;
+
 mod trend;
 
 mod waits;
@@ -56,13 +58,14 @@ use crate::deepen::Closeness;
 pub use crate::deepen::{DEEP_MAX, Deepen};
 use crate::histories::{Histories, Scale};
 pub use crate::histories::{Measure, Record};
-pub use crate::ledger::HostSpent;
 use crate::ledger::Ledger;
+pub use crate::ledger::{HostSpent, Spender};
 use crate::levels::Levels;
 pub use crate::levels::{Course, Disk, Object};
 pub use crate::lives::End;
 use crate::lives::Lives;
 pub use crate::quantities::{Quantities, Quantity};
+pub use crate::recent::SecondCost;
 use crate::series::Series;
 use crate::sources::Sources;
 pub use crate::trend::{Growth, Trend};
@@ -155,6 +158,11 @@ impl State {
     /// What the host spent over the last seconds.
     pub fn host(&self) -> Option<&HostSpent> {
         self.ledger.host()
+    }
+
+    /// Which services of the host and which engines' processes spent most in the last second, busiest first.
+    pub fn spenders(&self) -> &[Spender] {
+        self.ledger.spenders()
     }
 
     /// The last reading of the host.

@@ -146,6 +146,20 @@ fn the_engines_cost_is_shared_by_bytes_logged() {
 }
 
 #[test]
+fn each_second_costs_what_that_second_spent() {
+    let mut scene = Scene::new(4);
+    let web = scene.start("web", "app", "httpd");
+    scene.seconds(2, &[(web, prints(0.2, 0))], 0.0);
+    scene.seconds(1, &[(web, prints(0.1, 10 * MB))], 0.5);
+    scene.seconds(1, &[(web, prints(0.3, 0))], 0.0);
+    let books = Books::of(scene);
+    let account = books.state.account(web.cgroup()).unwrap();
+    let seconds =
+        account.cost_by_second().map(|it| format!("{:.1}+{:.1}", it.own_cores, it.out_of_band_cores));
+    assert_eq!(seconds.collect::<Vec<_>>(), ["0.2+0.0", "0.2+0.0", "0.1+0.5", "0.3+0.0"]);
+}
+
+#[test]
 fn what_the_engine_spends_when_nothing_is_logged_is_nobodys() {
     check_costs(
         |scene| {

@@ -1,5 +1,7 @@
 //! Cases of the live view, drawn into memory.
 
+use engine::status::activity::{Limits, Waiting};
+use engine::status::host::HostDetail;
 use expect_test::{Expect, expect};
 use model::coverage::{Coverage, Source};
 use model::identity::Kind;
@@ -28,6 +30,13 @@ fn container(name: &str, own: f64, out_of_band: f64) -> ContainerStatus {
         out_of_band_cpu_cores: Some(out_of_band),
         costs: Vec::new(),
         own_cpu_cores_by_second: Vec::new(),
+        out_of_band_cpu_cores_by_second: Vec::new(),
+        own_usual_cpu_cores: None,
+        activity: None,
+        limits: Limits::default(),
+        waiting: Waiting::default(),
+        held: None,
+        incidents: Vec::new(),
         memory_bytes: Some(1 << 20),
         log_bytes_per_second: Some(36e6),
     }
@@ -49,6 +58,7 @@ fn status(containers: Vec<ContainerStatus>) -> Status {
         coverage: Coverage::default(),
         blind_strategies: Vec::new(),
         host: None,
+        host_detail: HostDetail::default(),
         incidents_open: 1,
         expectations: 0,
         approvals: 1,

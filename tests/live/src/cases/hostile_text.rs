@@ -47,6 +47,8 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
         &["incidents", "list", "--all"],
         &["status"],
         &["status", "--json"],
+        &["top"],
+        &["top", "--json"],
         &["doctor"],
         &["doctor", "--json"],
     ] {

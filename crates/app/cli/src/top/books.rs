@@ -134,7 +134,7 @@ fn total(status: &Status, room: usize) -> Vec<Line<'static>> {
     };
     let head = format!("{count} {} cores: ", cores(totals.true_cores())).bold();
     let mut pieces = vec![
-        vec![Span::raw(format!("{} of their own, ", cores(totals.own)))],
+        vec![Span::raw(format!("{} own, ", cores(totals.own)))],
         vec![Span::styled(format!("{} out of band  ", cores(totals.out_of_band)), others)],
     ];
     let mut classes: BTreeMap<&str, f64> = BTreeMap::new();
@@ -144,7 +144,7 @@ fn total(status: &Status, room: usize) -> Vec<Line<'static>> {
     let mut classes: Vec<_> = classes.into_iter().filter(|(_, cost)| *cost >= NAMED_CORES).collect();
     classes.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     pieces.extend(classes.into_iter().map(|(name, cost)| vec![dim(format!("{name} {}  ", cores(cost)))]));
-    flowed(head, pieces, room, 1)
+    flowed(head, pieces, room, 2)
 }
 
 fn waiting(status: &Status, room: usize) -> Vec<Line<'static>> {
@@ -162,7 +162,7 @@ fn waiting(status: &Status, room: usize) -> Vec<Line<'static>> {
     let waits = [("cpu", pressures.cpu), ("memory", pressures.memory), ("disks", pressures.io)];
     let mut pieces: Vec<_> = waits.into_iter().filter_map(|(name, pressure)| wait(name, pressure)).collect();
     if let Some(runnable) = status.host_detail.tasks_runnable {
-        pieces.push(vec![Span::raw(format!("{runnable} tasks want to run  "))]);
+        pieces.push(vec![Span::raw(format!("{runnable} tasks to run  "))]);
     }
     if host.memory_total_bytes > 0 {
         let total = host.memory_total_bytes as f64;
@@ -172,7 +172,7 @@ fn waiting(status: &Status, room: usize) -> Vec<Line<'static>> {
         let text = format!("memory used: {} of {}", units::bytes(used), units::bytes(total));
         pieces.push(vec![Span::styled(text, style)]);
     }
-    flowed("tasks wait for: ".bold(), pieces, room, 2)
+    flowed("waits: ".bold(), pieces, room, 2)
 }
 
 fn incidents(status: &Status, room: usize) -> Option<Line<'static>> {

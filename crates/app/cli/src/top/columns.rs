@@ -73,7 +73,7 @@ const SHAPES: [Shape; 14] = [
     shape(Column::Name, ["container", "container"], (6, 20, 32), false),
     shape(Column::True, ["true cost", "true"], (5, 5, 9), true),
     shape(Column::Own, ["own", "own"], (5, 5, 6), true),
-    shape(Column::OutOfBand, ["out of band", "oob"], (5, 17, 44), false),
+    shape(Column::OutOfBand, ["out of band", "oob"], (5, 17, 40), false),
     shape(Column::Last, ["", ""], (10, 10, 30), false),
     shape(Column::Waits, ["waits", "waits"], (8, 9, 10), false),
     shape(Column::Memory, ["memory", "memory"], (7, 7, 7), true),
@@ -226,17 +226,14 @@ fn spans(column: Column, container: &ContainerStatus) -> Vec<Span<'static>> {
     }
 }
 
-/// The figure, then its classes in short, the dearest first: with their figures where there are several.
+/// The figure, then its classes in short, the dearest first; the breakdown has the figure of each.
 fn out_of_band(container: &ContainerStatus) -> Vec<Span<'static>> {
     let Some(others) = container.out_of_band_cpu_cores else { return vec![Span::raw("    -")] };
     let style = if others >= MUCH_CORES { Style::new().fg(Color::Yellow).bold() } else { Style::new() };
     let mut spans = vec![Span::styled(format!("{:>5}", cores(others)), style)];
     let mut costs: Vec<_> = container.costs.iter().filter(|cost| cost.cores >= CLASS_CORES).collect();
     costs.sort_by(|a, b| b.cores.total_cmp(&a.cores));
-    let words: Vec<String> = match costs.as_slice() {
-        [one] => vec![one.class.short_name().to_owned()],
-        some => some.iter().map(|it| format!("{} {}", it.class.short_name(), cores(it.cores))).collect(),
-    };
+    let words: Vec<&str> = costs.iter().map(|cost| cost.class.short_name()).collect();
     if !words.is_empty() {
         spans.push(dim(format!(" {}", words.join(", "))));
     }

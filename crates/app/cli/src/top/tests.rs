@@ -49,17 +49,17 @@ fn a_wide_terminal_shows_the_books_and_every_column() {
             tidewatch top - shop-1, 12:00:09 UTC, by true cost
             cpu [cccccccccccccccccceeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeekkssss???d....] 1.83 of 2 cores busy
                 c containers 0.55  e engine 1.00  k kernel threads 0.06  p packets 0.03  s services 0.11  ? unaccounted 0.08  d waiting for disks 0.04  . idle 0.13
-            5 containers cost 1.56 cores: 0.55 of their own, 1.01 out of band  engine log 0.97  packets 0.02
+            5 containers cost 1.56 cores: 0.55 own, 1.01 out of band  engine log 0.97  packets 0.02
             2 incidents open, the worst: critical TW-23f3ba2e152e: container atk (image busybox): its own cgroup used 0.036 of a core, while the container engine spent 1.03 cores copying its output
             docker down: the engine does not answer
-            tasks wait for: cpu 34 %  memory 0 %  disks 12 %  9 tasks want to run  memory used: 5 GB of 8 GB
+            waits: cpu 34 %  memory 0 %  disks 12 %  9 tasks to run  memory used: 5 GB of 8 GB
             used up: pseudo terminals 95 %, full in 12 s  disk /var/lib/docker 69 %, full in 12 min 34 s
-               container    true cost    own  out of band                          last 12 s     waits      memory   disk/s    net/s    log/s  trust       image         incident
-            !  atk               1.03   0.04   0.99 engine log 0.97, packets 0.02  ▁▁▂▃▃▄▅▆▆▇██            1.05 MB        0   1.5 kB    36 MB  unapproved  busybox       TW-23f3ba2e152e
-               web               0.33   0.31   0.02                                ▁▁▁▁▁▂▂▂▂▃▃▃  cpu 42 %    48 MB        0   1.5 kB    120 B  approved    shop/web:1.4
-               batch             0.20   0.20   0.00                                ▁▁▁▁▁▁▁▁▂▂▂▂  at limit   730 MB   4.2 MB        -        -  approved    shop/web:1.4
-               sh -c sleep       0.00   0.00   0.00                                ▁▁▁▁▁▁▁▁▁▁▁▁              48 MB        0   1.5 kB    120 B  ghost
-               just-begun           -      -      -                                                              -        -        -        -  approved    shop/web:1.4
+               container    true cost    own  out of band                last 12 s     waits      memory   disk/s    net/s    log/s  trust       image         incident
+            !  atk               1.03   0.04   0.99 engine log, packets  ▁▁▂▃▃▄▅▆▆▇██            1.05 MB        0   1.5 kB    36 MB  unapproved  busybox       TW-23f3ba2e152e
+               web               0.33   0.31   0.02                      ▁▁▁▁▁▂▂▂▂▃▃▃  cpu 42 %    48 MB        0   1.5 kB    120 B  approved    shop/web:1.4
+               batch             0.20   0.20   0.00                      ▁▁▁▁▁▁▁▁▂▂▂▂  at limit   730 MB   4.2 MB        -        -  approved    shop/web:1.4
+               sh -c sleep       0.00   0.00   0.00                      ▁▁▁▁▁▁▁▁▁▁▁▁              48 MB        0   1.5 kB    120 B  ghost
+               just-begun           -      -      -                                                    -        -        -        -  approved    shop/web:1.4
 
             q quit  enter breakdown  ↑↓ choose  space freeze  sort: t true  o own  b out of band  m memory  i disk  l log  n net"#]],
     );
@@ -75,11 +75,12 @@ fn eighty_columns_keep_what_matters() {
             cpu [ccccccccccccccceeeeeeeeeeeeeeeeeeeeeeeeeekksss??dd...] 1.83 of 2 cores busy
                 c containers 0.55  e engine 1.00  k kernel threads 0.06  p packets 0.03
                 s services 0.11  ? unaccounted 0.08  d waiting for disks 0.04  . idle 0.13
-            5 containers cost 1.56 cores: 0.55 of their own, 1.01 out of band   +2 more
+            5 containers cost 1.56 cores: 0.55 own, 1.01 out of band  engine log 0.97
+                                      packets 0.02
             2 incidents open, the worst: critical TW-23f3ba2e152e: container atk (image bus…
             docker down: the engine does not answer
-            tasks wait for: cpu 34 %  memory 0 %  disks 12 %  9 tasks want to run
-                            memory used: 5 GB of 8 GB
+            waits: cpu 34 %  memory 0 %  disks 12 %  9 tasks to run
+                   memory used: 5 GB of 8 GB
             used up: pseudo terminals 95 %, full in 12 s
                      disk /var/lib/docker 69 %, full in 12 min 34 s
             elsewhere: dockerd[411] 0.93  postgresql.service 0.09
@@ -93,9 +94,17 @@ fn eighty_columns_keep_what_matters() {
 
 
 
-
             q quit  enter breakdown  ↑↓ choose  space freeze  sort: t true  o own  b out of…"#]],
     );
+}
+
+#[test]
+fn the_readme_shows_the_screen_as_it_is() {
+    let readme = include_str!("../../../../../README.md");
+    let drawn = drawn(&mut screen(attack()), (100, 24));
+    let missing: Vec<&str> =
+        drawn.lines().filter(|line| !readme.contains(format!("\n    {line}").trim_end())).collect();
+    assert!(missing.is_empty(), "README.md lacks:\n{}", missing.join("\n"));
 }
 
 #[test]
@@ -312,19 +321,19 @@ fn a_page_without_a_terminal_has_every_column() {
         tidewatch top - shop-1, 12:00:09 UTC, by true cost
         cpu [cccccccccccccccccceeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeekkssss???d....] 1.83 of 2 cores busy
             c containers 0.55  e engine 1.00  k kernel threads 0.06  p packets 0.03  s services 0.11  ? unaccounted 0.08  d waiting for disks 0.04  . idle 0.13
-        5 containers cost 1.56 cores: 0.55 of their own, 1.01 out of band  engine log 0.97  packets 0.02
+        5 containers cost 1.56 cores: 0.55 own, 1.01 out of band  engine log 0.97  packets 0.02
         2 incidents open, the worst: critical TW-23f3ba2e152e: container atk (image busybox): its own cgroup used 0.036 of a core, while the container engine spent 1.0…
         docker down: the engine does not answer
-        tasks wait for: cpu 34 %  memory 0 %  disks 12 %  9 tasks want to run  memory used: 5 GB of 8 GB
+        waits: cpu 34 %  memory 0 %  disks 12 %  9 tasks to run  memory used: 5 GB of 8 GB
         used up: pseudo terminals 95 %, full in 12 s  disk /var/lib/docker 69 %, full in 12 min 34 s
         elsewhere: dockerd[411] 0.93  postgresql.service 0.09
 
-           container    true cost    own  out of band                          last 12 s     waits      memory   disk/s    net/s    log/s  trust       image         incident
-        !  atk               1.03   0.04   0.99 engine log 0.97, packets 0.02  ▁▁▂▃▃▄▅▆▆▇██            1.05 MB        0   1.5 kB    36 MB  unapproved  busybox       TW-23f3ba2e152e
-           web               0.33   0.31   0.02                                ▁▁▁▁▁▂▂▂▂▃▃▃  cpu 42 %    48 MB        0   1.5 kB    120 B  approved    shop/web:1.4
-           batch             0.20   0.20   0.00                                ▁▁▁▁▁▁▁▁▂▂▂▂  at limit   730 MB   4.2 MB        -        -  approved    shop/web:1.4
-           sh -c sleep       0.00   0.00   0.00                                ▁▁▁▁▁▁▁▁▁▁▁▁              48 MB        0   1.5 kB    120 B  ghost
-           just-begun           -      -      -                                                              -        -        -        -  approved    shop/web:1.4"#]].assert_eq(&document::text(&attack(), Order::True, usize::MAX, None));
+           container    true cost    own  out of band                last 12 s     waits      memory   disk/s    net/s    log/s  trust       image         incident
+        !  atk               1.03   0.04   0.99 engine log, packets  ▁▁▂▃▃▄▅▆▆▇██            1.05 MB        0   1.5 kB    36 MB  unapproved  busybox       TW-23f3ba2e152e
+           web               0.33   0.31   0.02                      ▁▁▁▁▁▂▂▂▂▃▃▃  cpu 42 %    48 MB        0   1.5 kB    120 B  approved    shop/web:1.4
+           batch             0.20   0.20   0.00                      ▁▁▁▁▁▁▁▁▂▂▂▂  at limit   730 MB   4.2 MB        -        -  approved    shop/web:1.4
+           sh -c sleep       0.00   0.00   0.00                      ▁▁▁▁▁▁▁▁▁▁▁▁              48 MB        0   1.5 kB    120 B  ghost
+           just-begun           -      -      -                                                    -        -        -        -  approved    shop/web:1.4"#]].assert_eq(&document::text(&attack(), Order::True, usize::MAX, None));
 }
 
 #[test]

@@ -80,6 +80,8 @@ pub struct Account {
     cpu: Trend,
     /// Memory that cannot be dropped, in bytes.
     memory: Trend,
+    /// Page cache that can be dropped, as last told.
+    cache_bytes: u64,
     /// Growth of its log, in bytes since it was first seen.
     log: Trend,
     pub(crate) waits: Waits,
@@ -116,6 +118,7 @@ impl Account {
             last: Last::default(),
             cpu: Trend::default(),
             memory: Trend::default(),
+            cache_bytes: 0,
             log: Trend::default(),
             waits: Waits::default(),
             throttled_since: None,
@@ -295,9 +298,18 @@ impl Account {
         ] {
             self.book(quantity, more);
         }
-        if let Some(bytes) = usage.memory_working_set_bytes.or(usage.memory_bytes) {
-            self.memory.read(bytes as f64, at);
+        self.read_memory(usage, last.as_ref(), at);
+    }
+
+    /// What cannot be dropped: all but page cache, which is told in full only now and then and is taken for the same until
+    /// it is told anew.
+    fn read_memory(&mut self, usage: &Usage, last: Option<&Usage>, at: Time) {
+        let Some(bytes) = usage.memory_bytes.or(usage.memory_working_set_bytes) else { return };
+        let told = usage.memory_working_set_bytes;
+        if let Some(working) = told.filter(|_| last.and_then(|last| last.memory_working_set_bytes) != told) {
+            self.cache_bytes = bytes.saturating_sub(working);
         }
+        self.memory.read(bytes.saturating_sub(self.cache_bytes) as f64, at);
     }
 
     pub(crate) fn read_log(&mut self, log: &LogSize, at: Time) {

@@ -367,6 +367,28 @@ fn memory_that_grows_towards_its_limit_is_found_and_a_level_that_holds_is_not() 
 }
 
 #[test]
+fn page_cache_that_is_told_now_and_then_hides_no_growth_and_is_none() {
+    let told = |cache_bytes: u64, growth_bytes: u64| {
+        let mut scene = Scene::new(2);
+        let hog = scene.start("hog", "busybox", "grow");
+        for second in 0..20 {
+            scene.change(hog, |usage| {
+                let working = 10_000_000 + second * growth_bytes;
+                usage.memory_bytes = Some(working + if second < 5 { 0 } else { cache_bytes });
+                usage.memory_limit_bytes = Some(256 << 20);
+                if second % 10 == 5 {
+                    usage.memory_working_set_bytes = Some(working);
+                }
+            });
+            scene.second(&[(hog, cores(0.3))], 0.0);
+        }
+        claims(scene.take(), "memory_growth").len()
+    };
+    assert!(told(100_000_000, 8_000_000) > 5);
+    assert_eq!(told(200_000_000, 0), 0, "a file was read");
+}
+
+#[test]
 fn a_process_killed_for_want_of_memory_is_found() {
     let mut scene = Scene::new(2);
     let hog = scene.start("hog", "busybox", "grow");

@@ -49,7 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Packages beside the product: they may depend on any room, and no room on them.
-const OUTSIDE: [&str; 3] = ["bench", "live", "xtask"];
+const OUTSIDE: [&str; 4] = ["bench", "live", "load", "xtask"];
 
 /// The pure rooms, and what they may not even link: whatever brings input, output or a clock.
 const PURE: [&str; 5] = ["enrich", "state", "strategy", "detect", "triage"];

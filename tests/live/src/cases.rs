@@ -2,13 +2,29 @@
 //!
 //! Not here: the other kernel under qemu, see `kernels.rs`.
 
+mod busy;
+mod calls;
+mod crash_helpers;
 mod engine_stopped_and_back;
 mod ghost;
+mod hijack;
 mod hostile_text;
 mod kill_dash_nine;
+mod log_drivers;
+mod memory;
+mod neighbours;
+mod objects;
+mod packets;
+mod processes;
 mod quiet;
+mod ramp;
 mod recording;
 mod sample_command;
+mod service_flood;
+mod storage;
+mod sync;
+mod syslog;
+mod twins;
 mod without_bpf;
 
 use anyhow::Result;
@@ -33,7 +49,7 @@ pub(crate) struct Case {
 }
 
 /// Every live test, in the order in which they run.
-pub(crate) const ALL: [Case; 8] = [
+pub(crate) const ALL: [Case; 34] = [
     Case { name: "sample_command_is_one_incident_within_three_seconds", run: sample_command::run },
     Case { name: "sixty_quiet_seconds_have_no_incident", run: quiet::run },
     Case { name: "a_recording_replays_to_the_same_incidents", run: recording::run },
@@ -45,4 +61,33 @@ pub(crate) const ALL: [Case; 8] = [
         run: ghost::run,
     },
     Case { name: "without_bpf_rights_polling_still_finds_the_attack", run: without_bpf::run },
+    Case { name: "the_sample_command_is_found_with_three_log_drivers", run: log_drivers::run },
+    Case { name: "syncs_without_end_are_booked_to_who_calls_them", run: sync::run },
+    Case { name: "crashes_without_end_are_booked_with_their_helpers", run: crash_helpers::run },
+    Case { name: "calls_of_the_engine_without_end_are_booked_to_who_makes_them", run: calls::run },
+    Case { name: "a_flood_of_packets_is_booked_to_who_sends_it", run: packets::run },
+    Case { name: "a_flood_of_the_hosts_log_is_booked_to_who_writes_it", run: syslog::run },
+    Case { name: "several_busy_containers_are_one_incident_each", run: busy::several },
+    Case { name: "a_burn_under_a_small_quota_is_found", run: busy::hidden },
+    Case { name: "a_herd_of_small_containers_is_one_incident", run: busy::herd },
+    Case { name: "a_fork_storm_is_found_by_its_forks_and_by_its_tasks", run: processes::storm },
+    Case { name: "containers_that_fail_and_start_again_are_one_incident", run: processes::crash_loop },
+    Case { name: "memory_that_grows_to_its_limit_is_found", run: memory::run },
+    Case { name: "objects_that_no_cgroup_counts_are_found_with_their_holder", run: objects::run },
+    Case {
+        name: "a_known_service_that_burns_after_a_new_program_is_found_beside_a_database",
+        run: hijack::run,
+    },
+    Case { name: "a_busy_neighbour_is_named_and_six_victims_are_listed", run: neighbours::run },
+    Case { name: "a_disk_that_fills_is_found_with_who_writes", run: storage::disk },
+    Case { name: "a_log_that_would_fill_the_disk_is_found", run: storage::log },
+    Case { name: "a_flood_of_connections_names_who_opens_them", run: service_flood::run },
+    Case { name: "a_slow_ramp_is_found_within_a_minute", run: ramp::run },
+    Case { name: "a_declared_batch_job_at_full_cpu_is_quiet", run: twins::batch },
+    Case { name: "a_compiler_on_the_host_is_quiet", run: twins::compile },
+    Case { name: "a_rolling_update_of_a_swarm_service_is_quiet", run: twins::rolling_update },
+    Case { name: "a_scale_out_is_quiet", run: twins::scale_out },
+    Case { name: "an_image_import_is_quiet", run: twins::image_import },
+    Case { name: "a_burst_of_log_is_quiet", run: twins::log_burst },
+    Case { name: "what_services_do_every_day_is_quiet", run: twins::every_day },
 ];

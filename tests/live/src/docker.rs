@@ -53,17 +53,31 @@ impl Docker {
 
     /// Runs the strategy's sample: `docker run --rm --name NAME IMAGE yes > /dev/null`.
     pub(crate) fn sample_attack(&self, name: &str, image: &str) -> Result<Attack> {
+        self.attached(name, &[image, "yes"])
+    }
+
+    /// Runs a container in the foreground of a client that throws its output away; `args` come after
+    /// `docker run --rm --name NAME`.
+    pub(crate) fn attached(&self, name: &str, args: &[&str]) -> Result<Attack> {
         self.clear(name);
         let container = Container { docker: self.clone(), name: name.to_owned() };
         let client = self
             .command()
-            .args(["run", "--rm", "--name", name, image, "yes"])
+            .args(["run", "--rm", "--name", name])
+            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot run docker")?;
         Ok(Attack { client, container })
+    }
+
+    /// A private network of the engine, removed on drop; containers on it must be gone before.
+    pub(crate) fn network(&self, name: &str) -> Result<Network> {
+        let _ = host::run(self.command().args(["network", "rm", name]), ANSWER);
+        self.call(&["network", "create", name])?;
+        Ok(Network { docker: self.clone(), name: name.to_owned() })
     }
 
     /// Imports a file system as an image. Labels, environment and the like go into `changes`.
@@ -99,6 +113,19 @@ impl Docker {
     }
 }
 
+/// A network, removed on drop.
+pub(crate) struct Network {
+    docker: Docker,
+    /// Its name.
+    pub(crate) name: String,
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let _ = host::run(self.docker.command().args(["network", "rm", &self.name]), ANSWER);
+    }
+}
+
 /// A container, removed on drop.
 pub(crate) struct Container {
     docker: Docker,
@@ -121,6 +148,17 @@ impl Container {
             Ok((facts.pid > 0).then_some(facts))
         })
         .with_context(|| self.name.clone())
+    }
+
+    /// Its address on a network.
+    pub(crate) fn address(&self, network: &Network) -> Result<String> {
+        let form = format!("{{{{(index .NetworkSettings.Networks \"{}\").IPAddress}}}}", network.name);
+        self.docker.call(&["inspect", "--format", &form, &self.name])
+    }
+
+    /// Runs a program in it, in the background.
+    pub(crate) fn exec(&self, argv: &[&str]) -> Result<()> {
+        self.docker.call(&[&["exec", "-d", &self.name], argv].concat()).map(drop)
     }
 
     /// Restarts it.
@@ -192,6 +230,13 @@ impl Attack {
             let _ = pipe.read_to_string(&mut text);
         }
         format!("docker run says: {}", host::escaped(text.trim()))
+    }
+
+    /// Waits until the client has ended: the container's first process has, and the engine is done with it.
+    pub(crate) fn wait(mut self) -> Result<()> {
+        let status = host::wait_for(&mut self.client, ANSWER);
+        ensure!(status.is_some(), "docker run {} does not end", self.container.name);
+        Ok(())
     }
 
     /// `docker kill`, and waits until client and container are gone.

@@ -1,4 +1,4 @@
-//! The images the tests run, made on the spot from Debian's static busybox: nothing is pulled.
+//! The images the tests run, made on the spot from Debian's static busybox and the load generator: nothing is pulled.
 //!
 //! Not here: which of them is approved; that is for each test to say to Tidewatch.
 
@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::docker::Docker;
 use crate::host;
+use crate::load;
 
 /// The benign service. Tests approve it.
 pub(crate) const WEB: &str = "tw-live-web:1";
@@ -46,7 +47,10 @@ impl Images {
         let root = dir.path().join("root");
         busybox_tree(&root)?;
         fs::create_dir_all(root.join("www"))?;
+        fs::create_dir_all(root.join("tmp"))?;
         fs::write(root.join("www/index.html"), page)?;
+        let load = load::program()?;
+        fs::copy(load, root.join("bin/load")).with_context(|| format!("cannot copy {}", load.display()))?;
         let tar = dir.path().join("image.tar");
         let mut command = Command::new("tar");
         command.arg("-C").arg(&root).args(["--owner=0", "--group=0", "-cf"]).arg(&tar).arg(".");

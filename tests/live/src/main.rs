@@ -12,11 +12,16 @@ mod host;
 mod images;
 mod incident;
 mod initramfs;
+mod journal;
 mod kernels;
+mod load;
 mod measure;
 mod private_engine;
 mod runner;
+mod scene;
 mod stage;
+mod swarm;
+mod sysctl;
 mod tidewatch;
 mod wait;
 

@@ -46,6 +46,12 @@ impl Stage {
         self.benign.last().context("just added")
     }
 
+    /// One more benign container that does what the test says; `args` come after `docker run -d --name NAME`.
+    pub(crate) fn add(&mut self, name: &str, args: &[&str]) -> Result<&Container> {
+        self.benign.push(self.docker.start(name, args)?);
+        self.benign.last().context("just added")
+    }
+
     /// The benign containers.
     pub(crate) fn benign(&self) -> &[Container] {
         &self.benign

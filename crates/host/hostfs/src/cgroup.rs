@@ -20,6 +20,8 @@ pub const COLD_EVERY: u64 = 5;
 /// The statistics of memory are read every so many: the kernel needs about 20 µs to write them, as long as for
 /// everything else together.
 pub const FULL_EVERY: u64 = 10;
+/// Before that turn they are read when memory has moved by so much since: what grows towards a limit is there in seconds.
+const MEMORY_MOVED_BYTES: u64 = 8 << 20;
 /// An absent file is looked for after 1, 2, 4 … readings, and from then on every so many: controllers may be enabled
 /// some time after the cgroup was made.
 const RETRY_AFTER_MAX: u16 = 512;
@@ -42,6 +44,8 @@ pub struct CgroupReader {
     path: Box<Path>,
     files: Box<[CgroupFile]>,
     draft: Draft,
+    /// Memory when its statistics were last read.
+    memory_read_bytes: u64,
     readings: u64,
     problems: u64,
 }
@@ -73,7 +77,7 @@ impl CgroupReader {
         let mut draft = Draft::default();
         draft.usage.cgroup = id;
         let (layout, path) = (layout.clone(), Box::from(path));
-        Ok(Self { layout, path, files: files.into(), draft, readings: 0, problems: 0 })
+        Ok(Self { layout, path, files: files.into(), draft, memory_read_bytes: 0, readings: 0, problems: 0 })
     }
 
     /// Reads: the first time and every [`FULL_EVERY`]th time in full, every [`COLD_EVERY`]th time nearly so. A file that is absent or malformed is `None`
@@ -92,11 +96,14 @@ impl CgroupReader {
 
     /// Reads to the depth asked for; the first reading should be a full one.
     pub fn read_to(&mut self, depth: Depth) -> Result<Usage, HostfsError> {
-        let mut buffer = buffer();
-        for index in 0..self.files.len() {
-            if self.files[index].kind.pace <= depth.pace() {
-                self.update(index, &mut buffer)?;
-            }
+        self.update_all(|pace| pace <= depth.pace())?;
+        let memory = self.draft.usage.memory_bytes.unwrap_or_default();
+        let has_moved = memory.abs_diff(self.memory_read_bytes) >= MEMORY_MOVED_BYTES;
+        if depth != Depth::Full && has_moved {
+            self.update_all(|pace| pace == Pace::Slow)?;
+        }
+        if depth == Depth::Full || has_moved {
+            self.memory_read_bytes = memory;
         }
         self.readings += 1;
         Ok(self.draft.usage.clone())
@@ -115,6 +122,16 @@ impl CgroupReader {
     /// How often a file was malformed, or longer than it can be.
     pub fn problems(&self) -> u64 {
         self.problems
+    }
+
+    fn update_all(&mut self, is_due: impl Fn(Pace) -> bool) -> Result<(), HostfsError> {
+        let mut buffer = buffer();
+        for index in 0..self.files.len() {
+            if is_due(self.files[index].kind.pace) {
+                self.update(index, &mut buffer)?;
+            }
+        }
+        Ok(())
     }
 
     fn update(&mut self, index: usize, buffer: &mut Buffer) -> Result<(), HostfsError> {

@@ -31,6 +31,9 @@ const PROGRAMS_WAITING_MAX: usize = 16;
 /// one spent an unknown part before we looked.
 const YOUNG_SECONDS: f64 = 5.0;
 
+/// Seconds over which that is judged: periods are read every fifth second (`hostfs`), and a window must hold a reading.
+const THROTTLED_SECONDS: f64 = 6.0;
+
 /// Share of its scheduler periods in which a container hits its CPU limit, from which it counts as held back.
 const THROTTLED_SHARE: f64 = 0.25;
 
@@ -410,7 +413,7 @@ impl Account {
 
     /// Whether it hits its limit, over the last few seconds: a single one is a burst.
     fn mind_limit(&mut self, at: Time) {
-        let Some(spent) = self.spent(3.0) else { return };
+        let Some(spent) = self.spent(THROTTLED_SECONDS) else { return };
         let periods = spent.of(Quantity::Periods);
         let is_held = periods > 0.0 && spent.of(Quantity::ThrottledPeriods) >= THROTTLED_SHARE * periods;
         self.throttled_since = is_held.then(|| self.throttled_since.unwrap_or(at));

@@ -36,6 +36,9 @@ const HELD: Duration = Duration::from_secs(20);
 const MOVED_BY: f64 = 1_000.0;
 const MOVED_SHARE: f64 = 0.02;
 const MOVED_WINDOW: Duration = Duration::from_secs(6);
+/// Growth of what is on a disk within that window that asks for its cause, and how soon it must be full at that rate.
+const FILLED_BYTES_MIN: f64 = 16e6;
+const FILLED_WITHIN: Duration = Duration::from_secs(3600);
 /// Share of a limit in use from which its users are always looked at.
 const HIGH_SHARE: f64 = 0.6;
 
@@ -85,13 +88,15 @@ impl Closeness {
         }
         let accounts: Vec<&Account> = accounts.filter(|account| account.is_running()).collect();
         let is_unbooked = host.is_some_and(|host| unbooked_cores(host, &accounts) >= UNBOOKED_CORES);
-        let has_moved = levels.objects().any(|(_, course)| has_moved(course));
+        let has_moved = levels.objects().any(|(_, course)| has_moved(course))
+            || levels.disks().any(|(_, disk)| is_filling(&disk.bytes));
+        let is_logging = host.is_some_and(|host| unbooked_logger_cores(host, &accounts) >= UNBOOKED_CORES);
         let mut wanted: Vec<&Account> = accounts
             .iter()
             .copied()
             .filter(|account| {
                 let age = now.since(account.container().key.started);
-                has_moved || (is_unfiled(account) && (is_unbooked || age < YOUNG))
+                has_moved || is_logging || (is_unfiled(account) && (is_unbooked || age < YOUNG))
             })
             .collect();
         wanted
@@ -129,6 +134,21 @@ fn unbooked_cores(host: &HostSpent, accounts: &[&Account]) -> f64 {
 fn is_unfiled(account: &Account) -> bool {
     let facts = account.container().facts.known();
     facts.is_some_and(|facts| facts.log_path.is_none()) && !account.has_log_file()
+}
+
+/// CPU of the host's loggers that nobody is booked for: a container with a log file of its own may write to their
+/// socket as well.
+fn unbooked_logger_cores(host: &HostSpent, accounts: &[&Account]) -> f64 {
+    let costs = accounts.iter().flat_map(|account| account.costs());
+    let of_loggers = costs.filter(|cost| cost.class == CostClass::SystemLog);
+    host.logger_cores - of_loggers.map(|cost| cost.attributed_cores).sum::<f64>()
+}
+
+/// Data is written back late and by others, so that who fills a disk is seen only in what processes write.
+fn is_filling(course: &Course) -> bool {
+    let Some((growth, limit)) = course.growth(MOVED_WINDOW).zip(course.limit()) else { return false };
+    let is_soon = growth.seconds_to(limit).is_some_and(|left| left <= FILLED_WITHIN.as_secs_f64());
+    is_soon && growth.by >= FILLED_BYTES_MIN
 }
 
 fn has_moved(course: &Course) -> bool {

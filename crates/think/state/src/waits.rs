@@ -15,6 +15,10 @@ const USUAL_SECONDS: f64 = 300.0;
 /// Seconds observed before anything is called usual.
 const HISTORY_SECONDS_MIN: f64 = 10.0;
 
+/// Pressures are read every few seconds (`hostfs`), and what was waited since then comes all at once: seconds without
+/// news after which there was nothing to tell.
+const SILENT_SECONDS: f64 = 5.5;
+
 /// What tasks wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Resource {
@@ -54,6 +58,8 @@ pub struct Waits {
     now: [f64; 3],
     usual: [f64; 3],
     seconds: f64,
+    /// Seconds since pressures last told something.
+    untold: f64,
 }
 
 impl Waits {
@@ -68,12 +74,18 @@ impl Waits {
     }
 
     pub(crate) fn close(&mut self, second: &Spent) {
+        self.untold += second.seconds;
+        let has_news = Resource::ALL.iter().any(|resource| second.of(resource.waited()) > 0.0);
+        if !has_news && self.untold < SILENT_SECONDS {
+            return;
+        }
+        let span = std::mem::take(&mut self.untold);
         let is_held_back = second.of(Quantity::ThrottledPeriods) > 0.0;
         for resource in Resource::ALL {
             let is_told = !(is_held_back && resource == Resource::Cpu);
-            let share = if is_told { second.rate(resource.waited()).clamp(0.0, 1.0) } else { 0.0 };
+            let waited = if is_told { second.of(resource.waited()) } else { 0.0 };
             let now = &mut self.now[resource as usize];
-            *now += (share - *now) * (second.seconds / NOW_SECONDS).min(1.0);
+            *now += ((waited / span.max(1e-3)).clamp(0.0, 1.0) - *now) * (span / NOW_SECONDS).min(1.0);
         }
     }
 
@@ -84,5 +96,33 @@ impl Waits {
         for (usual, now) in self.usual.iter_mut().zip(self.now) {
             *usual += (now - *usual) * weight;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now(waited_each_second: &[f64]) -> f64 {
+        let mut waits = Waits::default();
+        for waited in waited_each_second {
+            let mut second = Spent { seconds: 1.0, ..Spent::default() };
+            second.quantities.add(Quantity::WaitedCpu, *waited);
+            waits.close(&second);
+        }
+        (waits.now(Resource::Cpu) * 100.0).round()
+    }
+
+    #[test]
+    fn what_was_waited_in_five_seconds_and_is_told_at_once_is_spread_over_them() {
+        assert_eq!(now(&[0.0, 0.0, 0.0, 0.0, 2.0]), 40.0);
+        assert_eq!(now(&[0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0]), 40.0, "nothing new is not nothing");
+        assert_eq!(now(&[0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]), 0.0);
+    }
+
+    #[test]
+    fn what_is_told_each_second_is_averaged_over_a_few() {
+        assert_eq!(now(&[0.4; 20]), 40.0);
+        assert_eq!(now(&[0.4]), 10.0);
     }
 }

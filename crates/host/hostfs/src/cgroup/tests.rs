@@ -323,6 +323,26 @@ fn hot_readings_carry_limits_along_and_every_fifth_reads_them() {
 }
 
 #[test]
+fn memory_that_moves_is_read_with_its_statistics_each_time() {
+    let host = FakeHost::v2().unwrap();
+    let path = docker_cgroupfs("ab");
+    host.cgroup(&path).unwrap();
+    let write = |name: &str, text: &str| {
+        host.write(&host.cgroup_file("", &path, name), text.as_bytes()).unwrap();
+    };
+    let mut reader = open(&host, &path);
+    reader.read_to(Depth::Full).unwrap();
+    let mut working_set = |memory_mb: u64, inactive_mb: u64| {
+        write("memory.current", &format!("{}\n", memory_mb << 20));
+        write("memory.stat", &format!("inactive_file {}\n", inactive_mb << 20));
+        reader.read_to(Depth::Hot).unwrap().memory_working_set_bytes.unwrap() >> 20
+    };
+    assert_eq!(working_set(100, 60), 40);
+    assert_eq!(working_set(104, 10), 40, "a little does not count");
+    assert_eq!(working_set(110, 10), 100);
+}
+
+#[test]
 fn an_absent_file_is_none_until_it_appears_and_is_not_tried_each_time() {
     let host = FakeHost::v2().unwrap();
     let path = docker_cgroupfs("ab");

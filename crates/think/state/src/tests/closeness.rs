@@ -1,5 +1,8 @@
 //! What is looked at closely, and what the first look tells.
 
+use model::ids::ProcessKey;
+use model::usage::{DiskSpace, EngineRole, EngineUsage, HostUsage};
+
 use super::*;
 
 /// A container whose output goes to no file of the engine's.
@@ -32,22 +35,56 @@ fn a_new_container_without_log_file_is_looked_at_from_its_claim_on() {
     assert!(books.state.deepen().cgroups.is_empty(), "not for ever");
 }
 
-#[test]
-fn a_container_with_a_log_file_is_looked_at_only_when_something_moves() {
+/// Whether a container with a log file is looked at after five seconds in which the host changes.
+fn is_looked_at(change: impl Fn(&mut HostUsage, u64)) -> bool {
     let mut scene = Scene::new(2);
     let app = scene.start("app", "app", "serve");
-    let mut books = Books::default();
     scene.seconds(5, &[], 0.0);
-    books.take(scene.take());
-    assert!(books.state.deepen().cgroups.is_empty());
-    for second in 0..5 {
-        scene.change_host(|host| {
-            host.objects.files = Some(Level { used: 1_000 + second * 2_000, limit: Some(1_000_000) });
-        });
-        scene.second(&[], 0.0);
-    }
-    books.take(scene.take());
-    assert!(books.state.deepen().cgroups.contains(&app.cgroup()));
+    let mut events = scene.take();
+    let hosts = events.iter_mut().filter_map(|event| match &mut event.body {
+        Body::Host(host) => Some(host),
+        _ => None,
+    });
+    hosts.zip(0..).for_each(|(host, second)| change(host, second));
+    let mut books = Books::default();
+    books.take(events);
+    books.state.deepen().cgroups.contains(&app.cgroup())
+}
+
+#[test]
+fn a_container_with_a_log_file_is_looked_at_only_when_something_moves() {
+    let disk = |per_second: u64| {
+        move |host: &mut HostUsage, second: u64| {
+            let total_bytes = 10_000_000_000;
+            let free_bytes = total_bytes / 2 - second * per_second;
+            let path = "/var/lib/docker".into();
+            host.disks = vec![DiskSpace { path, total_bytes, free_bytes, inodes_total: 0, inodes_free: 0 }];
+        }
+    };
+    let logger = |cores: f64| {
+        move |host: &mut HostUsage, second: u64| {
+            let process = ProcessKey { pid: 77, start_ns: 1 };
+            let cpu_ns = (second as f64 * cores * 1e9) as u64;
+            host.engines.push(EngineUsage {
+                process,
+                role: EngineRole::Logger,
+                name: "journald".into(),
+                container_id: None,
+                cpu_ns,
+            });
+        }
+    };
+    assert!(!is_looked_at(|_, _| ()));
+    assert!(is_looked_at(|host, second| {
+        host.objects.files = Some(Level { used: 1_000 + second * 2_000, limit: Some(1_000_000) });
+    }));
+    assert!(is_looked_at(disk(40_000_000)), "a disk that is full within minutes");
+    assert!(!is_looked_at(disk(1_000_000)), "a disk that is full within hours");
+    assert!(
+        is_looked_at(logger(0.4)),
+        "a log file of its own does not keep it from writing to the log of the host"
+    );
+    assert!(!is_looked_at(logger(0.05)));
 }
 
 #[test]

@@ -1,0 +1,40 @@
+//! A busy neighbour: one container takes all CPU, six others wait for it. The one is named, the six are listed as
+//! harmed and not blamed.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::cases::Outcome;
+use crate::images::{BUSYBOX, WEB};
+use crate::scene::{Expected, Scene, start_of};
+use crate::stage::Stage;
+use crate::tidewatch::Room;
+
+const NAME: &str = "tw-live-attack-neighbour";
+const VICTIMS: usize = 6;
+/// Until it is known how long the victims usually wait.
+const HISTORY: Duration = Duration::from_secs(15);
+
+/// One culprit, six victims.
+pub(crate) fn run(room: &Room) -> Result<Outcome> {
+    let mut stage = Stage::set(0)?;
+    let cores = std::thread::available_parallelism()?.get();
+    // All six need more than half of the host, and get it until the neighbour comes.
+    let share = (10 * cores).min(100).to_string();
+    for number in 1..=VICTIMS {
+        let service = ["--network", "none", WEB, "load", "ramp", "1", &share];
+        stage.add(&format!("tw-live-victim-{number}"), &service)?;
+    }
+    let mut scene = Scene::open_with(room, stage, None)?;
+    scene.stay_quiet(HISTORY)?;
+    let threads = (4 * cores).to_string();
+    let attack = scene.docker().start(NAME, &["--network", "none", BUSYBOX, "load", "burn", &threads])?;
+    let expected = Expected { container: NAME, judge: "saturation", within: 10.0 };
+    let found = scene.one_incident(&expected, start_of(&attack)?)?;
+    let names =
+        crate::incident::text(&serde_json::Value::Object(found.finding.evidence.clone()), "victim_names")?;
+    let listed = (1..=VICTIMS).filter(|number| names.contains(&format!("tw-live-victim-{number}"))).count();
+    ensure!(listed == VICTIMS, "{listed} victims listed of {VICTIMS}: {names}");
+    Ok(Outcome { delays: vec![found.delay], note: format!("{listed} listed as harmed") })
+}

@@ -1,0 +1,78 @@
+//! A load generator for the live tests: one static program that goes into the images and is attacker or twin by its
+//! argument.
+//!
+//! Not here: what a shell of busybox can do as well (`yes`, `dd`, forks, crashes, `sync`); the tests use that.
+#![allow(clippy::disallowed_methods, reason = "a load may sleep: nobody tells it to stop, it is killed")]
+#![allow(
+    clippy::print_stderr,
+    reason = "a program of a test says on standard error why it cannot do what it was told"
+)]
+
+mod engine;
+mod network;
+mod objects;
+mod work;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
+
+const USAGE: &str = "usage: load burn THREADS | ramp SECONDS PERCENT | memory MB_PER_SECOND MB | tasks COUNT | \
+                     fsync PER_SECOND DIR | sync DIR | udp ADDRESS [PER_SECOND] | drain ADDRESS | connect ADDRESS PER_SECOND | accept ADDRESS | \
+                     open COUNT | ptys COUNT | inotify COUNT | calls SOCKET CONTAINER | write FILE MB_PER_SECOND MB | print MB_PER_SECOND";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match act(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("load {}: {error}", words.join(" "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(words: &[&str]) -> Result<(), Box<dyn Error>> {
+    match *words {
+        ["burn", threads] => work::burn(number(threads)?),
+        ["ramp", seconds, percent] => {
+            work::ramp(Duration::from_secs(number(seconds)?), number::<f64>(percent)? / 100.0);
+        }
+        ["memory", speed, most] => work::memory(number(speed)?, number(most)?)?,
+        ["tasks", count] => work::tasks(number(count)?)?,
+        ["fsync", rate, dir] => work::fsync(number(rate)?, dir.as_ref())?,
+        ["sync", dir] => work::sync(dir.as_ref())?,
+        ["print", speed] => work::print(number(speed)?)?,
+        ["write", file, speed, most] => work::write(file.as_ref(), number(speed)?, number(most)?)?,
+        ["udp", address] => network::send_datagrams(number(address)?, None)?,
+        ["udp", address, rate] => network::send_datagrams(number(address)?, Some(number(rate)?))?,
+        ["drain", address] => network::drain_datagrams(number(address)?)?,
+        ["connect", address, rate] => network::connect(number(address)?, number(rate)?)?,
+        ["accept", address] => network::accept(number(address)?)?,
+        ["open", count] => objects::open_files(number(count)?)?,
+        ["ptys", count] => objects::open_ptys(number(count)?)?,
+        ["inotify", count] => objects::watch_files(number(count)?)?,
+        ["calls", socket, container] => engine::call(socket.as_ref(), container)?,
+        _ => return Err(USAGE.into()),
+    }
+    Ok(())
+}
+
+/// A number or an address, with what was wrong about it.
+fn number<T: FromStr>(word: &str) -> Result<T, String>
+where
+    T::Err: std::fmt::Display,
+{
+    word.parse().map_err(|error| format!("{word}: {error}"))
+}
+
+/// Keeps what is held until somebody ends the program.
+fn hold<T>(held: T) -> ! {
+    let _held = held;
+    loop {
+        thread::sleep(Duration::from_secs(3600));
+    }
+}

@@ -122,7 +122,15 @@ impl Scene {
         .map_err(|error| anyhow!("{error:#}; it sees:\n{}{}", self.tidewatch.picture(), self.told_so_far()))
     }
 
-    fn check_only(&self, container: &str) -> Result<Incident> {
+    /// The latest finding of a judge about a container.
+    pub(crate) fn latest(&self, container: &str, judge: &str) -> Result<Finding> {
+        let about = self.tidewatch.incidents_about(container)?;
+        let incident = about.first().with_context(|| format!("no incident about {container}"))?;
+        incident.latest(judge).cloned()
+    }
+
+    /// The only open incident, which must be about that container.
+    pub(crate) fn check_only(&self, container: &str) -> Result<Incident> {
         let mut open = self.open_incidents()?;
         if open.len() != 1 {
             bail!("{} open incidents instead of one:\n{}", open.len(), told(&open));

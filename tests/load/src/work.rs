@@ -9,6 +9,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::hold;
 
 const MEGABYTE: usize = 1_000_000;
@@ -30,14 +32,15 @@ pub(crate) fn burn(threads: usize) {
     spin();
 }
 
-/// Uses a share of a core that grows from nothing to `most` over `span`, and stays there.
+/// Uses a share of a core that grows from nothing to `most` over `span`, and stays there; what it needs it needs, however
+/// long it must wait for it.
 pub(crate) fn ramp(span: Duration, most: f64) {
     let start = Instant::now();
     loop {
+        let slice = Instant::now();
         let share = most * (start.elapsed().as_secs_f64() / span.as_secs_f64()).min(1.0);
-        let busy = SLICE.mul_f64(share);
-        spin_for(busy);
-        thread::sleep(SLICE.saturating_sub(busy));
+        compute_for(SLICE.mul_f64(share));
+        thread::sleep(SLICE.saturating_sub(slice.elapsed()));
     }
 }
 
@@ -108,6 +111,18 @@ pub(crate) fn write(path: &Path, per_second: u32, most: usize) -> io::Result<()>
         thread::sleep(Duration::from_secs(1) / per_second.max(1));
     }
     hold(file)
+}
+
+/// Computes until the thread has had that much CPU.
+fn compute_for(span: Duration) {
+    let spent = || {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.try_into().unwrap_or_default())
+    };
+    let end = spent() + span;
+    while spent() < end {
+        black_box(spin_for(Duration::from_micros(200)));
+    }
 }
 
 fn spin_for(span: Duration) -> u64 {

@@ -3,16 +3,19 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::cases::Outcome;
 use crate::images::{BUSYBOX, WEB};
 use crate::scene::{Expected, Scene, start_of};
 use crate::stage::Stage;
 use crate::tidewatch::Room;
+use crate::wait;
 
 const NAME: &str = "tw-live-attack-neighbour";
 const VICTIMS: usize = 6;
+/// From the incident until all of them are seen to wait: how long they wait is averaged over seconds.
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
 /// Until it is known how long the victims usually wait.
 const HISTORY: Duration = Duration::from_secs(15);
 
@@ -32,9 +35,13 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let attack = scene.docker().start(NAME, &["--network", "none", BUSYBOX, "load", "burn", &threads])?;
     let expected = Expected { container: NAME, judge: "saturation", within: 10.0 };
     let found = scene.one_incident(&expected, start_of(&attack)?)?;
-    let names =
-        crate::incident::text(&serde_json::Value::Object(found.finding.evidence.clone()), "victim_names")?;
-    let listed = (1..=VICTIMS).filter(|number| names.contains(&format!("tw-live-victim-{number}"))).count();
-    ensure!(listed == VICTIMS, "{listed} victims listed of {VICTIMS}: {names}");
+    let listed = wait::until(LISTED_WITHIN, "all victims are listed", || {
+        let finding = scene.latest(NAME, "saturation")?;
+        let names = finding.evidence.get("victim_names").and_then(|names| names.as_str()).unwrap_or_default();
+        let is_listed = |number: &usize| names.contains(&format!("tw-live-victim-{number}"));
+        Ok((1..=VICTIMS).all(|number| is_listed(&number)).then_some(VICTIMS))
+    })?;
+    // The victims are none of the incident's subjects: only the culprit has one.
+    scene.check_only(NAME)?;
     Ok(Outcome { delays: vec![found.delay], note: format!("{listed} listed as harmed") })
 }

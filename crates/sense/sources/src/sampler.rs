@@ -174,6 +174,7 @@ impl Sampler {
             read_log(log, outlet);
         }
         self.look_around();
+        self.read_disks();
         let unread = self.read_host(outlet).err().map(|error| error.to_string());
         self.deep.beat(self.beats, outlet);
         let problem = self.problems(unread).join("; ");
@@ -229,6 +230,10 @@ impl Sampler {
         self.engines_problem = self.engines.refresh().err().map(|error| error.to_string());
         self.services.refresh(self.cgroups.values().map(CgroupReader::path));
         self.objects.refresh();
+    }
+
+    /// Two calls a disk; one that fills is full within seconds, so that it is asked at every beat.
+    fn read_disks(&mut self) {
         match self.disks.read() {
             Ok(space) => (self.disk_space, self.disks_problem) = (space, None),
             Err(error) => self.disks_problem = Some(error.to_string()),

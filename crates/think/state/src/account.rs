@@ -15,6 +15,7 @@ use model::usage::{DeepUsage, LogSize, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::booking::Cost;
+use crate::ledger::WINDOW;
 use crate::quantities::{Quantities, Quantity};
 use crate::recent::{Recent, SecondCost};
 use crate::trend::Trend;
@@ -214,6 +215,11 @@ impl Account {
     pub fn out_of_band_cores(&self) -> f64 {
         // Not `sum`: that of nothing is minus zero, and shows.
         self.costs.iter().fold(0.0, |sum, cost| sum + cost.attributed_cores)
+    }
+
+    /// What it truly costs: its own CPU and what it makes others spend over the ledger's window, in cores.
+    pub fn true_cores(&self) -> f64 {
+        self.spent(WINDOW).map_or(0.0, |spent| spent.own_cores()) + self.out_of_band_cores()
     }
 
     /// How its own CPU goes, in cores.

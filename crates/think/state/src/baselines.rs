@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Spent;
 use crate::quantities::{Quantities, Quantity};
+use crate::room::make_room;
 
 /// Most workloads remembered; the one not seen for longest makes room.
 const WORKLOADS_MAX: usize = 4_096;
@@ -51,6 +52,11 @@ impl Usual {
     /// The most it did in a second, lately.
     pub fn peak(&self, quantity: Quantity) -> f64 {
         self.peaks.of(quantity)
+    }
+
+    /// A rate that surprises nobody: its mean, or half of the most it did lately.
+    pub fn high(&self, quantity: Quantity) -> f64 {
+        self.mean(quantity).max(self.peak(quantity) / 2.0)
     }
 
     /// How long it was observed.
@@ -126,19 +132,10 @@ impl Baselines {
     /// The baseline of a workload; looked up by reference first, since nearly always it is there.
     fn of(&mut self, workload: &WorkloadKey, now: Time) -> &mut Usual {
         if !self.workloads.contains_key(workload) {
-            if self.workloads.len() >= WORKLOADS_MAX {
-                self.evict();
-            }
+            make_room(&mut self.workloads, workload, WORKLOADS_MAX, |usual| usual.last);
             self.workloads.insert(workload.clone(), Usual::new(now));
         }
         // PANIC: it was there, or has just been put there.
         self.workloads.get_mut(workload).expect("a baseline")
-    }
-
-    fn evict(&mut self) {
-        let oldest = self.workloads.iter().min_by_key(|(_, usual)| usual.last);
-        if let Some(workload) = oldest.map(|(workload, _)| workload.clone()) {
-            self.workloads.remove(&workload);
-        }
     }
 }

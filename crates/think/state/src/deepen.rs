@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::ids::CgroupId;
-use model::novelty::Provenance;
 use model::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -99,8 +98,10 @@ impl Closeness {
                 has_moved || is_logging || (is_unfiled(account) && (is_unbooked || age < YOUNG))
             })
             .collect();
-        wanted
-            .sort_by_key(|account| (is_trusted(account), std::cmp::Reverse(account.container().key.started)));
+        // What people approved is looked at last.
+        wanted.sort_by_key(|account| {
+            (account.provenance().is_approved(), std::cmp::Reverse(account.container().key.started))
+        });
         for account in wanted.into_iter().take(DEEP_MAX) {
             self.cgroups_until.insert(account.container().key.cgroup, until);
         }
@@ -155,9 +156,4 @@ fn has_moved(course: &Course) -> bool {
     let grown = course.growth(MOVED_WINDOW).map_or(0.0, |growth| growth.by);
     let enough = course.limit().map_or(MOVED_BY, |limit| MOVED_BY.min(MOVED_SHARE * limit));
     grown >= enough.max(16.0) || course.share().is_some_and(|share| share >= HIGH_SHARE)
-}
-
-/// What people approved is looked at last.
-fn is_trusted(account: &Account) -> bool {
-    matches!(account.provenance(), Provenance::Approved | Provenance::ImageApproved)
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::quantities::Quantity;
+use crate::room::make_room;
 use crate::series::metric::Metric;
 use crate::series::spikes;
 use crate::series::{Excess, Series};
@@ -160,9 +161,7 @@ impl Histories {
     /// Takes one container's last second.
     pub(crate) fn read(&mut self, account: &Account, host: Scale, now: Time) {
         if !self.workloads.contains_key(account.workload()) {
-            if self.workloads.len() >= WORKLOADS_MAX {
-                self.evict();
-            }
+            make_room(&mut self.workloads, account.workload(), WORKLOADS_MAX, |history| history.last);
             self.workloads.insert(account.workload().clone(), History::new(account, host, now));
         }
         if let Some(history) = self.workloads.get_mut(account.workload()) {
@@ -194,13 +193,6 @@ impl Histories {
     pub(crate) fn spikes(&self, workload: &WorkloadKey) -> f64 {
         let series = self.workloads.get(workload).into_iter().flat_map(|history| &history.series);
         spikes::sum(series.map(Series::spike))
-    }
-
-    fn evict(&mut self) {
-        let oldest = self.workloads.iter().min_by_key(|(_, history)| history.last);
-        if let Some(workload) = oldest.map(|(workload, _)| workload.clone()) {
-            self.workloads.remove(&workload);
-        }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Not here: how a cost is booked back to who causes it (`booking.rs`), and whether it is too much (`detect`).
 
+mod grown;
+
 mod lines;
 
 mod spenders;

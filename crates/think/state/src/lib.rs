@@ -18,6 +18,8 @@ mod ledger;
 
 mod levels;
 
+mod room;
+
 mod lives;
 
 mod baselines;
@@ -374,10 +376,12 @@ impl State {
 
     /// A program that its workload never ran before may be what takes it over.
     fn notice_program(&mut self, exec: &Exec, container: Option<&Arc<Container>>, at: Time) {
-        let Some(container) = container else { return };
-        let is_new =
-            self.baselines.usual(&container.workload()).is_some_and(|it| it.is_new_program(&exec.name));
-        self.ledger.runs(exec, (container.key.cgroup, is_new), at);
+        // The account knows its workload: to spell it out anew for each program would be most of the work in a flood.
+        let Some(account) = container.and_then(|it| self.ledger.account(it.key.cgroup)) else { return };
+        let cgroup = account.container().key.cgroup;
+        let usual = self.baselines.usual(account.workload());
+        let is_new = usual.is_some_and(|it| it.is_new_program(&exec.name));
+        self.ledger.runs(exec, (cgroup, is_new), at);
     }
 
     /// What a closed second teaches: the rates of every running workload, unless it is flagged, and while the host is

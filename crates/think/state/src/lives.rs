@@ -12,6 +12,8 @@ use model::ids::{CgroupId, WorkloadKey};
 use model::time::Time;
 use serde::{Deserialize, Serialize};
 
+use crate::room::make_room;
+
 /// Most workloads remembered; the one that ended longest ago makes room.
 const WORKLOADS_MAX: usize = 4_096;
 /// Ends remembered of one workload.
@@ -50,9 +52,7 @@ impl Lives {
         let Some(at) = container.ended else { return };
         let failed = self.exits.remove(&container.key.cgroup).unwrap_or(false);
         let workload = container.workload();
-        if !self.ends.contains_key(&workload) && self.ends.len() >= WORKLOADS_MAX {
-            self.evict();
-        }
+        make_room(&mut self.ends, &workload, WORKLOADS_MAX, |ends| ends.back().map(|end| end.at));
         let ends = self.ends.entry(workload).or_default();
         while ends.front().is_some_and(|end| at.since(end.at) > ENDS_KEPT) || ends.len() >= ENDS_MAX {
             ends.pop_front();
@@ -69,12 +69,5 @@ impl Lives {
     ) -> impl Iterator<Item = &End> {
         let ends = self.ends.get(workload).into_iter().flatten();
         ends.filter(move |end| now.since(end.at) <= span)
-    }
-
-    fn evict(&mut self) {
-        let oldest = self.ends.iter().min_by_key(|(_, ends)| ends.back().map(|end| end.at));
-        if let Some(workload) = oldest.map(|(workload, _)| workload.clone()) {
-            self.ends.remove(&workload);
-        }
     }
 }

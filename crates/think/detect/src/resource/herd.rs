@@ -62,16 +62,11 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
 fn may_belong(case: &Case, account: &Account) -> bool {
     let is_unapproved = matches!(account.provenance(), Provenance::Unclaimed | Provenance::Unapproved);
     let is_young = case.at().since(account.container().key.started) <= YOUNG;
-    is_unapproved && is_young && cores(account) >= MEMBER_CORES_MIN && seconds(account) >= SECONDS_MIN
+    is_unapproved && is_young && account.true_cores() >= MEMBER_CORES_MIN && seconds(account) >= SECONDS_MIN
 }
 
 fn seconds(account: &Account) -> f64 {
     account.spent(5.0).map_or(0.0, |spent| spent.seconds)
-}
-
-/// What it truly costs, in cores.
-fn cores(account: &Account) -> f64 {
-    account.spent(5.0).map_or(0.0, |spent| spent.own_cores()) + account.out_of_band_cores()
 }
 
 fn image(account: &Account) -> &str {
@@ -89,10 +84,10 @@ fn started_together(members: &[&Account]) -> bool {
 /// One finding on the member that spends most: a herd of one workload is one incident, and one of many workloads is
 /// found at its head.
 fn tell(case: &Case, herd: &[&Account], cores_min: f64, (image, bits): (&str, f64), out: &mut Vec<Finding>) {
-    let total: f64 = herd.iter().map(|member| cores(member)).sum();
+    let total: f64 = herd.iter().map(|member| member.true_cores()).sum();
     let head = herd.iter().max_by(|a, b| {
         // Of equals the first started: it must not change from second to second.
-        let tenths = |account: &Account| (cores(account) * 10.0).round() as i64;
+        let tenths = |account: &Account| (account.true_cores() * 10.0).round() as i64;
         tenths(a).cmp(&tenths(b)).then(b.container().key.cgroup.cmp(&a.container().key.cgroup))
     });
     let Some(head) = head.filter(|_| total >= cores_min) else { return };

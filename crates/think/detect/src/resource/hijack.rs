@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use model::finding::Finding;
-use model::novelty::Provenance;
 use state::{Account, Quantity, Usual};
 
 use crate::Case;
@@ -36,7 +35,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     let Some(host) = case.closed_books() else { return };
     let cores_min = CORES_MIN.min(HOST_SHARE_MIN * f64::from(host.cores.max(1))).max(0.25);
     for account in case.running() {
-        let is_trusted = matches!(account.provenance(), Provenance::Approved | Provenance::ImageApproved);
+        let is_trusted = account.provenance().is_approved();
         let Some(usual) = case.state.usual(account.workload()).filter(|_| is_trusted) else { continue };
         let Some(spent) = account.spent(SECONDS_MIN + 0.5) else { continue };
         let cores = spent.own_cores();

@@ -22,7 +22,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     for account in case.running() {
         let Some(cost) = cost(account, CostClass::Softirq).filter(|cost| is_sure(cost)) else { continue };
         let usual = case.state.usual(account.workload());
-        let usual = usual.map_or(0.0, |it| it.mean(Quantity::Packets).max(it.peak(Quantity::Packets) / 2.0));
+        let usual = usual.map_or(0.0, |it| it.high(Quantity::Packets));
         let is_flood = cost.units_per_second >= PACKETS_MIN.max(USUAL_FACTOR * usual);
         if !is_flood
             || case.state.is_without_history(account)

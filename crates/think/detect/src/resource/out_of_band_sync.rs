@@ -68,7 +68,7 @@ fn driver(case: &Case, account: &Account, cost: &Cost, io: f32) -> Option<(&'sta
     }
     let is_usual = |quantity, rate: f64| {
         let usual = case.state.usual(account.workload());
-        usual.is_some_and(|usual| rate <= USUAL_FACTOR * usual.mean(quantity).max(usual.peak(quantity) / 2.0))
+        usual.is_some_and(|usual| rate <= USUAL_FACTOR * usual.high(quantity))
     };
     let whole = spent.rate(Quantity::WholeSyncs);
     if whole >= WHOLE_SYNCS_MIN && !is_usual(Quantity::WholeSyncs, whole) {

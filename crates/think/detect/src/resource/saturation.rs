@@ -57,7 +57,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             );
             case.resource(account, ID, bits)
                 .claiming(claim)
-                .with("true_cpu_cores", true_cores(account))
+                .with("true_cpu_cores", account.true_cores())
                 .with("culprit_share", share)
         }
         None => Finding::about_node(&case.seen.event.node, ID, Family::Resource, case.at(), NODE_BITS)
@@ -113,22 +113,17 @@ fn names(victims: &[(&Account, f64)]) -> String {
     names.join(", ")
 }
 
-/// What a container truly costs: its own CPU and what it makes others spend, in cores.
-fn true_cores(account: &Account) -> f64 {
-    account.spent(5.0).map_or(0.0, |spent| spent.own_cores()) + account.out_of_band_cores()
-}
-
 /// The container that takes most above its usual, if that is most of it all.
 fn culprit<'a>(case: &Case<'a>, host: &HostSpent, resource: Resource) -> Option<(&'a Account, f64)> {
     let above = |account: &'a Account| match resource {
-        Resource::Cpu => (true_cores(account) - case.state.usual_cores(account).unwrap_or(0.0)).max(0.0),
+        Resource::Cpu => (account.true_cores() - case.state.usual_cores(account).unwrap_or(0.0)).max(0.0),
         Resource::Io => operations_above(case, account),
         Resource::Memory => account.memory().growth(MEMORY_WINDOW).map_or(0.0, |growth| growth.by.max(0.0)),
     };
     let (others, least) = match resource {
         // What no container accounts for competes too: a compiler on the host must not make a container the culprit.
         Resource::Cpu => {
-            let booked: f64 = case.running().map(true_cores).sum();
+            let booked: f64 = case.running().map(Account::true_cores).sum();
             ((host.busy_cores - booked).max(0.0), CULPRIT_CORES_MIN)
         }
         Resource::Io => (0.0, CULPRIT_OPERATIONS_MIN),

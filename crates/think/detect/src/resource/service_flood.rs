@@ -61,7 +61,7 @@ fn flooded(case: &Case, account: &Account) -> Option<(f64, f64)> {
     let spent = account.spent(4.0).filter(|spent| spent.seconds >= SECONDS_MIN && is_known)?;
     let accepts = spent.rate(Quantity::Accepts);
     let usual = case.state.usual(account.workload());
-    let usual = usual.map_or(0.0, |it| it.mean(Quantity::Accepts).max(it.peak(Quantity::Accepts) / 2.0));
+    let usual = usual.map_or(0.0, |it| it.high(Quantity::Accepts));
     (accepts >= ACCEPTS_MIN.max(USUAL_FACTOR * usual)).then_some((accepts, usual))
 }
 

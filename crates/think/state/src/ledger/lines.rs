@@ -2,15 +2,14 @@
 //!
 //! Not here: which container causes what (`booking.rs`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use model::ids::ProcessKey;
-use model::untrusted::Untrusted;
 use model::usage::{CpuTimes, EngineRole, HostUsage, Pressures};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Spent;
 use crate::booking::{self, Pool, Pools};
+use crate::ledger::grown;
 use crate::quantities::{Quantities, Quantity};
 
 /// What the host spent over the ledger's window. The lines sum up to what was busy, within the precision of the
@@ -190,24 +189,15 @@ impl EngineSeconds {
 }
 
 fn engine_seconds(now: &HostUsage, last: &HostUsage) -> EngineSeconds {
-    let before: BTreeMap<ProcessKey, u64> =
-        last.engines.iter().map(|engine| (engine.process, engine.cpu_ns)).collect();
     let mut seconds = EngineSeconds([0.0; 4]);
-    for engine in &now.engines {
-        if let Some(before) = before.get(&engine.process) {
-            seconds.0[engine.role as usize] += engine.cpu_ns.saturating_sub(*before) as f64 / 1e9;
-        }
+    for (engine, grown_ns) in grown::engines(now, last) {
+        seconds.0[engine.role as usize] += grown_ns as f64 / 1e9;
     }
     seconds
 }
 
 fn service_seconds(now: &HostUsage, last: &HostUsage) -> f64 {
-    let before: BTreeMap<&Untrusted, u64> =
-        last.services.iter().map(|service| (&service.path, service.cpu_ns)).collect();
-    let grown = |service: &model::usage::ServiceUsage| {
-        before.get(&service.path).map_or(0, |before| service.cpu_ns.saturating_sub(*before))
-    };
-    now.services.iter().map(grown).sum::<u64>() as f64 / 1e9
+    grown::services(now, last).map(|(_, grown_ns)| grown_ns).sum::<u64>() as f64 / 1e9
 }
 
 fn busy_seconds(now: &CpuTimes, last: &CpuTimes) -> f64 {

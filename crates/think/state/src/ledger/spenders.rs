@@ -2,11 +2,10 @@
 //!
 //! Not here: the sums of them, which are lines of the books (`lines.rs`).
 
-use std::collections::BTreeMap;
-
-use model::ids::ProcessKey;
 use model::untrusted::Untrusted;
 use model::usage::{EngineRole, HostUsage};
+
+use crate::ledger::grown;
 
 /// Most spenders told.
 const SPENDERS_MAX: usize = 12;
@@ -32,19 +31,16 @@ pub struct Spender {
 /// is booked to it.
 pub(super) fn busiest(now: &HostUsage, last: &HostUsage, span_seconds: f64) -> Vec<Spender> {
     let cores = |grown_ns: u64| grown_ns as f64 / 1e9 / span_seconds.max(1e-3);
-    let services: BTreeMap<&Untrusted, u64> =
-        last.services.iter().map(|service| (&service.path, service.cpu_ns)).collect();
-    let services = now.services.iter().filter_map(|service| {
-        let grown_ns = service.cpu_ns.saturating_sub(*services.get(&service.path)?);
-        Some(Spender { role: None, name: service.path.clone(), pid: None, cores: cores(grown_ns) })
+    let services = grown::services(now, last).map(|(service, grown_ns)| Spender {
+        role: None,
+        name: service.path.clone(),
+        pid: None,
+        cores: cores(grown_ns),
     });
-    let engines: BTreeMap<ProcessKey, u64> =
-        last.engines.iter().map(|engine| (engine.process, engine.cpu_ns)).collect();
-    let alone = now.engines.iter().filter(|engine| engine.role != EngineRole::Shim);
-    let engines = alone.filter_map(|engine| {
-        let grown_ns = engine.cpu_ns.saturating_sub(*engines.get(&engine.process)?);
+    let alone = grown::engines(now, last).filter(|(engine, _)| engine.role != EngineRole::Shim);
+    let engines = alone.map(|(engine, grown_ns)| {
         let pid = Some(engine.process.pid);
-        Some(Spender { role: Some(engine.role), name: engine.name.clone(), pid, cores: cores(grown_ns) })
+        Spender { role: Some(engine.role), name: engine.name.clone(), pid, cores: cores(grown_ns) }
     });
     let mut spenders: Vec<Spender> = services.chain(engines).filter(|it| it.cores >= CORES_MIN).collect();
     spenders.sort_by(|a, b| b.cores.total_cmp(&a.cores).then_with(|| a.name.cmp(&b.name)));
@@ -54,6 +50,7 @@ pub(super) fn busiest(now: &HostUsage, last: &HostUsage, span_seconds: f64) -> V
 
 #[cfg(test)]
 mod tests {
+    use model::ids::ProcessKey;
     use model::usage::{EngineUsage, ServiceUsage};
 
     use super::*;

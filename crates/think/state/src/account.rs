@@ -14,7 +14,7 @@ use model::untrusted::Untrusted;
 use model::usage::{DeepUsage, LogSize, Usage};
 use serde::{Deserialize, Serialize};
 
-use crate::booking::Cost;
+use crate::booking::{Booked, Cost, Drive};
 use crate::ledger::WINDOW;
 use crate::quantities::{Quantities, Quantity};
 use crate::recent::{Recent, SecondCost};
@@ -94,12 +94,25 @@ pub struct Account {
     programs: VecDeque<(Time, Untrusted)>,
     /// The last program it ran that was new to its workload.
     stranger: Option<(Time, Untrusted)>,
+    /// What it does that makes others spend.
+    drive: Drive,
+    /// What others spent on its behalf in each closed second, oldest first: as long as `entries` once they are booked.
+    booked: VecDeque<Booked>,
     /// What others spend on its behalf, by class, as of the last closed second.
     pub(crate) costs: Vec<Cost>,
     /// What it cost in each of the last seconds.
-    #[serde(default)]
     recent: Recent,
     flagged_until: Time,
+}
+
+/// Where the engine takes what the container prints.
+enum Output {
+    /// Into a file whose size is read.
+    File,
+    /// To whoever is attached, or into files of its own.
+    Streamed,
+    /// To another daemon, entry by entry.
+    Shipped,
 }
 
 /// The last readings, for the differences.
@@ -128,6 +141,8 @@ impl Account {
             throttled_since: None,
             programs: VecDeque::new(),
             stranger: None,
+            drive: Drive::default(),
+            booked: VecDeque::with_capacity(ENTRIES_MAX),
             costs: Vec::new(),
             recent: Recent::default(),
             flagged_until: Time::default(),
@@ -197,7 +212,7 @@ impl Account {
 
     /// What it did in the last closed second. What only a close look tells is read every other second, so that two count.
     pub(crate) fn lately(&self, quantity: Quantity) -> f64 {
-        let is_deep = matches!(quantity, Quantity::WrittenBytes | Quantity::UnfiledBytes);
+        let is_deep = quantity.needs_a_close_look();
         self.entries.iter().rev().take(if is_deep { 2 } else { 1 }).map(|entry| entry.of(quantity)).sum()
     }
 
@@ -250,6 +265,15 @@ impl Account {
     /// The last program it ran that its workload never ran before, and when.
     pub fn stranger(&self) -> Option<(Time, &Untrusted)> {
         self.stranger.as_ref().map(|(at, name)| (*at, name))
+    }
+
+    fn output(&self) -> Output {
+        let Some(facts) = self.container.facts.known() else { return Output::Streamed };
+        match facts.log_driver.raw() {
+            _ if self.has_log_file() => Output::File,
+            "" | "none" | "local" | "json-file" => Output::Streamed,
+            _ => Output::Shipped,
+        }
     }
 
     /// Whether the engine writes a file of what it prints.
@@ -382,13 +406,24 @@ impl Account {
         let has_ended =
             self.container.ended.is_some_and(|ended| at.since(ended).as_secs_f64() > span_seconds);
         self.open.seconds = if has_ended { 0.0 } else { span_seconds.min(self.age_seconds(at).max(1e-3)) };
-        if !self.has_log_file() {
-            self.book(Quantity::UnfiledBytes, self.open.of(Quantity::WrittenBytes));
+        let written = self.open.of(Quantity::WrittenBytes);
+        match self.output() {
+            Output::File => self.book(Quantity::UnshippedBytes, written),
+            Output::Streamed => {
+                self.book(Quantity::StreamedBytes, written);
+                self.book(Quantity::UnshippedBytes, written);
+            }
+            Output::Shipped => self.book(Quantity::ShippedBytes, written),
         }
         if self.entries.len() == ENTRIES_MAX {
             self.entries.pop_front();
+            self.booked.pop_front();
         }
         self.waits.close(&self.open);
+        self.drive.follow(&self.open.quantities, span_seconds, self.entries.len() + 1);
+        if has_ended {
+            self.drive.end();
+        }
         self.entries.push_back(std::mem::take(&mut self.open));
         self.mind_limit(at);
         if let Some(spent) = self.spent(2.0) {
@@ -396,21 +431,29 @@ impl Account {
         }
     }
 
-    /// Seconds over which what drives its cost is read once: what only a close look tells is read every other one.
-    pub(crate) fn cost_seconds(&self) -> f64 {
-        let is_looked_at = self.entries.iter().any(|entry| entry.of(Quantity::WrittenBytes) > 0.0);
-        if is_looked_at { 2.0 } else { 1.0 }
+    /// Books what others spent on its behalf in the last closed second.
+    pub(crate) fn book_second(&mut self, booked: Booked, span_seconds: f64) {
+        let own = self.latest().copied().unwrap_or_default();
+        let others =
+            booked.total_seconds() / span_seconds + own.of(Quantity::ShimCpu) / own.seconds.max(1e-3);
+        self.recent.push(own.own_cores(), others);
+        self.booked.push_back(booked);
     }
 
-    /// Keeps what the last closed second cost: its own CPU, and what others spent for it.
-    pub(crate) fn keep_second(&mut self, out_of_band_cores: f64) {
-        let own_cores = self.latest().map(Spent::own_cores).unwrap_or_default();
-        self.recent.push(own_cores, out_of_band_cores);
+    /// What others spent on its behalf in each of the last `books` seconds, the newest first.
+    pub(crate) fn booked(&self, books: usize) -> impl Iterator<Item = &Booked> {
+        self.booked.iter().rev().take(books)
+    }
+
+    pub(crate) fn drive(&self) -> &Drive {
+        &self.drive
     }
 
     /// Forgets the seconds before a gap: rates across it would be guesses.
     pub(crate) fn forget_seconds(&mut self) {
         self.entries.clear();
+        self.booked.clear();
+        self.drive = Drive::default();
         self.costs.clear();
         self.recent = Recent::default();
         self.throttled_since = None;

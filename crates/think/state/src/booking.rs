@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::account::Account;
+use crate::account::{Account, Spent};
 use crate::quantities::{Quantities, Quantity};
 
 /// Who spends on behalf of others.
@@ -78,6 +78,18 @@ impl CostClass {
         }
     }
 
+    /// Who spends it.
+    fn pool(self) -> Pool {
+        match self {
+            Self::EngineLog | Self::EngineCalls => Pool::Engine,
+            Self::AttachedClient => Pool::Clients,
+            Self::SystemLog => Pool::Loggers,
+            Self::DataSync => Pool::Writeback,
+            Self::CrashHelpers => Pool::Helpers,
+            Self::Softirq => Pool::Softirq,
+        }
+    }
+
     /// What drives it, its unit last.
     pub fn driver_name(self) -> &'static str {
         match self {
@@ -90,44 +102,72 @@ impl CostClass {
     }
 }
 
-/// What drives a pool, and what one unit of it costs.
+/// Every class.
+const CLASSES: [CostClass; 7] = [
+    CostClass::EngineLog,
+    CostClass::EngineCalls,
+    CostClass::AttachedClient,
+    CostClass::SystemLog,
+    CostClass::DataSync,
+    CostClass::CrashHelpers,
+    CostClass::Softirq,
+];
+
+/// What drives a class of cost, and what one unit of it costs.
 struct Driver {
     class: CostClass,
-    pool: Pool,
     quantity: Quantity,
     /// What a unit usually costs, in CPU seconds: how a pool is shared between drivers of different kinds.
     usual_seconds: f64,
     /// The most that a unit is believed to cost: what is beyond belongs to somebody else.
     seconds_max: f64,
+    /// How much of what was done in a second still makes others work in the next one, 0 to 1.
+    memory: f64,
 }
 
+/// What is done within a second or two: readings of who did and of who paid fall into different seconds.
+const PROMPT: f64 = 0.5;
+
+/// What only a close look tells, every other second.
+const LOOKED_AT: f64 = 0.7;
+
+/// What waits in buffers: an engine takes a megabyte of output at once and hands it on line by line, for ten seconds
+/// and more when lines are short, while the container writes nothing.
+const BUFFERED: f64 = 0.9;
+
 /// Costs of a unit, measured with Docker 20.10 on a virtual machine of two cores, and bounds that leave room for
-/// slower ones. A byte of log file: 28 ns at worst, with lines of two bytes. A byte that goes elsewhere may be dear:
-/// an entry of two bytes costs a journal as much as one of a hundred. A program run by the engine: 13 ms of its
-/// daemons and shim.
-const DRIVERS: [Driver; 12] = [
-    driver(CostClass::EngineLog, Pool::Engine, Quantity::LogBytes, (28e-9, 200e-9)),
-    driver(CostClass::EngineLog, Pool::Engine, Quantity::UnfiledBytes, (28e-9, 20e-6)),
-    driver(CostClass::EngineCalls, Pool::Engine, Quantity::EngineExecs, (13e-3, 100e-3)),
-    driver(CostClass::EngineCalls, Pool::Engine, Quantity::EngineCalls, (1e-3, 100e-3)),
-    driver(CostClass::AttachedClient, Pool::Clients, Quantity::LogBytes, (5e-9, 200e-9)),
-    driver(CostClass::AttachedClient, Pool::Clients, Quantity::UnfiledBytes, (5e-9, 20e-6)),
-    driver(CostClass::SystemLog, Pool::Loggers, Quantity::WrittenBytes, (100e-9, 20e-6)),
-    driver(CostClass::DataSync, Pool::Writeback, Quantity::WholeSyncs, (1e-3, 50e-3)),
-    driver(CostClass::DataSync, Pool::Writeback, Quantity::FileSyncs, (100e-6, 5e-3)),
-    driver(CostClass::CrashHelpers, Pool::Helpers, Quantity::Crashes, (20e-3, 2.0)),
-    driver(CostClass::CrashHelpers, Pool::Helpers, Quantity::ModuleRequests, (2e-3, 500e-3)),
-    driver(CostClass::Softirq, Pool::Softirq, Quantity::Packets, (1e-6, 10e-6)),
+/// slower ones. A byte of log file: 28 ns at worst, with lines of two bytes. A byte that goes to another daemon may be
+/// dear: an entry of two bytes costs a journal as much as one of a hundred, 15 us a byte. A program run by the engine:
+/// 13 ms of its daemons and shim.
+const DRIVERS: [Driver; 15] = [
+    driver(CostClass::EngineLog, Quantity::LogBytes, (28e-9, 200e-9), PROMPT),
+    driver(CostClass::EngineLog, Quantity::StreamedBytes, (28e-9, 200e-9), LOOKED_AT),
+    driver(CostClass::EngineLog, Quantity::ShippedBytes, (2e-6, 20e-6), BUFFERED),
+    driver(CostClass::EngineCalls, Quantity::EngineExecs, (13e-3, 100e-3), PROMPT),
+    driver(CostClass::EngineCalls, Quantity::EngineCalls, (1e-3, 100e-3), PROMPT),
+    driver(CostClass::AttachedClient, Quantity::LogBytes, (5e-9, 200e-9), PROMPT),
+    driver(CostClass::AttachedClient, Quantity::StreamedBytes, (5e-9, 200e-9), LOOKED_AT),
+    driver(CostClass::AttachedClient, Quantity::ShippedBytes, (5e-9, 20e-6), LOOKED_AT),
+    driver(CostClass::SystemLog, Quantity::UnshippedBytes, (100e-9, 20e-6), LOOKED_AT),
+    driver(CostClass::SystemLog, Quantity::ShippedBytes, (2e-6, 20e-6), BUFFERED),
+    driver(CostClass::DataSync, Quantity::WholeSyncs, (1e-3, 50e-3), PROMPT),
+    driver(CostClass::DataSync, Quantity::FileSyncs, (100e-6, 5e-3), PROMPT),
+    driver(CostClass::CrashHelpers, Quantity::Crashes, (20e-3, 2.0), PROMPT),
+    driver(CostClass::CrashHelpers, Quantity::ModuleRequests, (2e-3, 500e-3), PROMPT),
+    driver(CostClass::Softirq, Quantity::Packets, (1e-6, 10e-6), PROMPT),
 ];
 
 const fn driver(
     class: CostClass,
-    pool: Pool,
     quantity: Quantity,
     (usual_seconds, seconds_max): (f64, f64),
+    memory: f64,
 ) -> Driver {
-    Driver { class, pool, quantity, usual_seconds, seconds_max }
+    Driver { class, quantity, usual_seconds, seconds_max, memory }
 }
+
+/// Cores spent on what waits in buffers from which they are not empty.
+const BUFFERED_CORES: f64 = 0.05;
 
 /// What one class of cost came to for one container over the ledger's window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -146,25 +186,99 @@ pub struct Cost {
     pub share: f64,
     /// What drives it, a second: bytes for output, else calls, crashes, packets.
     pub units_per_second: f64,
-    /// The same in the last closed second: zero once it is over.
-    pub units_last_second: f64,
+    /// Whether it still goes on, as of the last closed second.
+    pub goes_on: bool,
 }
 
-/// What all containers, or the host's own processes, should have made each pool spend, by usual unit costs.
-pub(crate) fn expected(quantities: &Quantities) -> Pools {
-    let mut pools = Pools::default();
-    for driver in applicable(quantities) {
-        pools[driver.pool as usize] += quantities.of(driver.quantity) * driver.usual_seconds;
+/// What drives each class now: by driver, the units a second of the last seconds, the newer the more.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Drive([f32; DRIVERS.len()]);
+
+impl Drive {
+    /// Adds the `nth` second since counting began, counted from 1.
+    pub(crate) fn follow(&mut self, quantities: &Quantities, seconds: f64, nth: usize) {
+        for (mean, driver) in self.0.iter_mut().zip(&DRIVERS) {
+            // A plain mean while there is less to remember than the memory holds: an attack weighs from its first second.
+            let weight = (1.0 - driver.memory).max(1.0 / nth.max(1) as f64);
+            let rate = quantities.of(driver.quantity) / seconds.max(1e-3);
+            *mean += ((rate - f64::from(*mean)) * weight) as f32;
+        }
     }
-    pools
+
+    /// Whoever ended makes nobody work any more, but for what waits in buffers.
+    pub(crate) fn end(&mut self) {
+        for (mean, driver) in self.0.iter_mut().zip(&DRIVERS) {
+            if driver.memory < BUFFERED {
+                *mean = 0.0;
+            }
+        }
+    }
+
+    /// What it should make each pool spend by usual unit costs, in cores.
+    pub(crate) fn expected(&self) -> Pools {
+        let mut pools = Pools::default();
+        for (rate, driver) in self.0.iter().zip(&DRIVERS) {
+            pools[driver.class.pool() as usize] += f64::from(*rate) * driver.usual_seconds;
+        }
+        pools
+    }
+
+    /// What is booked to whoever drives so in a second of the host: its share of what was spent above idle.
+    pub(crate) fn book(&self, above_idle_seconds: &Pools, expected: &Pools, seconds: f64) -> Booked {
+        let mut booked = Booked::default();
+        for (rate, driver) in self.0.iter().zip(&DRIVERS) {
+            let (rate, pool) = (f64::from(*rate), driver.class.pool() as usize);
+            let share = (rate * driver.usual_seconds / expected[pool].max(1e-12)).min(1.0);
+            let due = above_idle_seconds[pool] * share;
+            booked.due[driver.class as usize] += due as f32;
+            booked.seconds[driver.class as usize] += due.min(rate * seconds * driver.seconds_max) as f32;
+        }
+        booked
+    }
+
+    fn rate(&self, driver: &Driver) -> f64 {
+        let same = |other: &Driver| other.class == driver.class && other.quantity == driver.quantity;
+        DRIVERS.iter().position(same).map_or(0.0, |at| f64::from(self.0[at]))
+    }
+
+    /// The share of one class of all that drives its pool.
+    fn share(&self, class: CostClass, expected: &Pools) -> f64 {
+        let of_class = self.0.iter().zip(&DRIVERS).filter(|(_, driver)| driver.class == class);
+        let own: f64 = of_class.map(|(rate, driver)| f64::from(*rate) * driver.usual_seconds).sum();
+        own / expected[class.pool() as usize].max(1e-12)
+    }
 }
 
-/// What the pools spent above idle over a container's window, and what drove them in all.
+/// What others spent on one container's behalf in one second, in CPU seconds by class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Booked {
+    /// Its share of what was spent.
+    due: [f32; CLASSES.len()],
+    /// Of that, what its doings can have cost.
+    seconds: [f32; CLASSES.len()],
+}
+
+impl Booked {
+    pub(crate) fn total_seconds(&self) -> f64 {
+        self.seconds.iter().map(|seconds| f64::from(*seconds)).sum()
+    }
+
+    fn add(&mut self, other: &Self) {
+        for class in 0..CLASSES.len() {
+            self.due[class] += other.due[class];
+            self.seconds[class] += other.seconds[class];
+        }
+    }
+}
+
+/// What the pools spent over a container's window, and what drives them in all now.
 pub(crate) struct Spending {
+    /// CPU seconds.
     pub(crate) spent: Pools,
-    pub(crate) idle: Pools,
+    /// Of that, above idle.
+    pub(crate) above_idle: Pools,
+    /// In cores.
     pub(crate) expected: Pools,
-    pub(crate) seconds: f64,
 }
 
 /// The costs of one container over its last `books` closed seconds.
@@ -175,58 +289,60 @@ pub(crate) fn costs(
 ) -> Vec<Cost> {
     let Some((own, books)) = account.spent_over(window_seconds) else { return Vec::new() };
     let shim_seconds = own.of(Quantity::ShimCpu);
-    if applicable(&own.quantities).next().is_none() && shim_seconds <= 0.0 {
+    if shim_seconds <= 0.0 && !DRIVERS.iter().any(|driver| drives(account, &own, driver)) {
         return Vec::new();
     }
     let spending = spending(books);
-    let mut costs: Vec<Cost> = Vec::new();
-    for driver in applicable(&own.quantities) {
-        let units = own.of(driver.quantity);
-        let pool = driver.pool as usize;
-        // What nobody spent is no cost; but a shim may have copied instead of the engine, and syncs make others wait.
-        let may_cost_otherwise = matches!(driver.pool, Pool::Engine | Pool::Writeback);
-        if spending.spent[pool] <= 0.0 && !may_cost_otherwise {
-            continue;
-        }
-        let above_idle = (spending.spent[pool] - spending.idle[pool] * spending.seconds).max(0.0);
-        let share = (units * driver.usual_seconds / spending.expected[pool].max(1e-12)).min(1.0);
-        let cost = Cost {
-            class: driver.class,
-            seconds: own.seconds,
-            own_cores: own.own_cores(),
-            pool_cores: spending.spent[pool] / own.seconds,
-            attributed_cores: (above_idle * share).min(units * driver.seconds_max) / own.seconds,
-            share,
-            units_per_second: units / own.seconds,
-            units_last_second: account.lately(driver.quantity),
-        };
-        merge(&mut costs, cost);
-    }
+    let mut booked = Booked::default();
+    account.booked(books).for_each(|second| booked.add(second));
+    let costs = CLASSES.iter().filter_map(|class| cost(account, *class, &own, (&booked, &spending)));
+    let mut costs: Vec<Cost> = costs.collect();
     add_shim(&mut costs, shim_seconds, &own);
     costs
 }
 
-/// Drivers that the container, or the host itself, has moved.
-fn applicable(quantities: &Quantities) -> impl Iterator<Item = &'static Driver> {
-    DRIVERS.iter().filter(|driver| quantities.of(driver.quantity) > 0.0)
+fn cost(
+    account: &Account,
+    class: CostClass,
+    own: &Spent,
+    (booked, spending): (&Booked, &Spending),
+) -> Option<Cost> {
+    let drivers = || DRIVERS.iter().filter(|driver| driver.class == class && drives(account, own, driver));
+    drivers().next()?;
+    let pool = class.pool() as usize;
+    // What nobody spent is no cost; but a shim may have copied instead of the engine, and syncs make others wait.
+    let may_cost_otherwise = matches!(class.pool(), Pool::Engine | Pool::Writeback);
+    if spending.spent[pool] <= 0.0 && !may_cost_otherwise {
+        return None;
+    }
+    let share = match spending.above_idle[pool] > 0.0 {
+        true => f64::from(booked.due[class as usize]) / spending.above_idle[pool],
+        false => account.drive().share(class, &spending.expected),
+    };
+    let last_seconds = account.booked(1).next().map_or(0.0, |last| f64::from(last.seconds[class as usize]));
+    let goes_on = |driver: &Driver| {
+        account.lately(driver.quantity) > 0.0 || (driver.memory >= BUFFERED && last_seconds >= BUFFERED_CORES)
+    };
+    Some(Cost {
+        class,
+        seconds: own.seconds,
+        own_cores: own.own_cores(),
+        pool_cores: spending.spent[pool] / own.seconds,
+        attributed_cores: f64::from(booked.seconds[class as usize]) / own.seconds,
+        share: share.min(1.0),
+        units_per_second: drivers().map(|driver| own.of(driver.quantity)).sum::<f64>() / own.seconds,
+        goes_on: drivers().any(goes_on),
+    })
 }
 
-/// Two drivers of one class add up; the surer one is told.
-fn merge(costs: &mut Vec<Cost>, more: Cost) {
-    match costs.iter_mut().find(|cost| cost.class == more.class) {
-        Some(cost) => {
-            cost.attributed_cores += more.attributed_cores;
-            cost.pool_cores = cost.pool_cores.max(more.pool_cores);
-            cost.share = (cost.share + more.share).min(1.0);
-            cost.units_per_second += more.units_per_second;
-            cost.units_last_second += more.units_last_second;
-        }
-        None => costs.push(more),
-    }
+/// Whether the container did what costs, or what it did may still wait in a buffer.
+fn drives(account: &Account, own: &Spent, driver: &Driver) -> bool {
+    let waits = driver.memory >= BUFFERED && account.drive().rate(driver) >= 1.0;
+    own.of(driver.quantity) > 0.0 || waits
 }
 
 /// A shim serves only its container: its CPU is booked whole, to what the engine does most for it.
-fn add_shim(costs: &mut Vec<Cost>, shim_seconds: f64, own: &crate::account::Spent) {
+fn add_shim(costs: &mut Vec<Cost>, shim_seconds: f64, own: &Spent) {
     if shim_seconds <= 0.0 {
         return;
     }
@@ -247,6 +363,6 @@ fn add_shim(costs: &mut Vec<Cost>, shim_seconds: f64, own: &crate::account::Spen
         attributed_cores: cores,
         share: 0.0,
         units_per_second: 0.0,
-        units_last_second: 0.0,
+        goes_on: false,
     });
 }

@@ -22,7 +22,7 @@ use model::usage::{DeepUsage, EngineRole, HostUsage, KernelCounts, LogSize, Usag
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, ENTRIES_MAX};
-use crate::booking::{self, POOLS, Pools, Spending};
+use crate::booking::{self, Drive, POOLS, Pools, Spending};
 use crate::ledger::lines::HostSecond;
 pub use crate::ledger::lines::HostSpent;
 pub use crate::ledger::spenders::Spender;
@@ -64,6 +64,8 @@ pub(crate) struct Ledger {
     counted: BTreeMap<CgroupId, KernelCounts>,
     /// What cgroups that are no containers did in the second being filled.
     others: Quantities,
+    /// What they do that makes others spend.
+    others_drive: Drive,
     /// CPU seconds of helpers of the kernel in the second being filled.
     helper_seconds: f64,
 }
@@ -221,7 +223,7 @@ impl Ledger {
             return;
         }
         for pool in 0..POOLS {
-            if second.expected[pool] / second.seconds < QUIET_CORES {
+            if second.expected[pool] < QUIET_CORES {
                 let cores = (second.pools[pool] / second.seconds).min(IDLE_CORES_MAX);
                 self.idle[pool] += (cores - self.idle[pool]) / 32.0;
             }
@@ -233,6 +235,7 @@ impl Ledger {
         self.spent = None;
         self.spenders.clear();
         self.others = Quantities::default();
+        self.others_drive = Drive::default();
         self.helper_seconds = 0.0;
         for account in self.accounts.values_mut() {
             account.forget_seconds();
@@ -257,17 +260,24 @@ impl Ledger {
     fn close_second(&mut self, host: &HostUsage, last: &HostUsage, span: f64, at: Time) {
         let mut second = HostSecond::new(host, last, span);
         second.add_helpers(std::mem::take(&mut self.helper_seconds));
-        second.drive(&std::mem::take(&mut self.others));
+        self.others_drive.follow(&std::mem::take(&mut self.others), span, self.seconds.len() + 1);
+        second.drive(&self.others_drive);
         for account in self.accounts.values_mut() {
             account.close(at, span);
             if let Some(entry) = account.latest() {
                 second.add_container(entry);
             }
+            second.drive(account.drive());
         }
         if self.seconds.len() == ENTRIES_MAX {
             self.seconds.pop_front();
         }
         self.seconds.push_back(second);
+        let above_idle = second.above(&self.idle);
+        for account in self.accounts.values_mut() {
+            let booked = account.drive().book(&above_idle, &second.expected, span);
+            account.book_second(booked, span);
+        }
         self.spent = Some(HostSpent::sum(&self.seconds, WINDOW, self.idle, host));
         self.spenders = spenders::busiest(host, last, span);
         self.book_costs();
@@ -278,24 +288,19 @@ impl Ledger {
     fn book_costs(&mut self) {
         let (seconds, idle) = (&self.seconds, self.idle);
         let spending = |books: usize| {
-            let mut sum = Spending { spent: [0.0; POOLS], idle, expected: [0.0; POOLS], seconds: 0.0 };
+            let mut sum = Spending { spent: [0.0; POOLS], above_idle: [0.0; POOLS], expected: [0.0; POOLS] };
             for second in seconds.iter().rev().take(books) {
-                sum.seconds += second.seconds;
+                let above_idle = second.above(&idle);
                 for pool in 0..POOLS {
                     sum.spent[pool] += second.pools[pool];
-                    sum.expected[pool] += second.expected[pool];
+                    sum.above_idle[pool] += above_idle[pool];
                 }
             }
+            sum.expected = seconds.back().map_or([0.0; POOLS], |second| second.expected);
             sum
         };
         for account in self.accounts.values_mut() {
             account.costs = booking::costs(account, WINDOW, spending);
-            // What costs nothing over the window costs nothing in its last second.
-            let second = match account.costs.is_empty() {
-                true => Vec::new(),
-                false => booking::costs(account, account.cost_seconds(), spending),
-            };
-            account.keep_second(second.iter().fold(0.0, |sum, cost| sum + cost.attributed_cores));
         }
     }
 }

@@ -18,8 +18,12 @@ pub enum Quantity {
     LogBytes,
     /// Characters its processes wrote, wherever to: known only while it is looked at deeply.
     WrittenBytes,
-    /// The same of a container whose output goes to no file of the engine's: somebody may copy it elsewhere.
-    UnfiledBytes,
+    /// The same of a container whose output the engine hands to whoever is attached, or keeps where we do not look.
+    StreamedBytes,
+    /// The same of a container whose output the engine hands to another daemon, entry by entry: a journal, a collector.
+    ShippedBytes,
+    /// The same of a container whose output is not shipped: it may write to the host's logger by itself.
+    UnshippedBytes,
     /// Processes forked.
     Forks,
     /// Programs executed.
@@ -62,6 +66,13 @@ pub enum Quantity {
     WaitedMemory,
     /// Seconds in which one of its tasks waited for block I/O.
     WaitedIo,
+}
+
+impl Quantity {
+    /// Whether only a close look tells it, which is taken every other second.
+    pub(crate) fn needs_a_close_look(self) -> bool {
+        matches!(self, Self::WrittenBytes | Self::StreamedBytes | Self::ShippedBytes | Self::UnshippedBytes)
+    }
 }
 
 /// How many kinds of quantity there are.

@@ -145,6 +145,46 @@ fn the_engines_cost_is_shared_by_bytes_logged() {
     );
 }
 
+/// An engine takes a megabyte at once and hands it to a journal line by line, long after the container wrote it.
+#[test]
+fn output_that_waits_in_the_engine_is_booked_to_who_wrote_it() {
+    let mut scene = Scene::new(4);
+    let output_to = |scene: &mut Scene, name: &str, log_driver: &str| {
+        let actor = scene.start_unclaimed("yes");
+        scene.claim(actor, name, "app", |facts| {
+            facts.log_driver = log_driver.into();
+            facts.log_path = None;
+        });
+        actor
+    };
+    let loud = output_to(&mut scene, "loud", "none");
+    for second in 1..=3 {
+        scene.look(loud, |deep| deep.written_chars_bytes = Some(second * 50 * MB));
+        scene.second(&[], 1.0);
+    }
+    scene.end(loud);
+    let late = output_to(&mut scene, "late", "journald");
+    scene.look(late, |deep| deep.written_chars_bytes = Some(MB));
+    let mut books = Books::default();
+    let mut booked = Vec::new();
+    for _ in 0..12 {
+        scene.second(&[], 1.0);
+        books.take(scene.take().into_iter().filter(|event| !matches!(event.body, Body::Log(_))).collect());
+        let cost = log_cost(&books, late);
+        booked.push(cost.attributed_cores);
+        assert!(cost.goes_on && cost.share > 0.6, "{cost:?}");
+    }
+    assert!(booked.iter().all(|cores| (0.6..=1.0).contains(cores)), "{booked:?}");
+    assert!(
+        booked[5..].iter().all(|cores| *cores > 0.99),
+        "the other one's last second has left: {booked:?}"
+    );
+    scene.seconds(8, &[], 0.0);
+    books.take(scene.take());
+    let account = books.state.account(late.cgroup()).unwrap();
+    assert!(account.costs().iter().all(|cost| !cost.goes_on), "{:?}", account.costs());
+}
+
 #[test]
 fn each_second_costs_what_that_second_spent() {
     let mut scene = Scene::new(4);

@@ -21,6 +21,8 @@ use crate::outlet::Outlet;
 pub const DEEPENED_MAX: usize = 32;
 /// Each is read every other beat: half of them in one beat, half in the next.
 const EVERY_BEATS: u64 = 2;
+/// But at every one of its first beats: an attack is to be seen in its first seconds.
+const FIRST_BEATS: u8 = 4;
 
 /// The deep readings of one host.
 #[derive(Debug, Default)]
@@ -35,6 +37,8 @@ struct Deepened {
     reader: HoldingsReader,
     /// How much of its share the last reading used.
     used: u64,
+    /// How many of its first beats are left.
+    first_beats: u8,
 }
 
 impl Deep {
@@ -56,7 +60,7 @@ impl Deep {
             return;
         }
         let reader = HoldingsReader::new(root, layout, path, cgroup);
-        let mut deepened = Deepened { reader, used: 0 };
+        let mut deepened = Deepened { reader, used: 0, first_beats: FIRST_BEATS };
         if deepened.read(Allowance::BEAT, outlet).is_some() {
             self.cgroups.insert(cgroup, deepened);
         }
@@ -96,11 +100,13 @@ impl Deep {
 
     /// Those that need little first: what they leave of the allowance is there for those that need more.
     fn read_cgroups(&mut self, beat: u64, outlet: &Outlet) {
-        let is_due = |cgroup: &CgroupId| cgroup.0.wrapping_add(beat).is_multiple_of(EVERY_BEATS);
+        let is_due = |cgroup: &CgroupId, deepened: &Deepened| {
+            deepened.first_beats > 0 || cgroup.0.wrapping_add(beat).is_multiple_of(EVERY_BEATS)
+        };
         let mut due: Vec<(u64, CgroupId)> = self
             .cgroups
             .iter()
-            .filter(|(cgroup, _)| is_due(cgroup))
+            .filter(|(cgroup, deepened)| is_due(cgroup, deepened))
             .map(|(cgroup, deepened)| (deepened.used, *cgroup))
             .collect();
         due.sort_unstable();
@@ -108,6 +114,7 @@ impl Deep {
         for (read, (_, cgroup)) in due.iter().enumerate() {
             let share = allowance.share((due.len() - read) as u64);
             let Some(deepened) = self.cgroups.get_mut(cgroup) else { continue };
+            deepened.first_beats = deepened.first_beats.saturating_sub(1);
             match deepened.read(share, outlet) {
                 Some(rest) => allowance = allowance.after(share, rest),
                 None => self.shallow(*cgroup),

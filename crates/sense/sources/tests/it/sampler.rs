@@ -157,7 +157,7 @@ fn count(events: &[Event], wanted: &str) -> usize {
 }
 
 #[test]
-fn a_watched_cgroup_is_read_in_depth_at_once_and_every_other_beat_while_asked_for() {
+fn a_watched_cgroup_is_read_in_depth_at_once_at_its_first_beats_and_then_every_other() {
     let host = FakeHost::hybrid().unwrap();
     let cgroup = host.cgroup("/docker/ab").unwrap();
     host.process(&FakeProcess::new(70, "web").contained("/docker/ab")).unwrap();
@@ -173,6 +173,8 @@ fn a_watched_cgroup_is_read_in_depth_at_once_and_every_other_beat_while_asked_fo
     assert_eq!(kinds(&events), ["usage", "deep"]);
     let Body::Deep(deep) = &events[1].body else { unreachable!("found as a deep reading") };
     assert_eq!((deep.cgroup, deep.processes, deep.files, deep.sockets), (cgroup, 1, Some(2), Some(1)));
+    (0..4).for_each(|_| bench.beat());
+    assert_eq!(count(&bench.take(), "deep"), 4);
     (0..4).for_each(|_| bench.beat());
     assert_eq!(count(&bench.take(), "deep"), 2);
     bench.obey(Command::Shallow { cgroup });
@@ -200,6 +202,8 @@ fn a_deep_reading_too_many_is_told_as_lost_and_one_that_is_gone_makes_room() {
     cgroups.iter().for_each(|&cgroup| bench.obey(Command::Deepen { cgroup }));
     let events = bench.take();
     assert_eq!((count(&events, "deep"), count(&events, "lost")), (DEEPENED_MAX, 1));
+    (0..4).for_each(|_| bench.beat());
+    assert_eq!(count(&bench.take(), "deep"), 4 * DEEPENED_MAX, "each at its first beats");
     (0..2).for_each(|_| bench.beat());
     assert_eq!(count(&bench.take(), "deep"), DEEPENED_MAX, "each once in two beats");
     bench.host.remove_cgroup("/docker/0").unwrap();
@@ -226,6 +230,8 @@ fn a_large_container_takes_nothing_from_the_readings_of_small_ones() {
         bench.obey(Command::Deepen { cgroup });
     }
     bench.take();
+    (0..4).for_each(|_| bench.beat());
+    assert_eq!(count(&bench.take(), "deep"), 8, "both at their first beats");
     (0..4).for_each(|_| bench.beat());
     let mut left_out = [Vec::new(), Vec::new()];
     for event in bench.take() {

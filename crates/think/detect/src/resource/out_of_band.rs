@@ -23,7 +23,7 @@ pub(crate) fn cost(account: &Account, class: CostClass) -> Option<&Cost> {
 
 /// Whether the booking is sure enough, over long enough, and still goes on.
 pub(crate) fn is_sure(cost: &Cost) -> bool {
-    cost.seconds >= SECONDS_MIN && cost.units_last_second > 0.0 && cost.share >= SHARE_MIN
+    cost.seconds >= SECONDS_MIN && cost.goes_on && cost.share >= SHARE_MIN
 }
 
 /// Material cost weighs up to 8 bits (at half a core or more), its disproportion to the container's own CPU up to

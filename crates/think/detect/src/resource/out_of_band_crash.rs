@@ -27,7 +27,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     }
     for account in case.running() {
         let Some(cost) = cost(account, CostClass::CrashHelpers) else { continue };
-        let is_over = cost.units_last_second <= 0.0 || cost.units_per_second < RATE_MIN;
+        let is_over = !cost.goes_on || cost.units_per_second < RATE_MIN;
         if is_over
             || cost.seconds < SECONDS_MIN
             || cost.share < SHARE_MIN

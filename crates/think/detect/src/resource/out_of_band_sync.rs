@@ -63,7 +63,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
 
 fn driver(case: &Case, account: &Account, cost: &Cost, io: f32) -> Option<(&'static str, f64, f64)> {
     let spent = account.spent(5.0).filter(|spent| spent.seconds >= SECONDS_MIN)?;
-    if cost.share < SHARE_MIN || cost.units_last_second <= 0.0 {
+    if cost.share < SHARE_MIN || !cost.goes_on {
         return None;
     }
     let is_usual = |quantity, rate: f64| {

@@ -8,9 +8,9 @@ use model::usage::{CpuTimes, EngineRole, HostUsage, Pressures};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Spent;
-use crate::booking::{self, Pool, Pools};
+use crate::booking::{Drive, Pool, Pools};
 use crate::ledger::grown;
-use crate::quantities::{Quantities, Quantity};
+use crate::quantities::Quantity;
 
 /// What the host spent over the ledger's window. The lines sum up to what was busy, within the precision of the
 /// kernel's own accounting: time is charged in ticks here and to the nanosecond there.
@@ -71,7 +71,7 @@ pub(crate) struct HostSecond {
     irq: f64,
     log_bytes: f64,
     pub(crate) pools: Pools,
-    /// What should have been spent by usual unit costs: how a pool is shared.
+    /// What should be spent by usual unit costs and what is done now, in cores: how a pool is shared.
     pub(crate) expected: Pools,
 }
 
@@ -108,9 +108,9 @@ impl HostSecond {
         self.pools[Pool::Helpers as usize] += cpu_seconds;
     }
 
-    /// What somebody did drives pools.
-    pub(crate) fn drive(&mut self, quantities: &Quantities) {
-        for (sum, more) in self.expected.iter_mut().zip(booking::expected(quantities)) {
+    /// What somebody does drives pools.
+    pub(crate) fn drive(&mut self, drive: &Drive) {
+        for (sum, more) in self.expected.iter_mut().zip(drive.expected()) {
             *sum += more;
         }
     }
@@ -119,7 +119,11 @@ impl HostSecond {
         self.containers += spent.of(Quantity::OwnCpu);
         self.shims += spent.of(Quantity::ShimCpu);
         self.log_bytes += spent.of(Quantity::LogBytes);
-        self.drive(&spent.quantities);
+    }
+
+    /// What each pool spent above its idle cost, in CPU seconds.
+    pub(crate) fn above(&self, idle: &Pools) -> Pools {
+        std::array::from_fn(|pool| (self.pools[pool] - idle[pool] * self.seconds).max(0.0))
     }
 
     /// The host's services without what runs in them of engines and loggers, which have lines of their own. Where

@@ -98,7 +98,7 @@ fn the_first_look_at_a_young_container_holds_all_it_wrote_and_at_an_old_one_noth
         let mut books = Books::default();
         books.take(without_logs(&mut scene));
         let account = books.state.account(actor.cgroup()).unwrap();
-        account.latest().unwrap().of(Quantity::UnfiledBytes)
+        account.latest().unwrap().of(Quantity::StreamedBytes)
     };
     assert_eq!(written(1), 50_000_000.0);
     assert_eq!(written(20), 0.0);

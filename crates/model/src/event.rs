@@ -74,6 +74,11 @@ pub enum Body {
         /// The runtime's ids.
         ids: Vec<Untrusted>,
     },
+    /// A runtime says that somebody has it run a program in a container that runs already.
+    EngineExec {
+        /// The runtime's id of the container.
+        id: Untrusted,
+    },
     /// A runtime says that it has worked on an image.
     EngineWork(EngineWork),
     /// A runtime says that it changes a service.

@@ -49,7 +49,7 @@ pub(crate) struct Case {
 }
 
 /// Every live test, in the order in which they run.
-pub(crate) const ALL: [Case; 34] = [
+pub(crate) const ALL: [Case; 35] = [
     Case { name: "sample_command_is_one_incident_within_three_seconds", run: sample_command::run },
     Case { name: "sixty_quiet_seconds_have_no_incident", run: quiet::run },
     Case { name: "a_recording_replays_to_the_same_incidents", run: recording::run },
@@ -64,7 +64,11 @@ pub(crate) const ALL: [Case; 34] = [
     Case { name: "the_sample_command_is_found_with_three_log_drivers", run: log_drivers::run },
     Case { name: "syncs_without_end_are_booked_to_who_calls_them", run: sync::run },
     Case { name: "crashes_without_end_are_booked_with_their_helpers", run: crash_helpers::run },
-    Case { name: "calls_of_the_engine_without_end_are_booked_to_who_makes_them", run: calls::run },
+    Case { name: "calls_of_the_engine_without_end_are_booked_to_who_makes_them", run: calls::from_inside },
+    Case {
+        name: "programs_run_in_a_container_without_end_are_found_beside_a_health_check",
+        run: calls::from_outside,
+    },
     Case { name: "a_flood_of_packets_is_booked_to_who_sends_it", run: packets::run },
     Case { name: "a_flood_of_the_hosts_log_is_booked_to_who_writes_it", run: syslog::run },
     Case { name: "several_busy_containers_are_one_incident_each", run: busy::several },

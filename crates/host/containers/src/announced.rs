@@ -22,6 +22,13 @@ const OTHER_ACTIONS: [&str; 6] = ["import", "pull", "load", "tag", "commit", "bu
 pub enum Announced {
     /// A container changed.
     Container(Change),
+    /// The engine runs a program in a container, for somebody who asked it to.
+    Exec {
+        /// The engine's id of the container.
+        id: Untrusted,
+        /// When by the engine's clock, when it says.
+        time: Option<Time>,
+    },
     /// The engine has worked on an image.
     Work {
         /// What it did.
@@ -38,9 +45,18 @@ pub enum Announced {
     },
 }
 
+/// A program run in a container. The command follows after a colon, and an engine asked for this one word compares
+/// every action by its beginning.
+const EXEC_ACTION: &str = "exec_start";
+
 /// The actions that are asked for.
 pub(crate) fn actions() -> Vec<String> {
-    change::ACTIONS.iter().chain(&OTHER_ACTIONS).map(|action| (*action).to_owned()).collect()
+    change::ACTIONS
+        .iter()
+        .chain(&OTHER_ACTIONS)
+        .chain(&[EXEC_ACTION])
+        .map(|action| (*action).to_owned())
+        .collect()
 }
 
 impl Announced {
@@ -59,6 +75,13 @@ impl Announced {
                 let image = Untrusted::new(&attributes.remove("image").unwrap_or_default());
                 Some(Ok(Self::Work { work: EngineWork { work: ImageWork::Commit, image }, time }))
             }
+            (Some(Kind::CONTAINER), Some(action)) if is_exec(action) => {
+                let id = event.actor.and_then(|actor| actor.id).unwrap_or_default();
+                if !change::is_container_id(&id) {
+                    return Some(Err(format!("event {EXEC_ACTION} names no container: {id:.80}")));
+                }
+                Some(Ok(Self::Exec { id: Untrusted::new(&id), time }))
+            }
             (Some(Kind::SERVICE), Some(action)) => {
                 let attributes = event.actor.unwrap_or_default().attributes.unwrap_or_default();
                 let service = Untrusted::new(attributes.get("name").map_or("", String::as_str));
@@ -71,6 +94,10 @@ impl Announced {
             _ => Change::from_event(event).map(|change| change.map(Self::Container)),
         }
     }
+}
+
+fn is_exec(action: &str) -> bool {
+    action.strip_prefix(EXEC_ACTION).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
 fn image_work(action: &str) -> Option<ImageWork> {
@@ -118,6 +145,9 @@ mod tests {
             None => "not ours".to_owned(),
             Some(Err(problem)) => problem,
             Some(Ok(Announced::Container(change))) => format!("container {:?}", change.kind),
+            Some(Ok(Announced::Exec { id, time })) => {
+                format!("exec in {} at {}", &id.raw()[..4], time.map_or(0, Time::ns))
+            }
             Some(Ok(Announced::Work { work, time })) => {
                 format!("{:?} of {} at {}", work.work, work.image, time.map_or(0, Time::ns))
             }
@@ -183,6 +213,23 @@ mod tests {
         update(r#"{"name":"web","updatestate.new":"updating"}"#, &expect!["Rollout of web"]);
         update(r#"{}"#, &expect!["event update names no service"]);
         check("service", "remove", "s1", r#"{"name":"web"}"#, &expect!["not ours"]);
+    }
+
+    #[test]
+    fn a_program_run_in_a_container_is_told_without_its_command() {
+        let id = "0af7".repeat(16);
+        let told = expect!["exec in 0af7 at 1700000000000000005"];
+        check("container", "exec_start: sh -c true", &id, "{}", &told);
+        check("container", "exec_start", &id, "{}", &told);
+        check("container", "exec_die", &id, "{}", &expect!["not ours"]);
+        check("container", "exec_started: x", &id, "{}", &expect!["not ours"]);
+        check(
+            "container",
+            "exec_start: x",
+            "../x",
+            "{}",
+            &expect!["event exec_start names no container: ../x"],
+        );
     }
 
     #[test]

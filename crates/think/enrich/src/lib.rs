@@ -83,6 +83,7 @@ impl Enrich {
             Body::Counts(counts) => identity.container = self.inventory.container_of(counts.cgroup),
             Body::Socket(socket) => identity.container = self.inventory.container_of(socket.cgroup),
             Body::Log(log) => identity.container = self.inventory.claimed(&log.container_id),
+            Body::EngineExec { id } => identity.container = self.inventory.claimed(id),
             Body::Container(facts) => {
                 self.inventory.claim(facts, event.time, news);
                 identity.container = self.inventory.claimed(&facts.id);

@@ -154,6 +154,11 @@ impl Account {
         &self.container
     }
 
+    /// Calls of an engine in the last closed second and since.
+    pub(crate) fn engine_calls(&self) -> f64 {
+        self.open.of(Quantity::EngineCalls) + self.lately(Quantity::EngineCalls)
+    }
+
     /// Its workload.
     pub fn workload(&self) -> &WorkloadKey {
         &self.workload

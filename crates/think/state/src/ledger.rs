@@ -158,6 +158,15 @@ impl Ledger {
         }
     }
 
+    /// The engine runs a program in a container: booked to the container that calls the engine most, if one does, else to
+    /// the one that it runs in.
+    pub(crate) fn engine_exec(&mut self, within: CgroupId) {
+        let calls = |account: &Account| (account.engine_calls(), account.container().key.cgroup);
+        let callers = self.accounts.values().map(calls).filter(|(calls, _)| *calls > 0.0);
+        let caller = callers.max_by(|a, b| a.0.total_cmp(&b.0)).map_or(within, |(_, cgroup)| cgroup);
+        self.book(caller, Quantity::EngineExecs, 1.0);
+    }
+
     /// The end of a process: crashes are counted by the kernel as well, but only where its probes run.
     pub(crate) fn exited(&mut self, container: Option<&Arc<Container>>, exit: &Exit) {
         if let Some(container) = container
@@ -291,10 +300,8 @@ impl Ledger {
             let mut sum = Spending { spent: [0.0; POOLS], above_idle: [0.0; POOLS], expected: [0.0; POOLS] };
             for second in seconds.iter().rev().take(books) {
                 let above_idle = second.above(&idle);
-                for pool in 0..POOLS {
-                    sum.spent[pool] += second.pools[pool];
-                    sum.above_idle[pool] += above_idle[pool];
-                }
+                add(&mut sum.spent, &second.pools);
+                add(&mut sum.above_idle, &above_idle);
             }
             sum.expected = seconds.back().map_or([0.0; POOLS], |second| second.expected);
             sum
@@ -303,6 +310,10 @@ impl Ledger {
             account.costs = booking::costs(account, WINDOW, spending);
         }
     }
+}
+
+fn add(sum: &mut Pools, more: &Pools) {
+    sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
 /// What grew between two readings of one cgroup's counters.

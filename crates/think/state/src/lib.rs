@@ -314,6 +314,11 @@ impl State {
                 self.approvals.add(approval);
                 self.review_provenance();
             }
+            Body::EngineExec { .. } => {
+                if let Some(container) = container {
+                    self.ledger.engine_exec(container.key.cgroup);
+                }
+            }
             Body::EngineWork(work) => self.engine_work = Some((work.clone(), at)),
             Body::Revoked { id } => {
                 self.approvals.revoke(*id);

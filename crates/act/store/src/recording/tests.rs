@@ -254,6 +254,7 @@ fn bodies() -> Vec<Body> {
         Body::Expected(Box::new(learned("batch [sum]"))),
         Body::Unexpected { id: ExpectationId::from_text("EX-0123456789ab") },
         Body::Counts(Box::new(counts_in_full())),
+        Body::EngineExec { id: "4f1c".into() },
     ]
 }
 
@@ -311,6 +312,7 @@ fn kind(body: &Body) -> &'static str {
         Body::Container(_) => "container",
         Body::ContainerGone { .. } => "container_gone",
         Body::ContainerList { .. } => "container_list",
+        Body::EngineExec { .. } => "engine_exec",
         Body::EngineWork(_) => "engine_work",
         Body::Service(_) => "service",
         Body::Approved(_) => "approved",
@@ -332,7 +334,7 @@ fn version_1_holds_every_kind_and_is_read_as_it_was_shipped() {
     assert!(problems.is_empty() && torn.is_none(), "{problems:?}");
     assert_eq!(golden, events());
     let kinds: BTreeMap<&str, usize> = golden.iter().map(|event| (kind(&event.body), 1)).collect();
-    assert_eq!(kinds.len(), 28, "one of each kind: {kinds:?}");
+    assert_eq!(kinds.len(), 29, "one of each kind: {kinds:?}");
     let named = |event: &Event| GOLDEN.contains(&format!("\"kind\":\"{}\"", kind(&event.body)));
     assert!(golden.iter().all(named));
 }

@@ -33,6 +33,7 @@ enum Act {
     Seconds(u8, f64, u32, f64),
     Expect(u8, bool),
     Unexpect(u8),
+    EngineExec(u8),
     Work(u8),
     Service(u8),
 }
@@ -53,6 +54,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => few.clone().prop_map(Act::Revoke),
         1 => (few.clone(), prop::bool::ANY).prop_map(|(image, learned)| Act::Expect(image, learned)),
         1 => few.clone().prop_map(Act::Unexpect),
+        1 => few.clone().prop_map(Act::EngineExec),
         1 => few.clone().prop_map(Act::Work),
         1 => few.prop_map(Act::Service),
         1 => (0..80_u8).prop_map(Act::Press),
@@ -113,6 +115,11 @@ fn perform(scene: &mut Scene, actors: &mut Vec<Actor>, act: &Act) {
         }
         Act::Unexpect(number) => {
             scene.emit(Source::Operator, Body::Unexpected { id: expectation(number, false).id });
+        }
+        Act::EngineExec(number) => {
+            if let Some(actor) = chosen(number) {
+                scene.emit(Source::Docker, Body::EngineExec { id: actor.id() });
+            }
         }
         Act::Work(number) => {
             let work = if number == 0 { ImageWork::Build } else { ImageWork::Import };

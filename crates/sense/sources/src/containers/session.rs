@@ -95,7 +95,8 @@ impl<'a> Session<'a> {
 
     /// Follows the engine until it ends the stream of changes, or fails to give a usable one.
     pub(crate) async fn follow(&mut self) -> DockerError {
-        let since = self.reporter.outlet.now().minus(OVERLAP);
+        let begun = self.reporter.outlet.now();
+        let since = begun.minus(OVERLAP);
         let mut announcements = pin!(self.docker.watch(since).fuse());
         let mut beat = tokio::time::interval(Duration::from_millis(self.config.ping_interval_ms.max(1)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -105,6 +106,9 @@ impl<'a> Session<'a> {
             tokio::select! {
                 announced = announcements.select_next_some() => match announced {
                     Ok(Announced::Container(change)) => self.take_change(&change),
+                    // What lies in the overlap may have been counted before.
+                    Ok(Announced::Exec { time, .. }) if time.is_some_and(|time| time < begun) => {}
+                    Ok(Announced::Exec { id, time }) => self.tell(time, Body::EngineExec { id }),
                     Ok(Announced::Work { work, time }) => self.tell(time, Body::EngineWork(work)),
                     Ok(Announced::Service { change, time }) => self.tell(time, Body::Service(change)),
                     Err(problem) => return problem,

@@ -75,6 +75,7 @@ fn line(body: &Body) -> String {
             let reason = reason.split_once("engine.sock: ").map_or(reason, |(_, reason)| reason);
             format!("{:?} {reason}", report.health).trim_end().to_owned()
         }
+        Body::EngineExec { id } => format!("exec {}", name(id)),
         Body::EngineWork(work) => format!("work {:?} {}", work.work, work.image),
         Body::Service(change) => format!("service {} {:?}", change.service, change.deploy),
         other => format!("{other:?}"),
@@ -379,6 +380,32 @@ fn work_on_images_and_changes_of_services_are_told_as_they_are_announced() {
         &expect![[r#"
             work Import busybox
             service web ScaleOut
+        "#]],
+    );
+}
+
+#[test]
+fn programs_run_in_a_container_are_told_once_each_and_not_those_of_before() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    let follower = Follower::start(quick(socket));
+    follower.lines_to("Up");
+    let exec = |time_ns: u64| {
+        let id = "a".repeat(64);
+        engine.send(&format!(
+            r#"{{"Type":"container","Action":"exec_start: sh -c true","Actor":{{"ID":"{id}"}},"timeNano":{time_ns}}}"#
+        ));
+    };
+    exec(1_700_000_000_000_000_000);
+    exec(0);
+    exec(u64::try_from(i64::MAX).unwrap());
+    engine.send(r#"{"Type":"image","Action":"pull","Actor":{"ID":"last"}}"#);
+    follower.check(
+        "work",
+        &expect![[r#"
+            exec a
+            exec a
+            work Pull last
         "#]],
     );
 }

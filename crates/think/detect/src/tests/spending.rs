@@ -67,6 +67,28 @@ fn calls_of_the_engine_without_end_are_found_and_a_health_check_is_not() {
 }
 
 #[test]
+fn programs_run_in_a_container_are_booked_to_who_asks_for_them() {
+    let told = |execs: u32, calls: u64| {
+        let mut scene = Scene::new(2);
+        let (app, agent) = (scene.start("app", "app", "serve"), scene.start("agent", "agent", "ask"));
+        for _ in 0..6 {
+            scene.count(agent, |counts| counts.engine_calls += calls);
+            (0..execs).for_each(|_| scene.emit(Source::Docker, Body::EngineExec { id: app.id() }));
+            scene.second(&[(app, cores(0.1))], 0.15);
+        }
+        let lines = judged(scene.take());
+        let of_calls = lines.lines().filter_map(|line| line.strip_prefix("out_of_band_calls "));
+        let mut named: Vec<String> =
+            of_calls.map(|line| line.split_whitespace().next().unwrap_or_default().to_owned()).collect();
+        named.dedup();
+        named
+    };
+    assert_eq!(told(12, 0), ["app"], "somebody on the host asks: where they run is all that is known");
+    assert_eq!(told(12, 24), ["agent"], "a container with the engine's socket asks");
+    assert_eq!(told(1, 0), [""; 0], "a health check");
+}
+
+#[test]
 fn what_makes_the_hosts_logger_work_is_found() {
     let told = |logger_cores: f64| {
         let mut scene = Scene::new(2);

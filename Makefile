@@ -49,6 +49,10 @@ bench-detect: setup ## Measure how well excess is found, on the public data belo
 test-live: setup-test build engine ## The live tests alone, REPEAT=5 times each, ONLY=name to choose
 	@$(STEP) "live tests, $(REPEAT) times" $(LIVE) run --repeat $(REPEAT) $(if $(ONLY),--only $(ONLY))
 
+.PHONY: test-live-long
+test-live-long: setup-test build engine ## The live test that needs a quarter of an hour of history
+	@$(STEP) "long live tests" $(LIVE) run --long
+
 .PHONY: test-kernels
 test-kernels: setup-test build ## Boot another kernel, cgroup v2 only, and watch a container there
 	@$(STEP) "another kernel" $(LIVE) kernels

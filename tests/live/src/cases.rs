@@ -8,6 +8,7 @@ mod crash_helpers;
 mod engine_stopped_and_back;
 mod ghost;
 mod hijack;
+mod history;
 mod hostile_text;
 mod kill_dash_nine;
 mod log_drivers;
@@ -47,6 +48,10 @@ pub(crate) struct Case {
     /// Runs it once.
     pub(crate) run: fn(&Room) -> Result<Outcome>,
 }
+
+/// Live tests that take a quarter of an hour each; run when they are asked for.
+pub(crate) const LONG: [Case; 1] =
+    [Case { name: "services_that_do_more_than_ever_are_found_by_their_history", run: history::run }];
 
 /// Every live test, in the order in which they run.
 pub(crate) const ALL: [Case; 35] = [

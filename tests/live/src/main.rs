@@ -52,7 +52,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Runs the tests on this host.
-    Run,
+    Run {
+        /// Those that take a quarter of an hour each, instead of the others.
+        #[arg(long)]
+        long: bool,
+    },
     /// Boots another kernel in qemu, with cgroup v2 only, and watches a container made by hand there.
     Kernels,
     /// Shows one catch to people.
@@ -75,11 +79,12 @@ fn main() -> ExitCode {
 fn start(cli: &Cli) -> Result<bool> {
     wait::watch_signals()?;
     match cli.command {
-        Command::Run => runner::run(&cli.bin, &cases::ALL, cli.repeat, &cli.only),
+        Command::Run { long: true } => runner::run(&cli.bin, &cases::LONG, cli.repeat, &cli.only),
+        Command::Run { long: false } => runner::run(&cli.bin, &cases::ALL, cli.repeat, &cli.only),
         Command::Kernels => runner::run(&cli.bin, &[kernels::CASE], cli.repeat, &[]),
         Command::Demo => demo::run(&Room::new(&cli.bin)?).context("demo").map(|()| true),
         Command::List => {
-            for case in cases::ALL.iter().chain([&kernels::CASE]) {
+            for case in cases::ALL.iter().chain(&cases::LONG).chain([&kernels::CASE]) {
                 println!("{}", case.name);
             }
             Ok(true)

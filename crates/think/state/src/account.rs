@@ -470,6 +470,15 @@ impl Account {
         let Some(spent) = self.spent(THROTTLED_SECONDS) else { return };
         let periods = spent.of(Quantity::Periods);
         let is_held = periods > 0.0 && spent.of(Quantity::ThrottledPeriods) >= THROTTLED_SHARE * periods;
-        self.throttled_since = is_held.then(|| self.throttled_since.unwrap_or(at));
+        self.throttled_since =
+            is_held.then(|| self.throttled_since.unwrap_or_else(|| at.minus(self.told_of())));
+    }
+
+    /// The time of which the last reading of periods tells: since the one before, or since the start.
+    fn told_of(&self) -> Duration {
+        let newest_first = self.entries.iter().rev().enumerate();
+        let since_before =
+            newest_first.take_while(|(nth, entry)| *nth == 0 || entry.of(Quantity::Periods) <= 0.0);
+        Duration::from_secs_f64(since_before.map(|(_, entry)| entry.seconds).sum())
     }
 }

@@ -272,6 +272,22 @@ fn a_burn_under_a_limit_is_found_however_small_it_looks() {
     );
 }
 
+/// Periods are read now and then: a reading tells of the time since the one before.
+#[test]
+fn a_burn_under_a_limit_is_found_from_its_start_however_seldom_its_periods_are_read() {
+    let mut scene = Scene::new(2);
+    let miner = scene.start("miner", "busybox", "mine");
+    scene.change(miner, |usage| {
+        usage.cpu_limit_cores = Some(0.3);
+        (usage.periods, usage.throttled_periods) = (Some(0), Some(0));
+    });
+    scene.seconds(5, &[(miner, cores(0.3))], 0.0);
+    scene.change(miner, |usage| (usage.periods, usage.throttled_periods) = (Some(50), Some(45)));
+    scene.second(&[(miner, cores(0.3))], 0.0);
+    let judged = judged(scene.take());
+    assert!(judged.contains("hidden_burn miner"), "{judged}");
+}
+
 #[test]
 fn a_workload_that_always_runs_into_its_limit_or_just_started_hides_nothing() {
     check(

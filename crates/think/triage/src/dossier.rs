@@ -93,6 +93,9 @@ impl Dossier {
 
     /// Keeps the finding in place of an earlier one of the same judge about the same container.
     pub(crate) fn add(&mut self, finding: Finding) {
+        if self.incident.is_none() && finding.provenance.is_approved() {
+            self.settle_provenance(&finding);
+        }
         let earlier = self.findings.iter_mut().find(|earlier| is_same_claim(earlier, &finding));
         if let Some(earlier) = earlier {
             *earlier = finding;
@@ -107,6 +110,17 @@ impl Dossier {
             }
         }
         self.findings.push(finding);
+    }
+
+    /// What was held against a container's origin before people approved it no longer counts. In an incident it stays: it is
+    /// what led to it.
+    fn settle_provenance(&mut self, finding: &Finding) {
+        let cgroup = |finding: &Finding| finding.container.as_ref().map(|container| container.cgroup_id);
+        let approved = cgroup(finding);
+        self.findings.retain(|earlier| {
+            let is_settled = earlier.family == Family::Provenance && !earlier.provenance.is_approved();
+            !is_settled || cgroup(earlier) != approved
+        });
     }
 
     /// Weighs anew after a finding; gives the change of the incident, if that is worth telling.

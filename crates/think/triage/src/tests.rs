@@ -16,6 +16,7 @@ use model::finding::{ContainerRef, Family};
 use model::identity::Identity;
 use model::ids::{CgroupId, NodeId, WorkloadKey};
 use model::incident::{INCIDENT_FINDINGS_MAX, Verdict};
+use model::novelty::Provenance;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use proptest::prelude::{ProptestConfig, Strategy, prop, proptest};
@@ -250,6 +251,19 @@ fn spending_fades_by_half_in_thirty_minutes_and_provenance_in_six_hours() {
     let edge = || finding("edge", Family::Communication, 12.0);
     assert!(opens(edge(), minutes(24 * 60 - 1), unapproved(6.5)));
     assert!(!opens(edge(), minutes(24 * 60 + 20), unapproved(6.4)));
+}
+
+#[test]
+fn an_approval_settles_what_was_held_against_the_origin_before() {
+    let findings = |provenance: Provenance| {
+        let mut desk = Desk::new(Severity::Medium);
+        desk.find(vec![of_container(unapproved(4.0), 7)]);
+        let mut later = of_container(out_of_band(13.0), 7);
+        later.provenance = provenance;
+        desk.find(vec![later])[0].incident.findings.len()
+    };
+    assert_eq!(findings(Provenance::Unapproved), 2);
+    assert_eq!(findings(Provenance::Approved), 1);
 }
 
 #[test]

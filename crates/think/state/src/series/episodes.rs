@@ -44,11 +44,15 @@ pub(crate) struct Pace {
 impl Pace {
     pub(crate) fn new(streams: usize, seconds: f32, unit_known: bool, tuning: &Tuning) -> Self {
         let seconds = seconds.max(1e-3);
+        let (threshold_share, kept) = match unit_known {
+            true => (tuning.threshold_share, tuning.evidence_kept),
+            false => (tuning.threshold_share_without_unit, tuning.evidence_kept_without_unit),
+        };
         Self {
-            threshold: tuning.threshold_share * streams as f32,
+            threshold: threshold_share * streams as f32,
             refractory: (tuning.refractory_seconds / seconds) as u32,
             bar_kept: (1.0 - seconds / tuning.escalation_seconds).max(0.0),
-            kept: if unit_known { tuning.evidence_kept } else { tuning.evidence_kept_without_unit },
+            kept,
         }
     }
 }
@@ -100,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_long_stretch_of_evidence_is_one_episode() {
-        assert_eq!(onsets((0..10_000).map(|_| 10.0), 300.0), [0]);
+        assert_eq!(onsets((0..10_000).map(|_| 13.0), 300.0), [0]);
     }
 
     #[test]

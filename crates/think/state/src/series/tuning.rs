@@ -16,8 +16,11 @@ pub struct Tuning {
     pub evidence_kept: f32,
     /// The same where nobody knows what is large: only many streams over many samples can tell.
     pub evidence_kept_without_unit: f32,
-    /// Evidence that opens an episode, as share of the streams of a bank.
+    /// Evidence that opens an episode, as share of the streams of a bank, where the natural unit is known: evidence is
+    /// short-lived there, so that many streams must vote at once.
     pub threshold_share: f32,
+    /// The same where nobody knows what is large.
+    pub threshold_share_without_unit: f32,
     /// What an episode adds to the bar of the next one, as share of the threshold: a noisy series raises its own bar.
     pub escalation: f32,
     /// Most that episodes may add to the bar.
@@ -42,7 +45,8 @@ impl Tuning {
         forget_samples: 20_000.0,
         evidence_kept: 0.8,
         evidence_kept_without_unit: 0.93,
-        threshold_share: 0.315,
+        threshold_share: 0.45,
+        threshold_share_without_unit: 0.315,
         escalation: 0.5,
         escalation_max: 3.0,
         escalation_seconds: 720_000.0,

@@ -45,7 +45,6 @@ use model::finding::Finding;
 use model::identity::{Container, News, Observation};
 use model::ids::{CgroupId, WorkloadKey};
 use model::novelty::{Novelty, Provenance, Rate};
-use model::runtime::EngineWork;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use model::usage::{HostUsage, ProcessUsage};
@@ -80,9 +79,6 @@ const FLAGGED_FOR: Duration = Duration::from_secs(300);
 /// weighs less, and its busy hours are its normal.
 const FLAG_BITS_MIN: f64 = 4.0;
 
-/// How long after it was told work on an image is news: layers are still written out.
-const ENGINE_WORK_KEPT: Duration = Duration::from_secs(60);
-
 /// Pressure on the host from which it counts as in distress (ALGORITHMS §1.3): some task waited for CPU, or all tasks
 /// for memory or block I/O, for that share of the last 10 s, in percent.
 const CPU_SOME_PERCENT: f32 = 20.0;
@@ -107,8 +103,6 @@ pub struct State {
     /// The host's busiest processes, while they are asked for.
     processes: Vec<ProcessUsage>,
     sources: Sources,
-    /// The work on an image that an engine told of last.
-    engine_work: Option<(EngineWork, Time)>,
     /// Time of the first event ever seen.
     first_event: Option<Time>,
     now: Time,
@@ -195,12 +189,6 @@ impl State {
     /// How far all metrics of a workload stand out from the last minutes, together, in deviations.
     pub fn spikes(&self, workload: &WorkloadKey) -> f64 {
         self.histories.spikes(workload)
-    }
-
-    /// Work on an image that an engine has just told of: it says so at the end, and may be busy with it a little longer.
-    pub fn engine_work(&self, now: Time) -> Option<&EngineWork> {
-        let (work, _) = self.engine_work.as_ref().filter(|(_, at)| now.since(*at) < ENGINE_WORK_KEPT)?;
-        Some(work)
     }
 
     /// Kernel objects of the host that no cgroup counts, and how they move.
@@ -319,7 +307,6 @@ impl State {
                     self.ledger.engine_exec(container.key.cgroup);
                 }
             }
-            Body::EngineWork(work) => self.engine_work = Some((work.clone(), at)),
             Body::Revoked { id } => {
                 self.approvals.revoke(*id);
                 self.review_provenance();

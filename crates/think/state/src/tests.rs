@@ -18,7 +18,7 @@ use model::coverage::{Health, Loss, Source};
 use model::event::{Body, Event};
 use model::finding::{Family, Finding};
 use model::ids::{CgroupId, WorkloadKey};
-use model::runtime::{ContainerFacts, ImageWork};
+use model::runtime::ContainerFacts;
 use model::untrusted::Untrusted;
 use model::usage::{Level, LogSize, Usage};
 use proptest::prelude::{Strategy as _, prop, proptest};
@@ -613,15 +613,4 @@ fn hostile_facts_are_booked_like_any_other() {
     let books = Books::of(scene);
     assert_eq!(books.provenance(app), Provenance::ImageApproved);
     assert!(log_cost(&books, app).attributed_cores.is_finite());
-}
-
-#[test]
-fn work_on_an_image_is_news_for_a_minute() {
-    let mut scene = Scene::new(2);
-    let work = EngineWork { work: ImageWork::Pull, image: "busybox".into() };
-    scene.emit(Source::Docker, Body::EngineWork(work.clone()));
-    let told = scene.now();
-    let state = Books::of(scene).state;
-    assert_eq!(state.engine_work(told.plus(Duration::from_secs(59))), Some(&work));
-    assert_eq!(state.engine_work(told.plus(Duration::from_secs(60))), None);
 }

@@ -41,7 +41,7 @@ pub(crate) fn crash_loop(room: &Room) -> Result<Outcome> {
     let started = host::unix_now();
     let found = thread::scope(|threads| {
         let starter = threads.spawn(|| start_and_fail(&docker, &stop));
-        let expected = Expected { container: LOOP, judge: "crash_loop", within: 15.0 };
+        let expected = Expected { container: LOOP, judge: "crash_loop", within: 10.0 };
         let found = scene.one_incident(&expected, started);
         stop.store(true, Ordering::Relaxed);
         let starts = starter.join();

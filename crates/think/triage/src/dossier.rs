@@ -115,7 +115,6 @@ impl Dossier {
     /// What was held against a container's origin before people approved it no longer counts. In an incident it stays: it is
     /// what led to it.
     fn settle_provenance(&mut self, finding: &Finding) {
-        let cgroup = |finding: &Finding| finding.container.as_ref().map(|container| container.cgroup_id);
         let approved = cgroup(finding);
         self.findings.retain(|earlier| {
             let is_settled = earlier.family == Family::Provenance && !earlier.provenance.is_approved();
@@ -156,8 +155,7 @@ impl Dossier {
         let latest = self.findings.iter().max_by_key(|finding| finding.at)?;
         let opened = self.incident.as_ref().map_or(now, |incident| incident.opened);
         let before_bits = self.incident.as_ref().map_or(0.0, |incident| incident.bits);
-        let containers: BTreeSet<CgroupId> =
-            self.findings.iter().filter_map(|finding| Some(finding.container.as_ref()?.cgroup_id)).collect();
+        let containers: BTreeSet<CgroupId> = self.findings.iter().filter_map(cgroup).collect();
         let mut reasons = weight.reasons;
         reasons.push(format!("{:.1} bits in all, {threshold_bits:.1} make an incident", weight.bits));
         reasons.push(urgency);
@@ -207,8 +205,11 @@ fn told(finding: &Finding, explanation: &Explanation) -> ExpectationChange {
     }
 }
 
+fn cgroup(finding: &Finding) -> Option<CgroupId> {
+    finding.container.as_ref().map(|container| container.cgroup_id)
+}
+
 fn is_same_claim(a: &Finding, b: &Finding) -> bool {
-    let cgroup = |finding: &Finding| finding.container.as_ref().map(|container| container.cgroup_id);
     a.judge == b.judge && cgroup(a) == cgroup(b)
 }
 

@@ -34,6 +34,12 @@ pub struct Allowance {
     pub files: u64,
 }
 
+impl Default for Allowance {
+    fn default() -> Self {
+        Self::BEAT
+    }
+}
+
 impl Allowance {
     /// What one beat can bear: at most about 0.4 s of one core.
     pub const BEAT: Self = Self { processes: 2_000, files: 100_000 };

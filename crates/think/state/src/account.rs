@@ -362,11 +362,13 @@ impl Account {
         self.log.read(log.bytes as f64, at);
     }
 
-    /// What its processes wrote: the first reading holds all they ever did.
-    pub(crate) fn read_deep(&mut self, deep: &DeepUsage, at: Time) {
+    /// What its processes hold and, when that counts, wrote: the first reading that counts holds all they ever did.
+    pub(crate) fn read_deep(&mut self, deep: &DeepUsage, counts_writes: bool, at: Time) {
         let is_young = self.age_seconds(at) <= YOUNG_SECONDS;
-        let last = self.last.deep.replace((at, deep.clone())).map(|(_, last)| last.written_chars_bytes);
-        let grown = match (last.flatten(), deep.written_chars_bytes) {
+        let written_chars_bytes = deep.written_chars_bytes.filter(|_| counts_writes);
+        let deep = DeepUsage { written_chars_bytes, ..deep.clone() };
+        let last = self.last.deep.replace((at, deep)).and_then(|(_, last)| last.written_chars_bytes);
+        let grown = match (last, written_chars_bytes) {
             (Some(before), Some(now)) => now.saturating_sub(before),
             (None, Some(now)) if is_young => now,
             _ => 0,

@@ -1,7 +1,8 @@
 //! What should be looked at more closely, because the books do not balance or a level moves.
 //!
 //! Not here: looking (`sources`). Looking at each process of a container costs more than reading its cgroup, so it is
-//! asked for only while it can tell something, and of few.
+//! asked for only while it can tell something, and of few. But some kernel objects have no level that could move
+//! (inotify watches): so every new container is looked at, and the others in rounds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,6 +19,9 @@ use crate::levels::{Course, Levels};
 /// Most containers looked at closely at once.
 pub const DEEP_MAX: usize = 32;
 
+/// Most suspects among them: some room stays for the rounds.
+const SUSPECTS_MAX: usize = 24;
+
 /// CPU that no line of the books accounts for, from which the host's processes are asked for, in cores.
 const RESIDUAL_CORES: f64 = 0.25;
 
@@ -25,11 +29,19 @@ const RESIDUAL_CORES: f64 = 0.25;
 /// looked at, in cores.
 const UNBOOKED_CORES: f64 = 0.15;
 
-/// How long a new container whose output goes to no file is looked at in any case: that is where the attack begins.
+/// How long a new container is looked at in any case: that is where the attack begins.
 const YOUNG: Duration = Duration::from_secs(30);
 
 /// How long a look lasts once it was asked for.
 const HELD: Duration = Duration::from_secs(20);
+
+/// In which time the rounds come by every container, and how long each look of a round lasts.
+const ROUND_SECONDS: f64 = 300.0;
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Objects of a kind that no cgroup counts from which the look at who holds them does not end.
+const HELD_BY_FEW: u64 = 10_000;
+const PTYS_HELD_BY_FEW: u64 = 256;
 
 /// Growth of a host-wide level within the window that asks for its cause: objects, or share of the limit.
 const MOVED_BY: f64 = 1_000.0;
@@ -54,7 +66,13 @@ pub struct Deepen {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Closeness {
     host_until: Time,
-    cgroups_until: BTreeMap<CgroupId, Time>,
+    /// Looked at because they may be the cause of something, and until when.
+    suspects: BTreeMap<CgroupId, Time>,
+    /// Looked at whatever happens, and until when.
+    rounds: BTreeMap<CgroupId, Time>,
+    /// The last one that the rounds have come by, and how many they should have come by since.
+    rounds_at: CgroupId,
+    rounds_due: f64,
     plan: Deepen,
 }
 
@@ -63,12 +81,18 @@ impl Closeness {
         &self.plan
     }
 
+    /// Whether what the processes of a container write is to be told: where only some are looked at, who writes a
+    /// little would stand for all who write.
+    pub(crate) fn is_suspect(&self, cgroup: CgroupId) -> bool {
+        self.suspects.contains_key(&cgroup)
+    }
+
     /// A new container whose output goes to no file is looked at from the first moment it is known.
     pub(crate) fn notice(&mut self, account: &Account, now: Time) {
-        let age = now.since(account.container().key.started);
         let cgroup = account.container().key.cgroup;
-        if age < YOUNG && is_unfiled(account) && account.is_running() && self.plan.cgroups.len() < DEEP_MAX {
-            self.cgroups_until.insert(cgroup, now.plus(HELD));
+        let is_new = is_young(account, now) && account.is_running();
+        if is_new && is_unfiled(account) && self.plan.cgroups.len() < DEEP_MAX {
+            self.suspects.insert(cgroup, now.plus(HELD));
             self.plan.cgroups.insert(cgroup);
         }
     }
@@ -81,40 +105,73 @@ impl Closeness {
         accounts: impl Iterator<Item = &'a Account>,
         now: Time,
     ) {
-        let until = now.plus(HELD);
         if host.is_some_and(|host| host.residual_cores >= RESIDUAL_CORES) {
-            self.host_until = until;
+            self.host_until = now.plus(HELD);
         }
-        let accounts: Vec<&Account> = accounts.filter(|account| account.is_running()).collect();
-        let is_unbooked = host.is_some_and(|host| unbooked_cores(host, &accounts) >= UNBOOKED_CORES);
-        let has_moved = levels.objects().any(|(_, course)| has_moved(course))
-            || levels.disks().any(|(_, disk)| is_filling(&disk.bytes));
-        let is_logging = host.is_some_and(|host| unbooked_logger_cores(host, &accounts) >= UNBOOKED_CORES);
-        let mut wanted: Vec<&Account> = accounts
-            .iter()
-            .copied()
-            .filter(|account| {
-                let age = now.since(account.container().key.started);
-                has_moved || is_logging || (is_unfiled(account) && (is_unbooked || age < YOUNG))
-            })
-            .collect();
+        let mut accounts: Vec<&Account> = accounts.filter(|account| account.is_running()).collect();
         // What people approved is looked at last.
-        wanted.sort_by_key(|account| {
+        accounts.sort_by_key(|account| {
             (account.provenance().is_approved(), std::cmp::Reverse(account.container().key.started))
         });
-        for account in wanted.into_iter().take(DEEP_MAX) {
-            self.cgroups_until.insert(account.container().key.cgroup, until);
-        }
+        self.suspect(host, levels, &accounts, now);
+        self.go_round(&accounts, now);
         let running: BTreeSet<CgroupId> =
             accounts.iter().map(|account| account.container().key.cgroup).collect();
-        self.cgroups_until.retain(|cgroup, until| *until > now && running.contains(cgroup));
-        while self.cgroups_until.len() > DEEP_MAX {
-            let first = self.cgroups_until.iter().min_by_key(|(_, until)| **until).map(|(cgroup, _)| *cgroup);
-            first.map(|cgroup| self.cgroups_until.remove(&cgroup));
+        let goes_on = |cgroup: &CgroupId, until: &mut Time| *until > now && running.contains(cgroup);
+        self.suspects.retain(goes_on);
+        self.rounds.retain(goes_on);
+        while self.suspects.len() > SUSPECTS_MAX {
+            let first = self.suspects.iter().min_by_key(|(_, until)| **until).map(|(cgroup, _)| *cgroup);
+            first.map(|cgroup| self.suspects.remove(&cgroup));
         }
-        self.plan =
-            Deepen { host: self.host_until > now, cgroups: self.cgroups_until.keys().copied().collect() };
+        let mut cgroups: BTreeSet<CgroupId> = self.suspects.keys().copied().collect();
+        let on_rounds = self.rounds.keys().filter(|cgroup| !self.suspects.contains_key(cgroup));
+        cgroups.extend(on_rounds.take(DEEP_MAX - cgroups.len()).copied());
+        self.plan = Deepen { host: self.host_until > now, cgroups };
     }
+
+    /// Those that may be why a level moves, or why others spend what nobody is booked for.
+    fn suspect(&mut self, host: Option<&HostSpent>, levels: &Levels, accounts: &[&Account], now: Time) {
+        let is_unbooked = host.is_some_and(|host| unbooked_cores(host, accounts) >= UNBOOKED_CORES);
+        let has_moved = levels.objects().any(|(_, course)| has_moved(course))
+            || levels.disks().any(|(_, disk)| is_filling(&disk.bytes));
+        let is_logging = host.is_some_and(|host| unbooked_logger_cores(host, accounts) >= UNBOOKED_CORES);
+        let wanted = accounts.iter().filter(|account| {
+            has_moved || is_logging || (is_unfiled(account) && (is_unbooked || is_young(account, now)))
+        });
+        for account in wanted.take(SUSPECTS_MAX) {
+            self.suspects.insert(account.container().key.cgroup, now.plus(HELD));
+        }
+    }
+
+    /// The new ones, those known to hold much, and the next ones of the rounds.
+    fn go_round(&mut self, accounts: &[&Account], now: Time) {
+        let cgroup = |account: &&Account| account.container().key.cgroup;
+        let stays = accounts.iter().filter(|account| is_young(account, now) || holds_much(account));
+        let stays = stays.map(cgroup).filter(|cgroup| !self.suspects.contains_key(cgroup));
+        self.rounds.extend(stays.take(DEEP_MAX / 2).map(|cgroup| (cgroup, now.plus(LOOK))));
+        let mut next: Vec<CgroupId> = accounts.iter().map(cgroup).collect();
+        next.sort_unstable();
+        let come_by = next.partition_point(|cgroup| *cgroup <= self.rounds_at);
+        next.rotate_left(come_by);
+        self.rounds_due += next.len() as f64 / ROUND_SECONDS;
+        for cgroup in next.into_iter().take(self.rounds_due as usize) {
+            self.rounds.insert(cgroup, now.plus(LOOK));
+            self.rounds_at = cgroup;
+        }
+        self.rounds_due = self.rounds_due.fract();
+    }
+}
+
+fn is_young(account: &Account, now: Time) -> bool {
+    now.since(account.container().key.started) < YOUNG
+}
+
+fn holds_much(account: &Account) -> bool {
+    account.deep().is_some_and(|(_, deep)| {
+        let most = deep.files.max(deep.inotify_watches).unwrap_or_default();
+        most >= HELD_BY_FEW || deep.ptys.unwrap_or_default() >= PTYS_HELD_BY_FEW
+    })
 }
 
 /// CPU of those who copy output, beyond their idle cost and what is booked to containers.

@@ -132,9 +132,9 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn deep(&mut self, deep: &DeepUsage, at: Time) {
+    pub(crate) fn deep(&mut self, deep: &DeepUsage, counts_writes: bool, at: Time) {
         if let Some(account) = self.accounts.get_mut(&deep.cgroup) {
-            account.read_deep(deep, at);
+            account.read_deep(deep, counts_writes, at);
         }
     }
 

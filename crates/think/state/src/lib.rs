@@ -328,7 +328,7 @@ impl State {
                     self.ledger.log(container.key.cgroup, log, at);
                 }
             }
-            Body::Deep(deep) => self.ledger.deep(deep, at),
+            Body::Deep(deep) => self.ledger.deep(deep, self.closeness.is_suspect(deep.cgroup), at),
             Body::Processes(processes) => self.processes.clone_from(processes),
             Body::Host(host) => self.close(host, at),
             _ => {}

@@ -30,6 +30,8 @@ pub(super) struct Deep {
     cgroups: BTreeMap<CgroupId, Deepened>,
     processes: Option<ProcessRanking>,
     problem: Option<String>,
+    /// What is left until the next beat for those that begin to be read.
+    beginnings: Allowance,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,10 @@ impl Deep {
         }
         let reader = HoldingsReader::new(root, layout, path, cgroup);
         let mut deepened = Deepened { reader, used: 0, first_beats: FIRST_BEATS };
-        if deepened.read(Allowance::BEAT, outlet).is_some() {
+        // Half of what is left: the first of many that begin at once cannot leave nothing to the others.
+        let share = self.beginnings.share(2);
+        if let Some(rest) = deepened.read(share, outlet) {
+            self.beginnings = self.beginnings.after(share, rest);
             self.cgroups.insert(cgroup, deepened);
         }
     }
@@ -86,6 +91,7 @@ impl Deep {
 
     /// What is due in this beat.
     pub(super) fn beat(&mut self, beat: u64, outlet: &Outlet) {
+        self.beginnings = Allowance::BEAT;
         self.read_cgroups(beat, outlet);
         if beat.is_multiple_of(EVERY_BEATS) {
             self.problem =

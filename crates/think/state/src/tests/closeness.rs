@@ -20,6 +20,32 @@ fn without_logs(scene: &mut Scene) -> Vec<Event> {
     scene.take().into_iter().filter(|event| !matches!(event.body, Body::Log(_))).collect()
 }
 
+/// In how many of the next seconds it is looked at.
+fn look_seconds(books: &mut Books, scene: &mut Scene, actor: Actor, seconds: u32) -> usize {
+    let looked_at = (0..seconds).filter(|_| {
+        scene.second(&[], 0.0);
+        books.take(without_logs(scene));
+        books.state.deepen().cgroups.contains(&actor.cgroup())
+    });
+    looked_at.count()
+}
+
+#[test]
+fn a_new_container_is_looked_at_and_later_in_rounds_until_it_is_seen_to_hold_much() {
+    let mut scene = Scene::new(2);
+    let actor = scene.start("app", "app", "serve");
+    let mut books = Books::default();
+    let mut looks = |seconds, watches| {
+        scene.look(actor, |deep| deep.inotify_watches = Some(watches));
+        look_seconds(&mut books, &mut scene, actor, seconds)
+    };
+    assert!((29..=33).contains(&looks(60, 100)));
+    let of_rounds = looks(600, 100);
+    assert!((2..=6).contains(&of_rounds), "two looks in ten minutes: {of_rounds} s");
+    looks(300, 100);
+    assert_eq!(looks(60, 60_000), 60, "it is looked at for as long as it holds them");
+}
+
 #[test]
 fn a_new_container_without_log_file_is_looked_at_from_its_claim_on() {
     let mut scene = Scene::new(2);
@@ -30,15 +56,28 @@ fn a_new_container_without_log_file_is_looked_at_from_its_claim_on() {
         books.state.deepen().cgroups.contains(&actor.cgroup()),
         "before the books of a second are closed"
     );
-    scene.seconds(60, &[], 0.0);
-    books.take(without_logs(&mut scene));
-    assert!(books.state.deepen().cgroups.is_empty(), "not for ever");
+    let looks = look_seconds(&mut books, &mut scene, actor, 600);
+    assert!((45..60).contains(&looks), "for a while, and twice in rounds of five minutes: {looks} s");
 }
 
-/// Whether a container with a log file is looked at after five seconds in which the host changes.
+/// The host has a logger that has used so many cores until this second.
+fn add_logger(host: &mut HostUsage, second: u64, cores: f64) {
+    host.engines.push(EngineUsage {
+        process: ProcessKey { pid: 77, start_ns: 1 },
+        role: EngineRole::Logger,
+        name: "journald".into(),
+        container_id: None,
+        cpu_ns: (second as f64 * cores * 1e9) as u64,
+    });
+}
+
+/// Whether an old container with a log file is looked at after five seconds in which the host changes.
 fn is_looked_at(change: impl Fn(&mut HostUsage, u64)) -> bool {
     let mut scene = Scene::new(2);
     let app = scene.start("app", "app", "serve");
+    let mut books = Books::default();
+    scene.seconds(60, &[], 0.0);
+    books.take(scene.take());
     scene.seconds(5, &[], 0.0);
     let mut events = scene.take();
     let hosts = events.iter_mut().filter_map(|event| match &mut event.body {
@@ -46,7 +85,6 @@ fn is_looked_at(change: impl Fn(&mut HostUsage, u64)) -> bool {
         _ => None,
     });
     hosts.zip(0..).for_each(|(host, second)| change(host, second));
-    let mut books = Books::default();
     books.take(events);
     books.state.deepen().cgroups.contains(&app.cgroup())
 }
@@ -61,19 +99,7 @@ fn a_container_with_a_log_file_is_looked_at_only_when_something_moves() {
             host.disks = vec![DiskSpace { path, total_bytes, free_bytes, inodes_total: 0, inodes_free: 0 }];
         }
     };
-    let logger = |cores: f64| {
-        move |host: &mut HostUsage, second: u64| {
-            let process = ProcessKey { pid: 77, start_ns: 1 };
-            let cpu_ns = (second as f64 * cores * 1e9) as u64;
-            host.engines.push(EngineUsage {
-                process,
-                role: EngineRole::Logger,
-                name: "journald".into(),
-                container_id: None,
-                cpu_ns,
-            });
-        }
-    };
+    let logger = |cores: f64| move |host: &mut HostUsage, second: u64| add_logger(host, second, cores);
     assert!(!is_looked_at(|_, _| ()));
     assert!(is_looked_at(|host, second| {
         host.objects.files = Some(Level { used: 1_000 + second * 2_000, limit: Some(1_000_000) });
@@ -102,6 +128,29 @@ fn the_first_look_at_a_young_container_holds_all_it_wrote_and_at_an_old_one_noth
     };
     assert_eq!(written(1), 50_000_000.0);
     assert_eq!(written(20), 0.0);
+}
+
+#[test]
+fn who_is_looked_at_in_rounds_does_not_stand_for_all_who_write() {
+    let written = |logger_cores: f64| {
+        let mut scene = Scene::new(2);
+        let app = scene.start("app", "app", "serve");
+        let mut books = Books::default();
+        for second in 1..=10u64 {
+            scene.look(app, |deep| deep.written_chars_bytes = Some(second * 1_000_000));
+            scene.second(&[], 0.0);
+            let mut events = scene.take();
+            for event in &mut events {
+                if let Body::Host(host) = &mut event.body {
+                    add_logger(host, second, logger_cores);
+                }
+            }
+            books.take(events);
+        }
+        books.state.account(app.cgroup()).unwrap().latest().unwrap().of(Quantity::UnshippedBytes)
+    };
+    assert_eq!(written(0.0), 0.0);
+    assert_eq!(written(0.8), 1_000_000.0);
 }
 
 #[test]

@@ -252,7 +252,7 @@ fn serve(listener: &UnixListener, to_engine: &Sender<Asked>) {
     }
 }
 
-fn serve_one(mut stream: UnixStream, to_engine: &Sender<Asked>) -> io::Result<()> {
+fn serve_one(stream: UnixStream, to_engine: &Sender<Asked>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
@@ -264,8 +264,10 @@ fn serve_one(mut stream: UnixStream, to_engine: &Sender<Asked>) -> io::Result<()
     match answer {
         Ok(Answer::Recording(recording)) => send_recording(&stream, &recording),
         answer => {
-            serde_json::to_writer(&mut stream, &answer)?;
-            stream.write_all(b"\n")
+            let mut out = BufWriter::new(&stream);
+            serde_json::to_writer(&mut out, &answer)?;
+            out.write_all(b"\n")?;
+            out.flush()
         }
     }
 }

@@ -76,11 +76,8 @@ impl Announced {
                 Some(Ok(Self::Work { work: EngineWork { work: ImageWork::Commit, image }, time }))
             }
             (Some(Kind::CONTAINER), Some(action)) if is_exec(action) => {
-                let id = event.actor.and_then(|actor| actor.id).unwrap_or_default();
-                if !change::is_container_id(&id) {
-                    return Some(Err(format!("event {EXEC_ACTION} names no container: {id:.80}")));
-                }
-                Some(Ok(Self::Exec { id: Untrusted::new(&id), time }))
+                let id = change::container_of(event.actor, EXEC_ACTION);
+                Some(id.map(|id| Self::Exec { id, time }))
             }
             (Some(Kind::SERVICE), Some(action)) => {
                 let attributes = event.actor.unwrap_or_default().attributes.unwrap_or_default();

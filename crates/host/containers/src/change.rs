@@ -2,7 +2,7 @@
 //!
 //! Not here: the facts after the change. An event carries claims of the past; the facts are asked for anew.
 
-use bollard::models::EventMessage;
+use bollard::models::{EventActor, EventMessage};
 use model::time::Time;
 use model::untrusted::Untrusted;
 
@@ -44,11 +44,16 @@ impl Change {
         let time = time_of(&event);
         let action = event.action?;
         let kind = kind_of(&action)?;
-        let id = event.actor.and_then(|actor| actor.id).unwrap_or_default();
-        if !is_container_id(&id) {
-            return Some(Err(format!("event {action} names no container: {id:.80}")));
-        }
-        Some(Ok(Self { id: Untrusted::new(&id), kind, time }))
+        Some(container_of(event.actor, &action).map(|id| Self { id, kind, time }))
+    }
+}
+
+/// The id of the container that an event is about, else what is wrong with it.
+pub(crate) fn container_of(actor: Option<EventActor>, action: &str) -> Result<Untrusted, String> {
+    let id = actor.and_then(|actor| actor.id).unwrap_or_default();
+    match is_container_id(&id) {
+        true => Ok(Untrusted::new(&id)),
+        false => Err(format!("event {action} names no container: {id:.80}")),
     }
 }
 

@@ -125,6 +125,13 @@ struct Driver {
     memory: f64,
 }
 
+impl Driver {
+    /// Whether it goes on costing after it was done, even when whoever did it has ended.
+    fn is_buffered(&self) -> bool {
+        self.memory >= BUFFERED
+    }
+}
+
 /// What is done within a second or two: readings of who did and of who paid fall into different seconds.
 const PROMPT: f64 = 0.5;
 
@@ -208,7 +215,7 @@ impl Drive {
     /// Whoever ended makes nobody work any more, but for what waits in buffers.
     pub(crate) fn end(&mut self) {
         for (mean, driver) in self.0.iter_mut().zip(&DRIVERS) {
-            if driver.memory < BUFFERED {
+            if !driver.is_buffered() {
                 *mean = 0.0;
             }
         }
@@ -217,8 +224,8 @@ impl Drive {
     /// What it should make each pool spend by usual unit costs, in cores.
     pub(crate) fn expected(&self) -> Pools {
         let mut pools = Pools::default();
-        for (rate, driver) in self.0.iter().zip(&DRIVERS) {
-            pools[driver.class.pool() as usize] += f64::from(*rate) * driver.usual_seconds;
+        for (rate, driver) in self.each() {
+            pools[driver.class.pool() as usize] += rate * driver.usual_seconds;
         }
         pools
     }
@@ -226,8 +233,8 @@ impl Drive {
     /// What is booked to whoever drives so in a second of the host: its share of what was spent above idle.
     pub(crate) fn book(&self, above_idle_seconds: &Pools, expected: &Pools, seconds: f64) -> Booked {
         let mut booked = Booked::default();
-        for (rate, driver) in self.0.iter().zip(&DRIVERS) {
-            let (rate, pool) = (f64::from(*rate), driver.class.pool() as usize);
+        for (rate, driver) in self.each() {
+            let pool = driver.class.pool() as usize;
             let share = (rate * driver.usual_seconds / expected[pool].max(1e-12)).min(1.0);
             let due = above_idle_seconds[pool] * share;
             booked.due[driver.class as usize] += due as f32;
@@ -236,15 +243,18 @@ impl Drive {
         booked
     }
 
-    fn rate(&self, driver: &Driver) -> f64 {
-        let same = |other: &Driver| other.class == driver.class && other.quantity == driver.quantity;
-        DRIVERS.iter().position(same).map_or(0.0, |at| f64::from(self.0[at]))
+    /// The drivers of one class, each with the units a second now.
+    fn of(&self, class: CostClass) -> impl Iterator<Item = (f64, &'static Driver)> {
+        self.each().filter(move |(_, driver)| driver.class == class)
+    }
+
+    fn each(&self) -> impl Iterator<Item = (f64, &'static Driver)> {
+        self.0.iter().map(|rate| f64::from(*rate)).zip(&DRIVERS)
     }
 
     /// The share of one class of all that drives its pool.
     fn share(&self, class: CostClass, expected: &Pools) -> f64 {
-        let of_class = self.0.iter().zip(&DRIVERS).filter(|(_, driver)| driver.class == class);
-        let own: f64 = of_class.map(|(rate, driver)| f64::from(*rate) * driver.usual_seconds).sum();
+        let own: f64 = self.of(class).map(|(rate, driver)| rate * driver.usual_seconds).sum();
         own / expected[class.pool() as usize].max(1e-12)
     }
 }
@@ -289,7 +299,7 @@ pub(crate) fn costs(
 ) -> Vec<Cost> {
     let Some((own, books)) = account.spent_over(window_seconds) else { return Vec::new() };
     let shim_seconds = own.of(Quantity::ShimCpu);
-    if shim_seconds <= 0.0 && !DRIVERS.iter().any(|driver| drives(account, &own, driver)) {
+    if shim_seconds <= 0.0 && !account.drive().each().any(|driver| drives(&own, driver)) {
         return Vec::new();
     }
     let spending = spending(books);
@@ -307,7 +317,8 @@ fn cost(
     own: &Spent,
     (booked, spending): (&Booked, &Spending),
 ) -> Option<Cost> {
-    let drivers = || DRIVERS.iter().filter(|driver| driver.class == class && drives(account, own, driver));
+    let drivers =
+        || account.drive().of(class).filter(|driver| drives(own, *driver)).map(|(_, driver)| driver);
     drivers().next()?;
     let pool = class.pool() as usize;
     // What nobody spent is no cost; but a shim may have copied instead of the engine, and syncs make others wait.
@@ -321,7 +332,7 @@ fn cost(
     };
     let last_seconds = account.booked(1).next().map_or(0.0, |last| f64::from(last.seconds[class as usize]));
     let goes_on = |driver: &Driver| {
-        account.lately(driver.quantity) > 0.0 || (driver.memory >= BUFFERED && last_seconds >= BUFFERED_CORES)
+        account.lately(driver.quantity) > 0.0 || (driver.is_buffered() && last_seconds >= BUFFERED_CORES)
     };
     Some(Cost {
         class,
@@ -336,9 +347,8 @@ fn cost(
 }
 
 /// Whether the container did what costs, or what it did may still wait in a buffer.
-fn drives(account: &Account, own: &Spent, driver: &Driver) -> bool {
-    let waits = driver.memory >= BUFFERED && account.drive().rate(driver) >= 1.0;
-    own.of(driver.quantity) > 0.0 || waits
+fn drives(own: &Spent, (rate, driver): (f64, &Driver)) -> bool {
+    own.of(driver.quantity) > 0.0 || (driver.is_buffered() && rate >= 1.0)
 }
 
 /// A shim serves only its container: its CPU is booked whole, to what the engine does most for it.

@@ -1,5 +1,9 @@
 //! Cases of coverage: what could be seen, what could not, and for how long that is told.
 
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+
 use super::*;
 
 /// Plays a scene; then what could be seen and what could not.

@@ -57,13 +57,14 @@ impl<'a> Case<'a> {
 type JudgeFn = fn(&Case, &mut Vec<Finding>);
 
 /// Every judge by the id that strategies name it by.
-const JUDGES: [(&str, JudgeFn); 22] = [
+const JUDGES: [(&str, JudgeFn); 23] = [
     (resource::out_of_band_log::ID, resource::out_of_band_log::judge),
     (resource::out_of_band_calls::ID, resource::out_of_band_calls::judge),
     (resource::out_of_band_syslog::ID, resource::out_of_band_syslog::judge),
     (resource::out_of_band_sync::ID, resource::out_of_band_sync::judge),
     (resource::out_of_band_crash::ID, resource::out_of_band_crash::judge),
     (resource::out_of_band_packets::ID, resource::out_of_band_packets::judge),
+    (resource::unbooked_engine::ID, resource::unbooked_engine::judge),
     (resource::excess::ID, resource::excess::judge),
     (resource::record::ID, resource::record::judge),
     (resource::ramp::ID, resource::ramp::judge),

@@ -12,6 +12,8 @@ pub(crate) mod out_of_band_crash;
 
 pub(crate) mod out_of_band_packets;
 
+pub(crate) mod unbooked_engine;
+
 pub(crate) mod excess;
 
 pub(crate) mod record;

@@ -112,7 +112,9 @@ fn an_image_import_is_not_blamed_on_a_trickle_of_log() {
             let web = scene.start("web", "web", "httpd");
             scene.seconds(20, &[(web, Spends { own_cores: 0.01, log_bytes: 2_000, shim_cores: 0.0 })], 1.0);
         },
-        &expect![[""]],
+        &expect![[r#"
+            unbooked_engine node 3.0
+        "#]],
     );
 }
 

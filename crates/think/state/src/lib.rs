@@ -216,6 +216,19 @@ impl State {
         memory.or(io.map(|percent| (Resource::Io, percent))).or(cpu.map(|percent| (Resource::Cpu, percent)))
     }
 
+    /// CPU of the container engines, their shims and their clients above what they need when idle and what is booked to
+    /// containers, in cores over the ledger's window.
+    pub fn unbooked_engine_cores(&self) -> Option<f64> {
+        let host = self.host()?;
+        let of_engine = |class| {
+            matches!(class, CostClass::EngineLog | CostClass::EngineCalls | CostClass::AttachedClient)
+        };
+        let costs = self.accounts().flat_map(Account::costs).filter(|cost| of_engine(cost.class));
+        let booked: f64 = costs.map(|cost| cost.attributed_cores).sum();
+        let spent = host.engine_cores - host.engine_idle_cores + host.client_cores + host.shim_cores;
+        Some((spent - booked).max(0.0))
+    }
+
     /// How long the host has been in distress without a pause.
     pub fn distressed_for(&self) -> Duration {
         self.distressed_since.map(|since| self.now.since(since)).unwrap_or_default()

@@ -95,7 +95,7 @@ pub(crate) fn scale_out(room: &Room) -> Result<Outcome> {
     Ok(quiet(&format!("from 1 to {REPLICAS}")))
 }
 
-/// An image of 500 MB that is imported.
+/// An image of 500 MB that is imported: the engine is busy for nobody, which is told and explained.
 pub(crate) fn image_import(room: &Room) -> Result<Outcome> {
     let root = room.path("root");
     fs::create_dir(&root)?;
@@ -112,7 +112,12 @@ pub(crate) fn image_import(room: &Room) -> Result<Outcome> {
     imported?;
     let took = started.elapsed();
     scene.stay_quiet(SPAN.saturating_sub(took))?;
-    Ok(quiet(&format!("500 MB in {:.0} s", took.as_secs_f64())))
+    let listed = scene.tidewatch.ask_json(&["expect", "list", "--json"])?;
+    let reasons = listed.as_array().context("expect list is no array")?;
+    let import = reasons.iter().find(|reason| reason["kind"] == "image_import");
+    let import = import.with_context(|| format!("the import explained nothing: {listed}"))?;
+    ensure!(import["explained"].as_u64() >= Some(1), "the import explained nothing: {import}");
+    Ok(quiet(&format!("500 MB in {:.0} s, explained", took.as_secs_f64())))
 }
 
 /// A megabyte of log within a moment.

@@ -52,6 +52,22 @@ fn a_container_without_log_file_is_found_by_what_its_processes_write() {
 }
 
 #[test]
+fn what_the_engine_spends_is_told_of_the_node_only_when_no_container_drives_it() {
+    let told = |engine_cores: f64, log_bytes: u64| {
+        let mut scene = Scene::new(2);
+        let app = scene.start("app", "app", "serve");
+        scene.seconds(20, &[], 0.02);
+        scene.seconds(6, &[(app, Spends { log_bytes, ..cores(0.1) })], engine_cores);
+        claims(scene.take(), "unbooked_engine")
+    };
+    let claim = "the container engines spend 0.80 cores, 0.80 of it on nobody's behalf: no container writes, calls or is \
+                 asked to run as much";
+    assert_eq!(told(0.8, 0).last().map(String::as_str), Some(claim));
+    assert_eq!(told(0.8, 30_000_000), Vec::<String>::new(), "booked to who writes");
+    assert_eq!(told(0.2, 0), Vec::<String>::new());
+}
+
+#[test]
 fn calls_of_the_engine_without_end_are_found_and_a_health_check_is_not() {
     let told = |calls: u64| {
         let mut scene = Scene::new(2);

@@ -244,7 +244,7 @@ fn serve(listener: &UnixListener, to_engine: &Sender<Asked>) {
         }
         let (serving, to_engine) = (Arc::clone(&serving), to_engine.clone());
         std::thread::spawn(move || {
-            if let Err(error) = serve_one(stream, &to_engine) {
+            if let Err(error) = serve_one(&stream, &to_engine) {
                 tracing::debug!(%error, "a control client went away");
             }
             serving.fetch_sub(1, Ordering::AcqRel);
@@ -252,19 +252,19 @@ fn serve(listener: &UnixListener, to_engine: &Sender<Asked>) {
     }
 }
 
-fn serve_one(stream: UnixStream, to_engine: &Sender<Asked>) -> io::Result<()> {
+fn serve_one(stream: &UnixStream, to_engine: &Sender<Asked>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
-    BufReader::new((&stream).take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
+    BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
     let answer = match serde_json::from_str(&line) {
         Ok(request) => put(request, to_engine),
         Err(error) => Err(format!("the request is not understood: {error}")),
     };
     match answer {
-        Ok(Answer::Recording(recording)) => send_recording(&stream, &recording),
+        Ok(Answer::Recording(recording)) => send_recording(stream, &recording),
         answer => {
-            let mut out = BufWriter::new(&stream);
+            let mut out = BufWriter::new(stream);
             serde_json::to_writer(&mut out, &answer)?;
             out.write_all(b"\n")?;
             out.flush()

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::cases::Outcome;
 use crate::images::{BUSYBOX, WEB};
@@ -16,8 +17,9 @@ const NAME: &str = "tw-live-attack-neighbour";
 const VICTIMS: usize = 6;
 /// From the incident until all of them are seen to wait: how long they wait is averaged over seconds.
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
-/// Until it is known how long the victims usually wait.
-const HISTORY: Duration = Duration::from_secs(15);
+/// Until it is known how long the victims usually wait. Ten seconds, but nothing is learned while the host still suffers
+/// from whatever ran before.
+const HISTORY: Duration = Duration::from_secs(60);
 
 /// One culprit, six victims.
 pub(crate) fn run(room: &Room) -> Result<Outcome> {
@@ -30,7 +32,13 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
         stage.add(&format!("tw-live-victim-{number}"), &service)?;
     }
     let mut scene = Scene::open_with(room, stage, None)?;
-    scene.stay_quiet(HISTORY)?;
+    wait::until(HISTORY, "it is known how long the victims usually wait", || {
+        let status = scene.tidewatch.status()?;
+        let containers = status["containers"].as_array().context("status tells no containers")?;
+        let is_known = |it: &&Value| it["waiting"]["cpu"]["usual_share"].is_number();
+        Ok((containers.iter().filter(is_known).count() >= VICTIMS).then_some(()))
+    })?;
+    scene.check_quiet()?;
     let threads = (4 * cores).to_string();
     let attack = scene.docker().start(NAME, &["--network", "none", BUSYBOX, "load", "burn", &threads])?;
     let expected = Expected { container: NAME, judge: "saturation", within: 10.0 };

@@ -108,11 +108,7 @@ impl Closeness {
         if host.is_some_and(|host| host.residual_cores >= RESIDUAL_CORES) {
             self.host_until = now.plus(HELD);
         }
-        let mut accounts: Vec<&Account> = accounts.filter(|account| account.is_running()).collect();
-        // What people approved is looked at last.
-        accounts.sort_by_key(|account| {
-            (account.provenance().is_approved(), std::cmp::Reverse(account.container().key.started))
-        });
+        let accounts: Vec<&Account> = accounts.filter(|account| account.is_running()).collect();
         self.suspect(host, levels, &accounts, now);
         self.go_round(&accounts, now);
         let running: BTreeSet<CgroupId> =
@@ -139,7 +135,7 @@ impl Closeness {
         let wanted = accounts.iter().filter(|account| {
             has_moved || is_logging || (is_unfiled(account) && (is_unbooked || is_young(account, now)))
         });
-        for account in wanted.take(SUSPECTS_MAX) {
+        for account in first_of(wanted, SUSPECTS_MAX) {
             self.suspects.insert(account.container().key.cgroup, now.plus(HELD));
         }
     }
@@ -147,9 +143,11 @@ impl Closeness {
     /// The new ones, those known to hold much, and the next ones of the rounds.
     fn go_round(&mut self, accounts: &[&Account], now: Time) {
         let cgroup = |account: &&Account| account.container().key.cgroup;
-        let stays = accounts.iter().filter(|account| is_young(account, now) || holds_much(account));
-        let stays = stays.map(cgroup).filter(|cgroup| !self.suspects.contains_key(cgroup));
-        self.rounds.extend(stays.take(DEEP_MAX / 2).map(|cgroup| (cgroup, now.plus(LOOK))));
+        let stays = accounts.iter().filter(|account| {
+            (is_young(account, now) || holds_much(account)) && !self.suspects.contains_key(&cgroup(account))
+        });
+        let stays = first_of(stays, DEEP_MAX / 2);
+        self.rounds.extend(stays.iter().map(|account| (cgroup(account), now.plus(LOOK))));
         let mut next: Vec<CgroupId> = accounts.iter().map(cgroup).collect();
         next.sort_unstable();
         let come_by = next.partition_point(|cgroup| *cgroup <= self.rounds_at);
@@ -161,6 +159,16 @@ impl Closeness {
         }
         self.rounds_due = self.rounds_due.fract();
     }
+}
+
+/// What people approved comes last, then the newest first.
+fn first_of<'a>(accounts: impl Iterator<Item = &'a &'a Account>, most: usize) -> Vec<&'a Account> {
+    let mut accounts: Vec<&Account> = accounts.copied().collect();
+    accounts.sort_by_cached_key(|account| {
+        (account.provenance().is_approved(), std::cmp::Reverse(account.container().key.started))
+    });
+    accounts.truncate(most);
+    accounts
 }
 
 fn is_young(account: &Account, now: Time) -> bool {

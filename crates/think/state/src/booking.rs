@@ -291,6 +291,15 @@ pub(crate) struct Spending {
     pub(crate) expected: Pools,
 }
 
+/// What is booked to containers of some classes, in cores.
+pub(crate) fn booked_cores<'a>(
+    accounts: impl IntoIterator<Item = &'a Account>,
+    is_of: impl Fn(CostClass) -> bool,
+) -> f64 {
+    let costs = accounts.into_iter().flat_map(Account::costs);
+    costs.filter(|cost| is_of(cost.class)).map(|cost| cost.attributed_cores).sum()
+}
+
 /// The costs of one container over its last `books` closed seconds.
 pub(crate) fn costs(
     account: &Account,

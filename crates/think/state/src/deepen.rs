@@ -12,7 +12,7 @@ use model::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
-use crate::booking::CostClass;
+use crate::booking::{CostClass, booked_cores};
 use crate::ledger::HostSpent;
 use crate::levels::{Course, Levels};
 
@@ -109,11 +109,14 @@ impl Closeness {
             self.host_until = now.plus(HELD);
         }
         let accounts: Vec<&Account> = accounts.filter(|account| account.is_running()).collect();
-        self.suspect(host, levels, &accounts, now);
-        self.go_round(&accounts, now);
-        let running: BTreeSet<CgroupId> =
+        let mut running: Vec<CgroupId> =
             accounts.iter().map(|account| account.container().key.cgroup).collect();
-        let goes_on = |cgroup: &CgroupId, until: &mut Time| *until > now && running.contains(cgroup);
+        running.sort_unstable();
+        self.suspect(host, levels, &accounts, now);
+        self.keep_looking(&accounts, now);
+        self.go_round(&running, now);
+        let goes_on =
+            |cgroup: &CgroupId, until: &mut Time| *until > now && running.binary_search(cgroup).is_ok();
         self.suspects.retain(goes_on);
         self.rounds.retain(goes_on);
         while self.suspects.len() > SUSPECTS_MAX {
@@ -140,22 +143,23 @@ impl Closeness {
         }
     }
 
-    /// The new ones, those known to hold much, and the next ones of the rounds.
-    fn go_round(&mut self, accounts: &[&Account], now: Time) {
+    /// The new ones, and those known to hold much.
+    fn keep_looking(&mut self, accounts: &[&Account], now: Time) {
         let cgroup = |account: &&Account| account.container().key.cgroup;
         let stays = accounts.iter().filter(|account| {
             (is_young(account, now) || holds_much(account)) && !self.suspects.contains_key(&cgroup(account))
         });
         let stays = first_of(stays, DEEP_MAX / 2);
         self.rounds.extend(stays.iter().map(|account| (cgroup(account), now.plus(LOOK))));
-        let mut next: Vec<CgroupId> = accounts.iter().map(cgroup).collect();
-        next.sort_unstable();
-        let come_by = next.partition_point(|cgroup| *cgroup <= self.rounds_at);
-        next.rotate_left(come_by);
-        self.rounds_due += next.len() as f64 / ROUND_SECONDS;
-        for cgroup in next.into_iter().take(self.rounds_due as usize) {
-            self.rounds.insert(cgroup, now.plus(LOOK));
-            self.rounds_at = cgroup;
+    }
+
+    /// The next ones of the rounds; `running` ascends.
+    fn go_round(&mut self, running: &[CgroupId], now: Time) {
+        self.rounds_due += running.len() as f64 / ROUND_SECONDS;
+        let (come_by, ahead) = running.split_at(running.partition_point(|cgroup| *cgroup <= self.rounds_at));
+        for cgroup in ahead.iter().chain(come_by).take(self.rounds_due as usize) {
+            self.rounds.insert(*cgroup, now.plus(LOOK));
+            self.rounds_at = *cgroup;
         }
         self.rounds_due = self.rounds_due.fract();
     }
@@ -186,14 +190,8 @@ fn holds_much(account: &Account) -> bool {
 fn unbooked_cores(host: &HostSpent, accounts: &[&Account]) -> f64 {
     let copies =
         |class| matches!(class, CostClass::EngineLog | CostClass::AttachedClient | CostClass::SystemLog);
-    let booked: f64 = accounts
-        .iter()
-        .flat_map(|account| account.costs())
-        .filter(|cost| copies(cost.class))
-        .map(|cost| cost.attributed_cores)
-        .sum();
     let spent = host.engine_cores - host.engine_idle_cores + host.client_cores + host.logger_cores;
-    spent + host.shim_cores - booked
+    spent + host.shim_cores - booked_cores(accounts.iter().copied(), copies)
 }
 
 /// Whether it is known, and known to have no log file.
@@ -205,9 +203,7 @@ fn is_unfiled(account: &Account) -> bool {
 /// CPU of the host's loggers that nobody is booked for: a container with a log file of its own may write to their
 /// socket as well.
 fn unbooked_logger_cores(host: &HostSpent, accounts: &[&Account]) -> f64 {
-    let costs = accounts.iter().flat_map(|account| account.costs());
-    let of_loggers = costs.filter(|cost| cost.class == CostClass::SystemLog);
-    host.logger_cores - of_loggers.map(|cost| cost.attributed_cores).sum::<f64>()
+    host.logger_cores - booked_cores(accounts.iter().copied(), |class| class == CostClass::SystemLog)
 }
 
 /// Data is written back late and by others, so that who fills a disk is seen only in what processes write.

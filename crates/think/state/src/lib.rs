@@ -54,6 +54,7 @@ pub use crate::account::{Account, Spent};
 use crate::approvals::Approvals;
 use crate::baselines::Baselines;
 pub use crate::baselines::Usual;
+use crate::booking::booked_cores;
 pub use crate::booking::{Cost, CostClass};
 use crate::deepen::Closeness;
 pub use crate::deepen::{DEEP_MAX, Deepen};
@@ -223,10 +224,8 @@ impl State {
         let of_engine = |class| {
             matches!(class, CostClass::EngineLog | CostClass::EngineCalls | CostClass::AttachedClient)
         };
-        let costs = self.accounts().flat_map(Account::costs).filter(|cost| of_engine(cost.class));
-        let booked: f64 = costs.map(|cost| cost.attributed_cores).sum();
         let spent = host.engine_cores - host.engine_idle_cores + host.client_cores + host.shim_cores;
-        Some((spent - booked).max(0.0))
+        Some((spent - booked_cores(self.accounts(), of_engine)).max(0.0))
     }
 
     /// How long the host has been in distress without a pause.

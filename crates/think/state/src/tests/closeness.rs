@@ -60,6 +60,14 @@ fn a_new_container_without_log_file_is_looked_at_from_its_claim_on() {
     assert!((45..60).contains(&looks), "for a while, and twice in rounds of five minutes: {looks} s");
 }
 
+/// The readings of the host among the events.
+fn hosts(events: &mut [Event]) -> impl Iterator<Item = &mut HostUsage> {
+    events.iter_mut().filter_map(|event| match &mut event.body {
+        Body::Host(host) => Some(&mut **host),
+        _ => None,
+    })
+}
+
 /// The host has a logger that has used so many cores until this second.
 fn add_logger(host: &mut HostUsage, second: u64, cores: f64) {
     host.engines.push(EngineUsage {
@@ -80,11 +88,7 @@ fn is_looked_at(change: impl Fn(&mut HostUsage, u64)) -> bool {
     books.take(scene.take());
     scene.seconds(5, &[], 0.0);
     let mut events = scene.take();
-    let hosts = events.iter_mut().filter_map(|event| match &mut event.body {
-        Body::Host(host) => Some(host),
-        _ => None,
-    });
-    hosts.zip(0..).for_each(|(host, second)| change(host, second));
+    hosts(&mut events).zip(0..).for_each(|(host, second)| change(host, second));
     books.take(events);
     books.state.deepen().cgroups.contains(&app.cgroup())
 }
@@ -140,11 +144,7 @@ fn who_is_looked_at_in_rounds_does_not_stand_for_all_who_write() {
             scene.look(app, |deep| deep.written_chars_bytes = Some(second * 1_000_000));
             scene.second(&[], 0.0);
             let mut events = scene.take();
-            for event in &mut events {
-                if let Body::Host(host) = &mut event.body {
-                    add_logger(host, second, logger_cores);
-                }
-            }
+            hosts(&mut events).for_each(|host| add_logger(host, second, logger_cores));
             books.take(events);
         }
         books.state.account(app.cgroup()).unwrap().latest().unwrap().of(Quantity::UnshippedBytes)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::approval::{Approval, Scope};
 use model::coverage::{Health, Source, SourceReport};
-use model::event::{Attach, Body, CgroupPath, Event, Exec, Exit, Socket, SocketState};
+use model::event::{Attach, Body, CgroupPath, Event, Exec, Exit, Socket, SocketState, Streams};
 use model::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use model::runtime::{ContainerFacts, RunState};
 use model::time::Time;
@@ -123,13 +123,12 @@ impl Crowd {
     }
 
     pub(crate) fn socket(&mut self, container: u64, turn: u64, state: SocketState) -> Event {
+        let local = ([10, 0, (container >> 8) as u8, container as u8], 8080).into();
+        let remote = ([10, 1, 0, turn as u8], 40_000 + (turn % 20_000) as u16).into();
         let socket = Socket {
-            cgroup: cgroup(container),
-            state,
-            local: ([10, 0, (container >> 8) as u8, container as u8], 8080).into(),
-            remote: ([10, 1, 0, turn as u8], 40_000 + (turn % 20_000) as u16).into(),
             sent_bytes: 2_000,
             received_bytes: 900,
+            ..Socket::new(cgroup(container), state, local, remote)
         };
         self.event(Source::Kernel, Body::Socket(Box::new(socket)))
     }
@@ -240,6 +239,9 @@ impl Crowd {
             created: Some(self.now),
             started: Some(self.now),
             log_driver: Untrusted::new("json-file"),
+            network_mode: Untrusted::default(),
+            addresses: Vec::new(),
+            published: Vec::new(),
             log_path: Some(log_path(container)),
         }
     }
@@ -305,6 +307,7 @@ fn exec(process: ProcessKey, cgroup: CgroupId, namespaces: Namespaces, command: 
         name: Untrusted::new("node"),
         path: Untrusted::new("/usr/local/bin/node"),
         args: Untrusted::new(command),
+        streams: Streams::default(),
     }
 }
 

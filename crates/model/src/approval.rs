@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::WorkloadKey;
 use crate::time::Time;
+use crate::traffic::{EdgeKey, Protocol};
 use crate::untrusted::Untrusted;
 
 /// Most approvals in force; a store refuses more.
@@ -33,6 +34,17 @@ pub enum Scope {
         workload: WorkloadKey,
         /// The image it must run, as a configuration digest.
         digest: Untrusted,
+    },
+    /// That these two talk.
+    Edge(EdgeKey),
+    /// That this workload serves this port.
+    Listener {
+        /// The workload.
+        workload: WorkloadKey,
+        /// The port; 0 stands for the range that the kernel picks from when a program names none.
+        port: u16,
+        /// Above IP.
+        protocol: Protocol,
     },
 }
 

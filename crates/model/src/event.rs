@@ -12,6 +12,7 @@ use crate::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use crate::incident::{Closing, Incident, IncidentId};
 use crate::runtime::{ContainerFacts, EngineWork, ServiceChange};
 use crate::time::Time;
+use crate::traffic::{Direction, DnsMessage, FlowKey, Flows, InterfaceAddress, Protocol};
 use crate::untrusted::Untrusted;
 use crate::usage::{DeepUsage, HostUsage, KernelCounts, LogSize, ProcessUsage, Usage};
 
@@ -48,8 +49,14 @@ pub enum Body {
     CgroupRemoved(CgroupPath),
     /// A process was moved into a cgroup.
     CgroupAttached(Attach),
-    /// A TCP socket changed state.
+    /// A socket changed state, or met an address for the first time in a while.
     Socket(Box<Socket>),
+    /// What one cgroup exchanged with others since the reading before.
+    Flows(Box<Flows>),
+    /// A question or an answer about a name.
+    Dns(Box<DnsMessage>),
+    /// The host's own addresses, all of them, at the start and when they change.
+    Interfaces(Vec<InterfaceAddress>),
     /// What the probes counted for one cgroup.
     Counts(Box<KernelCounts>),
     /// A reading of one cgroup.
@@ -138,6 +145,9 @@ pub struct Exec {
     pub path: Untrusted,
     /// Arguments, space separated.
     pub args: Untrusted,
+    /// Which of its standard streams are network sockets; known of programs whose start the kernel told.
+    #[serde(default, skip_serializing_if = "Streams::is_empty")]
+    pub streams: Streams,
 }
 
 /// The end of a process.
@@ -177,35 +187,114 @@ pub struct Attach {
     pub path: Untrusted,
 }
 
-/// States of a TCP socket worth an event.
+/// States of a socket worth an event. Where a protocol has no connections, the first packet stands for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SocketState {
-    /// Connected, by us to a peer.
+    /// Connected, by us to a peer, for the first time in a while.
     Connected,
-    /// Accepted from a peer.
+    /// Accepted from a peer, for the first time in a while.
     Accepted,
-    /// Could not connect.
+    /// Could not connect, for the first time in a while.
     Failed,
-    /// Closed; bytes are final.
+    /// Closed; bytes are final. Told of so many connections a second only; counts hold all.
     Closed,
     /// Listens.
     Listening,
 }
 
-/// A TCP socket that changed state.
+/// A socket that changed state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Socket {
     /// The cgroup that owns the socket (not the one that happened to run).
     pub cgroup: CgroupId,
     /// The new state.
     pub state: SocketState,
+    /// Above IP.
+    #[serde(default, skip_serializing_if = "Protocol::is_tcp")]
+    pub protocol: Protocol,
     /// Own address.
     pub local: std::net::SocketAddr,
     /// The peer's address.
     pub remote: std::net::SocketAddr,
+    /// Where the connection truly goes, when the host translates addresses on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub translated: Option<std::net::SocketAddr>,
+    /// Network namespace, as inode number; 0 when unknown.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub net_ns: u32,
     /// Bytes the peer has acknowledged.
     pub sent_bytes: u64,
     /// Bytes received.
     pub received_bytes: u64,
+    /// How long the connection lasted, in milliseconds; 0 when its beginning was not seen.
+    #[serde(default, skip_serializing_if = "is_zero_64")]
+    pub lasted_ms: u64,
+    /// Program (`comm`) that opened it; empty when the peer did, or when it was opened before we looked.
+    #[serde(default, skip_serializing_if = "Untrusted::is_empty")]
+    pub program: Untrusted,
+}
+
+impl Socket {
+    /// A TCP socket of which nothing more is known.
+    pub fn new(
+        cgroup: CgroupId,
+        state: SocketState,
+        local: std::net::SocketAddr,
+        remote: std::net::SocketAddr,
+    ) -> Self {
+        Self {
+            cgroup,
+            state,
+            protocol: Protocol::TCP,
+            local,
+            remote,
+            translated: None,
+            net_ns: 0,
+            sent_bytes: 0,
+            received_bytes: 0,
+            lasted_ms: 0,
+            program: Untrusted::default(),
+        }
+    }
+
+    /// The flow it belongs to: who opened it shows in its state, of one that closed in which port is served.
+    pub fn flow(&self, direction: Direction) -> FlowKey {
+        let port = match direction {
+            Direction::Out => self.remote.port(),
+            Direction::In => self.local.port(),
+        };
+        FlowKey { direction, protocol: self.protocol, remote: self.remote.ip(), port }
+    }
+}
+
+/// What the standard streams of a program are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streams {
+    /// Which of them are network sockets: bit 0 is standard input, bit 1 output, bit 2 error.
+    pub sockets: u8,
+    /// The peer of the first of these.
+    pub remote: Option<std::net::SocketAddr>,
+}
+
+impl Streams {
+    /// Whether none of them is a network socket.
+    pub fn is_empty(&self) -> bool {
+        self.sockets == 0
+    }
+
+    /// Whether it reads from the network and answers to it.
+    pub fn is_remote(&self) -> bool {
+        self.sockets & 0b11 == 0b11
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_zero_64(count: &u64) -> bool {
+    *count == 0
 }

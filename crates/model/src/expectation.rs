@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::finding::Family;
 use crate::ids::WorkloadKey;
 use crate::time::Time;
+use crate::traffic::{Direction, Protocol};
 use crate::untrusted::Untrusted;
 
 /// Most expectations kept, learned ones included; a store refuses more.
@@ -63,6 +64,78 @@ pub enum Expected {
         /// The name or glob.
         pattern: Untrusted,
     },
+    /// That these two talk.
+    Edge(Box<EdgePattern>),
+    /// That a workload talks to nobody beside what is expected or approved.
+    NothingElse {
+        /// The workload.
+        who: EndpointPattern,
+        /// Whether it opens, or is opened.
+        direction: Direction,
+    },
+}
+
+/// Edges that somebody declared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EdgePattern {
+    /// Who opens.
+    pub from: EndpointPattern,
+    /// Who is opened.
+    pub to: EndpointPattern,
+    /// Lowest and highest port; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<(u16, u16)>,
+    /// Above IP; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+}
+
+/// One end of edges that somebody declared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum EndpointPattern {
+    /// Workloads of this name, whole or short (see `WorkloadKey::short`), or matching it as a glob.
+    Workload {
+        /// The name or glob.
+        pattern: Untrusted,
+    },
+    /// Workloads whose containers have all of these labels, each with one of these values.
+    Labels {
+        /// The label `io.kubernetes.pod.namespace`, when it matters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<Untrusted>,
+        /// What the labels must be.
+        labels: Vec<LabelPattern>,
+    },
+    /// The host itself.
+    Host,
+    /// Any address of a network, given as a prefix, but for those of others.
+    Network {
+        /// The prefix: `203.0.113.0/24`.
+        prefix: Untrusted,
+        /// Prefixes within it that are not meant.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        except: Vec<Untrusted>,
+    },
+    /// Any address that was looked up by a name that is this domain, lies below it, or matches it as a glob.
+    Domain {
+        /// The domain or glob.
+        pattern: Untrusted,
+    },
+    /// Anybody.
+    Any,
+}
+
+/// What a label must be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LabelPattern {
+    /// The label.
+    pub key: Untrusted,
+    /// Values it may have; empty for any.
+    pub values: Vec<Untrusted>,
+    /// Whether it must be absent, or have none of the values.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_not: bool,
 }
 
 impl Expected {
@@ -71,20 +144,76 @@ impl Expected {
         match self {
             Self::Image { .. } => "image",
             Self::Workload { .. } => "workload",
+            Self::Edge(_) => "edge",
+            Self::NothingElse { .. } => "nothing else",
         }
     }
 
-    /// The name or glob.
-    pub fn pattern(&self) -> &Untrusted {
+    /// The name or glob, of what has one.
+    pub fn pattern(&self) -> Option<&Untrusted> {
         match self {
-            Self::Image { pattern } | Self::Workload { pattern } => pattern,
+            Self::Image { pattern } | Self::Workload { pattern } => Some(pattern),
+            Self::Edge(_) | Self::NothingElse { .. } => None,
+        }
+    }
+
+    /// What is explained where it holds.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Image { .. } | Self::Workload { .. } => Family::Resource,
+            Self::Edge(_) | Self::NothingElse { .. } => Family::Communication,
         }
     }
 }
 
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.kind(), self.pattern())
+        match self {
+            Self::Image { pattern } | Self::Workload { pattern } => write!(f, "{}:{pattern}", self.kind()),
+            Self::Edge(edge) => edge.fmt(f),
+            Self::NothingElse { who, direction: Direction::Out } => write!(f, "{who} -> nothing else"),
+            Self::NothingElse { who, direction: Direction::In } => write!(f, "nothing else -> {who}"),
+        }
+    }
+}
+
+impl fmt::Display for EdgePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {}", self.from, self.to)?;
+        match self.ports {
+            Some((low, high)) if low == high => write!(f, ":{low}")?,
+            Some((low, high)) => write!(f, ":{low}-{high}")?,
+            None => {}
+        }
+        self.protocol.map_or(Ok(()), |protocol| write!(f, "/{protocol}"))
+    }
+}
+
+impl fmt::Display for EndpointPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workload { pattern } => pattern.fmt(f),
+            Self::Labels { namespace, labels } => {
+                f.write_str("labels(")?;
+                let texts = namespace.iter().map(|name| format!("namespace {name}"));
+                let texts: Vec<String> = texts.chain(labels.iter().map(LabelPattern::to_string)).collect();
+                write!(f, "{})", texts.join(", "))
+            }
+            Self::Host => f.write_str("host"),
+            Self::Network { prefix, except } if except.is_empty() => prefix.fmt(f),
+            Self::Network { prefix, except } => write!(f, "{prefix} without {} others", except.len()),
+            Self::Domain { pattern } => write!(f, "domain:{pattern}"),
+            Self::Any => f.write_str("any"),
+        }
+    }
+}
+
+impl fmt::Display for LabelPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values: Vec<String> = self.values.iter().map(Untrusted::to_string).collect();
+        let sign = if self.is_not { "!=" } else { "=" };
+        let values = if values.is_empty() { "*".to_owned() } else { values.join("|") };
+        write!(f, "{}{sign}{values}", self.key)
     }
 }
 
@@ -96,6 +225,8 @@ pub enum When {
     Schedule(Schedule),
     /// About when it happened before.
     Recurrence(Box<Recurrence>),
+    /// Until it expires.
+    Always,
 }
 
 /// Windows of time, in UTC.
@@ -168,7 +299,8 @@ impl Expectation {
         let mut hash = Sha256::new();
         let (cron_or_digest, judge, seconds, first) = when.named_by();
         // Lengths go in front of texts, so that no text can pass for two.
-        for text in [subject.kind(), subject.pattern().raw(), cron_or_digest, judge] {
+        let named = subject.pattern().map_or_else(|| subject.to_string(), |pattern| pattern.raw().to_owned());
+        for text in [subject.kind(), &named, cron_or_digest, judge] {
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text);
         }
@@ -177,7 +309,7 @@ impl Expectation {
         hash.update(created.ns().to_le_bytes());
         let hex: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         let id = ExpectationId::from_text(&format!("EX-{hex}"));
-        Self { id, subject, family: Family::Resource, when, reason, owner, created, expires: None }
+        Self { id, family: subject.family(), subject, when, reason, owner, created, expires: None }
     }
 
     /// Whether it no longer holds.
@@ -198,6 +330,7 @@ impl When {
     fn named_by(&self) -> (&str, &str, u64, Time) {
         match self {
             Self::Schedule(schedule) => (schedule.cron.raw(), "", schedule.lasting_seconds, Time::default()),
+            Self::Always => ("", "", 0, Time::default()),
             Self::Recurrence(recurrence) => {
                 (recurrence.digest.raw(), recurrence.judge.raw(), recurrence.period_seconds, recurrence.first)
             }
@@ -213,6 +346,8 @@ pub enum ExplanationKind {
     Schedule,
     /// A learned recurrence.
     Recurrence,
+    /// An edge that somebody declared.
+    Edge,
     /// A service is being rolled out.
     Rollout,
     /// A service was given more replicas.
@@ -246,6 +381,7 @@ impl ExplanationKind {
         match self {
             Self::Schedule => "schedule",
             Self::Recurrence => "recurrence",
+            Self::Edge => "edge",
             Self::Rollout => "rollout",
             Self::ScaleOut => "scale_out",
             Self::ImageImport => "image_import",

@@ -12,6 +12,7 @@ use crate::identity::Container;
 use crate::ids::{CgroupId, NodeId, WorkloadKey};
 use crate::novelty::Provenance;
 use crate::time::Time;
+use crate::traffic::EdgeKey;
 use crate::untrusted::Untrusted;
 
 /// What must tally for the books to balance; independent families add up, judges within one do not.
@@ -173,6 +174,9 @@ pub struct Finding {
     /// Why it weighs less than its judge said; empty when nothing lowered it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub explained: Vec<Explanation>,
+    /// The edge it is about; `None` when it is about none, or many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<EdgeKey>,
     /// What people said about its container.
     #[serde(default, skip_serializing_if = "Provenance::is_pending")]
     pub provenance: Provenance,
@@ -211,6 +215,7 @@ impl Finding {
             harm: false,
             level: None,
             explained: Vec::new(),
+            edge: None,
             provenance: Provenance::default(),
             unresolved: false,
             coverage: Coverage::default(),
@@ -231,10 +236,20 @@ impl Finding {
         self
     }
 
+    /// The same finding, about an edge: whoever declared that edge has explained it.
+    #[must_use]
+    pub fn on_edge(mut self, edge: &EdgeKey) -> Self {
+        self.edge = Some(edge.clone());
+        self
+    }
+
     /// Whether a reason may lower it: being busy can be expected. What makes others pay, harms others, uses up what
-    /// the kernel has only so many of, or is nobody's to begin with, never: a judge that says nothing means never.
+    /// the kernel has only so many of, or is nobody's to begin with, never: a judge that says nothing means never. Who
+    /// talks to whom can be expected edge by edge.
     pub fn may_be_explained(&self) -> bool {
-        self.family == Family::Resource && !self.harm && self.level.is_some()
+        let is_busy = self.family == Family::Resource && self.level.is_some();
+        let is_contact = self.family == Family::Communication && self.edge.is_some();
+        !self.harm && (is_busy || is_contact)
     }
 
     /// Lowers it for a reason. An explanation that would not lower it is not written.

@@ -11,6 +11,7 @@ use crate::fact::Fact;
 use crate::ids::{ContainerKey, Namespaces, ProcessKey, WorkloadKey};
 use crate::runtime::ContainerFacts;
 use crate::time::Time;
+use crate::traffic::Talk;
 use crate::untrusted::Untrusted;
 
 /// What kind of process tree a container is.
@@ -101,6 +102,8 @@ pub struct Identity {
     pub container: Option<Arc<Container>>,
     /// What this event changed in the inventory.
     pub news: Vec<News>,
+    /// What went on between containers and others, now that both ends are known.
+    pub talks: Vec<Talk>,
 }
 
 /// A change in the inventory of containers.

@@ -94,6 +94,15 @@ impl WorkloadKey {
     pub fn raw(&self) -> &str {
         self.0.raw()
     }
+
+    /// What people call it, unescaped: the service (`swarm:shop`, `compose:shop/web`), the image without its command, or
+    /// the program of what no runtime claims.
+    pub fn short(&self) -> &str {
+        let text = self.raw();
+        let is_service = text.starts_with("swarm:") || text.starts_with("compose:");
+        let end = if is_service || text.starts_with("unclaimed:") { text.find(' ') } else { text.find(" [") };
+        &text[..end.unwrap_or(text.len())]
+    }
 }
 
 impl fmt::Display for WorkloadKey {

@@ -22,6 +22,10 @@ pub mod approval;
 
 pub mod expectation;
 
+pub mod traffic;
+
+pub mod graph;
+
 pub mod identity;
 
 pub mod novelty;

@@ -2,13 +2,22 @@
 //!
 //! Claims, not truth: names, labels and images are chosen by whoever starts a container.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
+use crate::traffic::Protocol;
 use crate::untrusted::Untrusted;
 
 /// Most labels kept of one container; the rest is counted in [`ContainerFacts::labels_dropped`].
 pub const LABELS_MAX: usize = 64;
+
+/// Most addresses kept of one container.
+pub const ADDRESSES_MAX: usize = 16;
+
+/// Most published ports kept of one container.
+pub const PORTS_MAX: usize = 64;
 
 /// Life of a container as its runtime tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +64,26 @@ pub struct ContainerFacts {
     pub log_driver: Untrusted,
     /// Log file on the host, when the driver has one.
     pub log_path: Option<Untrusted>,
+    /// How it is joined to networks: `bridge`, a network's name, `host`, `none`, `container:` and another one's id.
+    #[serde(default, skip_serializing_if = "Untrusted::is_empty")]
+    pub network_mode: Untrusted,
+    /// Its addresses, at most [`ADDRESSES_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
+    /// Its ports that the host forwards to, at most [`PORTS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<PublishedPort>,
+}
+
+/// A port of the host that is forwarded to a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Above IP.
+    pub protocol: Protocol,
+    /// The host's port.
+    pub host_port: u16,
+    /// The container's port.
+    pub port: u16,
 }
 
 impl ContainerFacts {

@@ -230,6 +230,12 @@ pub struct DeepUsage {
     pub read_chars_bytes: Option<u64>,
     /// Processes and open files that a limit left out of this reading.
     pub left_out: u64,
+    /// Sockets of container engines that are mounted into it, by the host's path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub engine_sockets: Vec<Untrusted>,
+    /// Sockets in its network namespace that send and receive below IP; `None` when it shares the host's, or unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet_sockets: Option<u64>,
 }
 
 /// CPU of one process of the host.

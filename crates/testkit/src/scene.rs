@@ -4,7 +4,7 @@
 
 use model::approval::{Approval, Scope};
 use model::coverage::{Health, Source, SourceReport};
-use model::event::{Body, CgroupPath, Event, Exec, Exit};
+use model::event::{Body, CgroupPath, Event, Exec, Exit, Streams};
 use model::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use model::runtime::{ContainerFacts, RunState};
 use model::time::Time;
@@ -214,6 +214,9 @@ impl Scene {
             started: Some(self.now),
             log_driver: Untrusted::new("json-file"),
             log_path: Some(Untrusted::new(&format!("/var/lib/docker/containers/{}-json.log", actor.id()))),
+            network_mode: Untrusted::default(),
+            addresses: Vec::new(),
+            published: Vec::new(),
         };
         change(&mut facts);
         self.emit(Source::Docker, Body::Container(Box::new(facts)));
@@ -400,6 +403,7 @@ fn exec(process: ProcessKey, cgroup: CgroupId, namespaces: Namespaces, command: 
         name: Untrusted::new(command.split(' ').next().unwrap_or_default()),
         path: Untrusted::new("/bin/program"),
         args: Untrusted::new(command),
+        streams: Streams::default(),
     }
 }
 

@@ -130,5 +130,7 @@ pub(crate) fn scope_key(scope: &Scope) -> String {
         Scope::Workload { workload, digest } => {
             format!("workload {} {} {}", digest.raw().len(), digest.raw(), workload.raw())
         }
+        // As JSON, in which no text can pass for another part.
+        Scope::Edge(_) | Scope::Listener { .. } => serde_json::json!(scope).to_string(),
     }
 }

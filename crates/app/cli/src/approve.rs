@@ -117,6 +117,13 @@ fn scope(scope: &Scope) -> String {
         Scope::Digest { digest, image } => format!("image {image} ({digest})"),
         Scope::Pattern { pattern } => format!("images named {pattern}"),
         Scope::Workload { workload, digest } => format!("workload {workload} with image {digest}"),
+        Scope::Edge(edge) => format!("edge {edge}"),
+        Scope::Listener { workload, port: 0, protocol } => {
+            format!("workload {workload} serves any port that the kernel picks, {protocol}")
+        }
+        Scope::Listener { workload, port, protocol } => {
+            format!("workload {workload} serves {port}/{protocol}")
+        }
     }
 }
 

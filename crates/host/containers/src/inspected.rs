@@ -3,13 +3,15 @@
 //! Not here: asking (`docker.rs`). Nothing is checked for truth; that is for judges, with other views.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status,
-    ContainerSummaryStateEnum as ListedStatus,
+    ContainerSummaryStateEnum as ListedStatus, EndpointSettings, PortMap,
 };
-use model::runtime::{ContainerFacts, LABELS_MAX, RunState};
+use model::runtime::{ADDRESSES_MAX, ContainerFacts, LABELS_MAX, PORTS_MAX, PublishedPort, RunState};
 use model::time::Time;
+use model::traffic::Protocol;
 use model::untrusted::{UNTRUSTED_BYTES_MAX, Untrusted};
 
 /// The facts in an answer; what is absent stays empty.
@@ -17,7 +19,8 @@ pub(crate) fn facts(id: &Untrusted, inspected: ContainerInspectResponse) -> Cont
     let config = inspected.config.unwrap_or_default();
     let state = inspected.state.unwrap_or_default();
     let (labels, labels_dropped) = bounded_labels(&config.labels.unwrap_or_default());
-    let log_driver = inspected.host_config.and_then(|host| host.log_config).and_then(|log| log.typ);
+    let host = inspected.host_config.unwrap_or_default();
+    let network = inspected.network_settings.unwrap_or_default();
     ContainerFacts {
         id: id.clone(),
         name: Untrusted::new(inspected.name.unwrap_or_default().trim_start_matches('/')),
@@ -30,9 +33,41 @@ pub(crate) fn facts(id: &Untrusted, inspected: ContainerInspectResponse) -> Cont
         started: state.started_at.as_deref().and_then(instant),
         state: run_state(&state),
         created: inspected.created.as_deref().and_then(instant),
-        log_driver: text(log_driver),
+        log_driver: text(host.log_config.and_then(|log| log.typ)),
         log_path: inspected.log_path.filter(|path| !path.is_empty()).map(|path| Untrusted::new(&path)),
+        network_mode: text(host.network_mode),
+        addresses: addresses(&network.networks.unwrap_or_default()),
+        published: published(&network.ports.unwrap_or_default()),
     }
+}
+
+/// Its addresses on every network, in order.
+fn addresses(networks: &HashMap<String, EndpointSettings>) -> Vec<IpAddr> {
+    let texts = networks.values().flat_map(|network| [&network.ip_address, &network.global_ipv6_address]);
+    let mut addresses: Vec<IpAddr> = texts.flatten().filter_map(|text| text.parse().ok()).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.truncate(ADDRESSES_MAX);
+    addresses
+}
+
+/// Its ports that the host forwards to, by `PORT/PROTOCOL`, in order.
+fn published(ports: &PortMap) -> Vec<PublishedPort> {
+    let mut published: Vec<PublishedPort> = ports
+        .iter()
+        .filter_map(|(served, bindings)| Some((served.split_once('/')?, bindings.as_ref()?)))
+        .flat_map(|((port, protocol), bindings)| {
+            let host_ports = bindings.iter().filter_map(|binding| binding.host_port.as_ref()?.parse().ok());
+            host_ports.filter_map(move |host_port| {
+                let (protocol, port) = (Protocol::parse(protocol)?, port.parse().ok()?);
+                Some(PublishedPort { protocol, host_port, port })
+            })
+        })
+        .collect();
+    published.sort_unstable();
+    published.dedup();
+    published.truncate(PORTS_MAX);
+    published
 }
 
 /// The state a line of the engine's list tells. A line without one is taken as created: it is inspected anyway.

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use model::event::Exec;
+use model::event::{Exec, Streams};
 use model::ids::Namespaces;
 use model::untrusted::Untrusted;
 
@@ -80,7 +80,17 @@ pub(crate) fn exec(
     }
     let process = key(found);
     let name = Untrusted::from_bytes(after.name());
-    Ok(Exec { process, parent_pid: after.parent_pid, uid, cgroup, namespaces, name, path, args })
+    Ok(Exec {
+        process,
+        parent_pid: after.parent_pid,
+        uid,
+        cgroup,
+        namespaces,
+        name,
+        path,
+        args,
+        streams: Streams::default(),
+    })
 }
 
 /// The arguments as the process shows them, each ended by a zero byte; at most [`CMDLINE_BYTES_MAX`].

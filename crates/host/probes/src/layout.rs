@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use model::event::{Attach, Body, CgroupPath, Exec, Exit, Socket, SocketState};
+use model::event::{Attach, Body, CgroupPath, Exec, Exit, Socket, SocketState, Streams};
 use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::untrusted::Untrusted;
 use model::usage::KernelCounts;
@@ -137,6 +137,7 @@ fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
         name: name(at)?,
         path: path(at.text(EXEC_PATH_BYTES, path_len)?, EXEC_PATH_BYTES),
         args: arguments(at.text(EXEC_ARGS_BYTES, args_len)?, args_full > args_len),
+        streams: Streams::default(),
     })
 }
 
@@ -174,7 +175,7 @@ fn socket(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Socket> {
     let (local_port, remote_port) = (at.port()?, at.port()?);
     let local = SocketAddr::new(address(family, at.array()?)?, local_port);
     let remote = SocketAddr::new(address(family, at.array()?)?, remote_port);
-    Some(Socket { cgroup, state, local, remote, sent_bytes, received_bytes })
+    Some(Socket { sent_bytes, received_bytes, ..Socket::new(cgroup, state, local, remote) })
 }
 
 fn process(pid: u32, start_ns: u64) -> ProcessKey {

@@ -10,6 +10,7 @@ use model::approval::{APPROVALS_MAX, Approval, Scope};
 use model::identity::{Container, Kind};
 use model::ids::WorkloadKey;
 use model::novelty::Provenance;
+use model::traffic::{EdgeKey, Protocol};
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,8 @@ pub(crate) struct Approvals {
     digests: BTreeSet<Untrusted>,
     workloads: BTreeSet<(WorkloadKey, Untrusted)>,
     patterns: Vec<GlobMatcher>,
+    edges: BTreeSet<EdgeKey>,
+    listeners: BTreeSet<(WorkloadKey, u16, Protocol)>,
 }
 
 impl From<BTreeMap<u64, Approval>> for Approvals {
@@ -76,10 +79,22 @@ impl Approvals {
         }
     }
 
+    /// Whether somebody approved that these two talk.
+    pub(crate) fn has_edge(&self, edge: &EdgeKey) -> bool {
+        self.edges.contains(edge)
+    }
+
+    /// Whether somebody approved that the workload serves the port.
+    pub(crate) fn has_listener(&self, workload: &WorkloadKey, port: u16, protocol: Protocol) -> bool {
+        self.listeners.contains(&(workload.clone(), port, protocol))
+    }
+
     fn index(&mut self) {
         self.digests.clear();
         self.workloads.clear();
         self.patterns.clear();
+        self.edges.clear();
+        self.listeners.clear();
         for approval in std::mem::take(&mut self.given).into_values() {
             self.cover(&approval.scope);
             self.given.insert(approval.id, approval);
@@ -93,6 +108,12 @@ impl Approvals {
             }
             Scope::Workload { workload, digest } => {
                 self.workloads.insert((workload.clone(), digest.clone()));
+            }
+            Scope::Edge(edge) => {
+                self.edges.insert(edge.clone());
+            }
+            Scope::Listener { workload, port, protocol } => {
+                self.listeners.insert((workload.clone(), *port, *protocol));
             }
             // A pattern that does not parse covers nothing; the command that gives patterns refuses it by name.
             Scope::Pattern { pattern } => self.patterns.extend(matcher(pattern.raw())),

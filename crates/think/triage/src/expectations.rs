@@ -11,6 +11,7 @@ use model::expectation::{
 };
 use model::finding::Finding;
 use model::time::Time;
+use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
 use crate::reason::Reason;
@@ -48,14 +49,14 @@ pub enum ExpectationError {
 /// # Errors
 /// What is wrong with its subject or its schedule.
 pub fn check(subject: &Expected, schedule: &Schedule, now: Time) -> Result<(), ExpectationError> {
-    if subject.pattern().is_empty() {
+    if subject.pattern().is_none_or(Untrusted::is_empty) {
         return Err(ExpectationError::Nobody { kind: subject.kind() });
     }
     // The name of a workload holds its command, which may be no glob: then it means itself.
     if matches!(subject, Expected::Image { .. })
         && let Err(error) = matcher(subject)
     {
-        let problem = model::untrusted::Untrusted::new(&error.to_string()).to_string();
+        let problem = Untrusted::new(&error.to_string()).to_string();
         return Err(ExpectationError::Pattern { subject: subject.to_string(), problem });
     }
     Windows::parse(schedule, now)?;
@@ -120,7 +121,7 @@ impl Rule {
         let windows = match &expectation.when {
             // Whether a window still comes is no question any more: it was when the schedule was given.
             When::Schedule(schedule) => Windows::parse(schedule, Time::default()).ok(),
-            When::Recurrence(_) => None,
+            When::Recurrence(_) | When::Always => None,
         };
         Self { glob: matcher(&expectation.subject).ok(), windows, expectation }
     }
@@ -132,6 +133,7 @@ impl Rule {
                 Expected::Image { .. } => {
                     finding.container.as_ref().is_some_and(|container| matches(container.image.raw()))
                 }
+                Expected::Edge(_) | Expected::NothingElse { .. } => false,
                 // A name may hold what a glob would take for its own: `busybox [yes]`.
                 Expected::Workload { pattern } => finding
                     .subject
@@ -152,5 +154,6 @@ impl Rule {
 /// commands and has no parts.
 fn matcher(subject: &Expected) -> Result<GlobMatcher, globset::Error> {
     let has_parts = matches!(subject, Expected::Image { .. });
-    Ok(GlobBuilder::new(subject.pattern().raw()).literal_separator(has_parts).build()?.compile_matcher())
+    let pattern = subject.pattern().map_or("", Untrusted::raw);
+    Ok(GlobBuilder::new(pattern).literal_separator(has_parts).build()?.compile_matcher())
 }

@@ -146,7 +146,7 @@ impl Triage {
         match &seen.event.body {
             Body::Restored(incident) => self.restore(incident, weighed),
             Body::Expected(expectation) => match &expectation.when {
-                When::Schedule(_) => self.expectations.add(expectation),
+                When::Schedule(_) | When::Always => self.expectations.add(expectation),
                 When::Recurrence(_) => self.recurrences.add(expectation),
             },
             Body::Unexpected { id } => {

@@ -356,7 +356,7 @@ fn words(it: &Recurrence, word: &str) -> String {
 fn recurrence(known: &Expectation) -> Option<&Recurrence> {
     match &known.when {
         When::Recurrence(recurrence) => Some(recurrence),
-        When::Schedule(_) => None,
+        When::Schedule(_) | When::Always => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use expect_test::{Expect, expect, expect_file};
 use model::approval::{Approval, Scope};
 use model::coverage::{Health, Loss, Source, SourceReport};
-use model::event::{Attach, Body, CgroupPath, Exec, Exit, Socket, SocketState};
+use model::event::{Attach, Body, CgroupPath, Exec, Exit, Socket, SocketState, Streams};
 use model::expectation::ExpectationId;
 use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::incident::{Closing, IncidentId, Verdict};
@@ -45,6 +45,7 @@ fn exec() -> Box<Exec> {
         name: "yes".into(),
         path: "/bin/yes".into(),
         args: HOSTILE.into(),
+        streams: Streams::default(),
     })
 }
 
@@ -63,6 +64,9 @@ fn facts() -> ContainerFacts {
         started: None,
         log_driver: "json-file".into(),
         log_path: Some("/var/lib/docker/containers/4f1c/4f1c-json.log".into()),
+        network_mode: Untrusted::default(),
+        addresses: Vec::new(),
+        published: Vec::new(),
     }
 }
 
@@ -181,14 +185,9 @@ fn process_usage() -> ProcessUsage {
 }
 
 fn socket() -> Box<Socket> {
-    Box::new(Socket {
-        cgroup: CGROUP,
-        state: SocketState::Connected,
-        local: SocketAddr::from(([10, 0, 0, 2], 40_000)),
-        remote: "[2001:db8::1]:443".parse().unwrap(),
-        sent_bytes: 10,
-        received_bytes: 20,
-    })
+    let (local, remote) = (SocketAddr::from(([10, 0, 0, 2], 40_000)), "[2001:db8::1]:443".parse().unwrap());
+    let socket = Socket::new(CGROUP, SocketState::Connected, local, remote);
+    Box::new(Socket { sent_bytes: 10, received_bytes: 20, ..socket })
 }
 
 fn approval() -> Box<Approval> {

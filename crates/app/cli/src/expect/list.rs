@@ -102,6 +102,7 @@ pub(super) fn when(expectation: &Expectation) -> String {
             let lasting = units::duration(Duration::from_secs(schedule.lasting_seconds));
             format!("{} for {lasting}", schedule.cron)
         }
+        When::Always => "always".to_owned(),
         When::Recurrence(recurrence) => {
             let every = units::duration(Duration::from_secs(recurrence.period_seconds));
             format!("every {every} since {}", minute(recurrence.first))
@@ -131,6 +132,7 @@ fn row_json(row: &Row, now: Time) -> Value {
 fn kept_json(expectation: &Expectation, now: Time) -> Value {
     let (kind, when) = match &expectation.when {
         When::Schedule(schedule) => (ExplanationKind::Schedule, json!(schedule)),
+        When::Always => (ExplanationKind::Edge, Value::Null),
         When::Recurrence(recurrence) => (ExplanationKind::Recurrence, recurrence_json(recurrence)),
     };
     json!({

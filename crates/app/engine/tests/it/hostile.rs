@@ -116,12 +116,10 @@ fn absurd_bodies(cgroup: CgroupId, id: &Untrusted, number: u64) -> Vec<Body> {
         Body::CgroupAttached(Attach { process, cgroup, path: Untrusted::default() }),
         Body::CgroupRemoved(CgroupPath { cgroup: CgroupId(number), path: Untrusted::default() }),
         Body::Socket(Box::new(Socket {
-            cgroup,
-            state: SocketState::Closed,
-            local: address,
-            remote: address,
             sent_bytes: number,
             received_bytes: number,
+            lasted_ms: number,
+            ..Socket::new(cgroup, SocketState::Closed, address, address)
         })),
         Body::Resumed { last: Time::from_ns(i64::MIN) },
         Body::Revoked { id: number },

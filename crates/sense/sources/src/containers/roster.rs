@@ -163,9 +163,13 @@ impl Roster {
             started,
             log_driver,
             log_path,
+            network_mode,
+            addresses,
+            published,
         } = facts;
-        let texts = (id, name, image, digest, command, labels, log_driver, log_path);
-        self.hasher.hash_one((texts, labels_dropped, pid, *state as u8, created, started))
+        let texts = (id, name, image, digest, command, labels, log_driver, log_path, network_mode);
+        let ports: Vec<_> = published.iter().map(|it| (it.protocol, it.host_port, it.port)).collect();
+        self.hasher.hash_one((texts, labels_dropped, pid, *state as u8, created, started, addresses, ports))
     }
 }
 
@@ -188,6 +192,9 @@ mod tests {
             started: None,
             log_driver: Untrusted::new("json-file"),
             log_path: None,
+            network_mode: Untrusted::default(),
+            addresses: Vec::new(),
+            published: Vec::new(),
         }
     }
 

@@ -43,6 +43,9 @@ impl Replica {
             started: None,
             log_driver: Untrusted::default(),
             log_path: None,
+            network_mode: Untrusted::default(),
+            addresses: Vec::new(),
+            published: Vec::new(),
         };
         Arc::new(Container {
             key: ContainerKey { node: NodeId::new("node"), cgroup: CgroupId(self.cgroup), started },

@@ -150,6 +150,9 @@ impl Desk {
             started: None,
             log_driver: Untrusted::default(),
             log_path: None,
+            network_mode: Untrusted::default(),
+            addresses: Vec::new(),
+            published: Vec::new(),
         };
         let container = Container {
             key: ContainerKey { node: NodeId::new("node"), cgroup: CgroupId(9), started: self.now },

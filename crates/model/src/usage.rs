@@ -381,6 +381,9 @@ pub struct KernelCounts {
     pub over_budget: u64,
     /// Events dropped because the ring buffer had no room.
     pub no_room: u64,
+    /// Contacts with addresses that were given no line of their own in the table of flows; counted in one line for all.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub crowded: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]

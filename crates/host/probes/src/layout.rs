@@ -7,13 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use model::event::{Attach, Body, CgroupPath, Exec, Exit, Socket, SocketState, Streams};
 use model::ids::{CgroupId, Namespaces, ProcessKey};
+use model::traffic::{Direction, DnsMessage, FlowCounts, FlowKey, Protocol};
 use model::untrusted::Untrusted;
 use model::usage::KernelCounts;
 
-use crate::Record;
+use crate::{Record, dns};
 
 /// Size of `struct counters`.
-pub(crate) const COUNTERS_BYTES: usize = 192;
+pub(crate) const COUNTERS_BYTES: usize = 208;
 /// Size of `struct rest`.
 pub(crate) const REST_BYTES: usize = COUNTERS_BYTES + 8;
 
@@ -21,6 +22,9 @@ const COMM_BYTES: usize = 16;
 const EXEC_PATH_BYTES: usize = 256;
 const EXEC_ARGS_BYTES: usize = 256;
 const CGROUP_PATH_BYTES: usize = 512;
+const DNS_BYTES: usize = 512;
+/// Size of `struct flow_key`.
+pub(crate) const FLOW_KEY_BYTES: usize = 32;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 /// `/proc/PID/stat` gives starts in clock ticks; on all Linux architectures user space sees 100 a second.
@@ -72,6 +76,7 @@ pub(crate) fn record(bytes: &[u8]) -> Option<Record> {
         4 => Body::CgroupRemoved(cgroup_path(&mut at, cgroup)?.1),
         5 => Body::CgroupAttached(attach(&mut at, cgroup)?),
         6 => Body::Socket(Box::new(socket(&mut at, cgroup)?)),
+        7 => Body::Dns(Box::new(names(&mut at, cgroup)?)),
         _ => return None,
     };
     at.0.is_empty().then_some(Record { ktime_boot_ns, body })
@@ -108,6 +113,56 @@ pub(crate) fn counters(cgroup: CgroupId, bytes: &[u8]) -> Option<KernelCounts> {
         submitted: at.u64()?,
         over_budget: at.u64()?,
         no_room: at.u64()?,
+        crowded: {
+            let _due = at.u64()?;
+            at.u64()?
+        },
+    })
+}
+
+/// `struct flow_key`: whose, and which.
+pub(crate) fn flow_key(bytes: &[u8]) -> Option<(CgroupId, FlowKey)> {
+    if bytes.len() != FLOW_KEY_BYTES {
+        return None;
+    }
+    let mut at = Reader(bytes);
+    let cgroup = CgroupId(at.u64()?);
+    let remote = address(AF_INET6, at.array()?)?;
+    let port = at.port()?;
+    let [protocol, direction] = at.array()?;
+    let direction = match direction {
+        0 => Direction::Out,
+        1 => Direction::In,
+        _ => return None,
+    };
+    Some((cgroup, FlowKey { direction, protocol: Protocol(protocol), remote, port }))
+}
+
+/// `struct flow_key`, for looking a line up.
+pub(crate) fn flow_key_bytes(cgroup: CgroupId, key: &FlowKey) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(FLOW_KEY_BYTES);
+    bytes.extend(cgroup.0.to_ne_bytes());
+    bytes.extend(match key.remote {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    });
+    bytes.extend(key.port.to_be_bytes());
+    bytes.extend([key.protocol.0, key.direction as u8, 0, 0, 0, 0]);
+    bytes
+}
+
+/// `struct flow`.
+pub(crate) fn flow_counts(bytes: &[u8]) -> Option<FlowCounts> {
+    let mut at = Reader(bytes);
+    Some(FlowCounts {
+        opened: at.u64()?,
+        failed: at.u64()?,
+        closed: at.u64()?,
+        sent_bytes: at.u64()?,
+        received_bytes: at.u64()?,
+        sent_packets: at.u64()?,
+        received_packets: at.u64()?,
+        lasted_ms: at.u64()? / 1_000_000,
     })
 }
 
@@ -127,7 +182,8 @@ fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
     let process = process(at.u32()?, start);
     let (parent_pid, uid) = (at.u32()?, at.u32()?);
     let namespaces = Namespaces { pid: at.u32()?, mnt: at.u32()?, net: at.u32()? };
-    let (path_len, args_len, args_full, _zero) = (at.u32()?, at.u32()?, at.u32()?, at.u32()?);
+    let (path_len, args_len, args_full) = (at.u32()?, at.u32()?, at.u32()?);
+    let streams = streams(at)?;
     Some(Exec {
         process,
         parent_pid,
@@ -137,8 +193,15 @@ fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
         name: name(at)?,
         path: path(at.text(EXEC_PATH_BYTES, path_len)?, EXEC_PATH_BYTES),
         args: arguments(at.text(EXEC_ARGS_BYTES, args_len)?, args_full > args_len),
-        streams: Streams::default(),
+        streams,
     })
+}
+
+fn streams(at: &mut Reader<'_>) -> Option<Streams> {
+    let sockets = at.u32()?.to_le_bytes()[0] & 0b111;
+    let (family, port, _zero) = (at.u16()?, at.port()?, at.u32()?);
+    let remote = address(family, at.array()?).map(|address| SocketAddr::new(address, port));
+    Some(Streams { sockets, remote })
 }
 
 fn exit(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exit> {
@@ -162,7 +225,7 @@ fn attach(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Attach> {
 }
 
 fn socket(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Socket> {
-    let (sent_bytes, received_bytes) = (at.u64()?, at.u64()?);
+    let (sent_bytes, received_bytes, lasted_ns, net_ns) = (at.u64()?, at.u64()?, at.u64()?, at.u32()?);
     let state = match at.u16()? {
         1 => SocketState::Connected,
         2 => SocketState::Accepted,
@@ -173,9 +236,25 @@ fn socket(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Socket> {
     };
     let family = at.u16()?;
     let (local_port, remote_port) = (at.port()?, at.port()?);
+    let protocol = Protocol(at.u32()?.to_le_bytes()[0]);
     let local = SocketAddr::new(address(family, at.array()?)?, local_port);
     let remote = SocketAddr::new(address(family, at.array()?)?, remote_port);
-    Some(Socket { sent_bytes, received_bytes, ..Socket::new(cgroup, state, local, remote) })
+    Some(Socket {
+        protocol,
+        net_ns,
+        sent_bytes,
+        received_bytes,
+        lasted_ms: lasted_ns / 1_000_000,
+        program: name(at)?,
+        ..Socket::new(cgroup, state, local, remote)
+    })
+}
+
+fn names(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<DnsMessage> {
+    let (family, _zero, len, full, _zero_too) = (at.u16()?, at.u16()?, at.u32()?, at.u32()?, at.u32()?);
+    let server = address(family, at.array()?)?;
+    let message = at.text(DNS_BYTES, len)?;
+    Some(dns::message(cgroup, server, message, full))
 }
 
 fn process(pid: u32, start_ns: u64) -> ProcessKey {

@@ -4,6 +4,7 @@
 //! is no unsafe code: records are read as bytes, and `libbpf-rs` owns every pointer.
 
 mod config;
+mod dns;
 mod layout;
 mod loader;
 mod print;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
 use model::event::Body;
 use model::ids::CgroupId;
+use model::traffic::{FlowCounts, FlowKey};
 use model::usage::KernelCounts;
 
 pub use crate::config::{Hierarchy, ProbesConfig};
@@ -114,6 +116,7 @@ pub struct Probes {
     inbox: Arc<Mutex<Inbox>>,
     cgroups: MapHandle,
     rest: MapHandle,
+    flows: MapHandle,
     forgotten_submitted: u64,
     _links: Vec<Link>,
 }
@@ -142,6 +145,7 @@ impl Probes {
             inbox,
             cgroups: loaded.cgroups,
             rest: loaded.rest,
+            flows: loaded.flows,
             forgotten_submitted: 0,
             _links: loaded.links,
         })
@@ -190,6 +194,34 @@ impl Probes {
         let rest = layout::counters(CgroupId(0), &self.rest()?[..COUNTERS_BYTES]);
         counts.extend(rest.filter(|rest| *rest != KernelCounts::default()));
         Ok(counts)
+    }
+
+    /// Every line of the table of flows: whose, which, and its counts since it began. A line stands until it is
+    /// forgotten; the table has room for 65,536.
+    pub fn flows(&self) -> Result<Vec<(CgroupId, FlowKey, FlowCounts)>, ProbesError> {
+        let entries = self
+            .flows
+            .lookup_batch(COUNTS_PER_CALL, MapFlags::ANY, MapFlags::ANY)
+            .map_err(|source| ProbesError::Libbpf { step: "reading the flows", source })?;
+        let line = |(key, counts): (Vec<u8>, Vec<u8>)| {
+            let (cgroup, key) = layout::flow_key(&key)?;
+            Some((cgroup, key, layout::flow_counts(&counts)?))
+        };
+        Ok(entries.filter_map(line).collect())
+    }
+
+    /// Deletes a line of the table of flows; gives its last counts. Nothing when there was none. An open connection begins
+    /// its line anew when it ends.
+    pub fn forget_flow(
+        &mut self,
+        cgroup: CgroupId,
+        key: &FlowKey,
+    ) -> Result<Option<FlowCounts>, ProbesError> {
+        let value = self
+            .flows
+            .lookup_and_delete(&layout::flow_key_bytes(cgroup, key))
+            .map_err(|source| ProbesError::Libbpf { step: "forgetting a flow", source })?;
+        Ok(value.and_then(|value| layout::flow_counts(&value)))
     }
 
     /// How often the table of counters had no room for a cgroup; its events were then booked on `CgroupId(0)`.

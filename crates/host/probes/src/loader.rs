@@ -28,6 +28,7 @@ pub(crate) struct Loaded {
     pub(crate) events: MapHandle,
     pub(crate) cgroups: MapHandle,
     pub(crate) rest: MapHandle,
+    pub(crate) flows: MapHandle,
 }
 
 /// ELF files are read in place, and their headers must be aligned.
@@ -59,7 +60,14 @@ pub(crate) fn load(config: &ProbesConfig) -> Result<Loaded, ProbesError> {
         return Err(ProbesError::Refused { release: kernel_release(), reports: report });
     }
     let map = |name| map(&object, name);
-    Ok(Loaded { events: map("events")?, cgroups: map("cgroups")?, rest: map("rest")?, report, links })
+    Ok(Loaded {
+        events: map("events")?,
+        cgroups: map("cgroups")?,
+        rest: map("rest")?,
+        flows: map("flows")?,
+        report,
+        links,
+    })
 }
 
 struct Plan<'a> {

@@ -60,8 +60,8 @@ pub(crate) const PROGRAMS: [Program; 16] = [
     at_tracepoint_of("on_xfs_sync", "counts of fsync on XFS", "XFS"),
     at_tracepoint_of("on_btrfs_sync", "counts of fsync on Btrfs", "Btrfs"),
     at_tracepoint_of("on_module", "counts of requested kernel modules", "loadable modules"),
-    at_unified_root("on_sent_packet", "counts of packets sent"),
-    at_unified_root("on_got_packet", "counts of packets received"),
+    at_unified_root("on_sent_packet", "packets sent, and what is asked for names"),
+    at_unified_root("on_got_packet", "packets received, and what is answered about names"),
     at_unified_root("on_engine_call", "counts of connections to the engines' APIs, which take Linux 6.7"),
 ];
 

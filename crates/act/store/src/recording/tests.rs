@@ -223,6 +223,7 @@ fn bodies() -> Vec<Body> {
             cgroup: CGROUP,
             forks: 7,
             no_room: u64::MAX,
+            crowded: 7,
             ..KernelCounts::default()
         })),
         Body::Usage(Box::new(usage())),

@@ -24,7 +24,12 @@ enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
+
+	BPF_F_NO_PREALLOC = 1,
+	BPF_F_CLONE = 512,
+	BPF_SK_STORAGE_GET_F_CREATE = 1,
 
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
@@ -122,6 +127,24 @@ struct sched_entity {
 	__u64 sum_exec_runtime;
 };
 
+struct inode {
+	unsigned short i_mode;
+};
+
+struct file {
+	struct inode *f_inode;
+	void *private_data;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct task_struct {
 	unsigned int flags;
 	struct sched_entity se;
@@ -137,6 +160,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	struct css_set *cgroups;
 	struct signal_struct *signal;
+	struct files_struct *files;
 	char comm[16];
 };
 
@@ -148,12 +172,17 @@ struct in6_addr {
 	__u8 bytes[16];
 };
 
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
 	__be16 skc_dport;
 	unsigned short skc_family;
 	unsigned long skc_flags;
+	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
@@ -168,6 +197,10 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 };
 
+struct socket {
+	struct sock *sk;
+};
+
 struct inet_sock {
 	__be16 inet_sport;
 };
@@ -177,6 +210,8 @@ struct tcp_sock {
 	__u64 bytes_sent;
 	__u64 bytes_retrans;
 	__u64 bytes_received;
+	__u32 segs_in;
+	__u32 segs_out;
 };
 
 struct sk_buff {
@@ -201,9 +236,55 @@ struct wb_writeback_work {
 #pragma clang attribute pop
 
 /* What a program of packets is given; its places are those of the kernel's user API, so they need no CO-RE. */
+struct bpf_sock {
+	__u32 bound_dev_if;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 mark;
+	__u32 priority;
+	__u32 src_ip4;
+	__u32 src_ip6[4];
+	__u32 src_port;
+	__be16 dst_port;
+	__u16 zero;
+	__u32 dst_ip4;
+	__u32 dst_ip6[4];
+	__u32 state;
+	__s32 rx_queue_mapping;
+};
+
+struct bpf_tcp_sock {
+	__u32 snd_cwnd;
+	__u32 srtt_us;
+	__u32 rtt_min;
+	__u32 snd_ssthresh;
+	__u32 rcv_nxt;
+	__u32 snd_nxt;
+	__u32 snd_una;
+	__u32 mss_cache;
+	__u32 ecn_flags;
+	__u32 rate_delivered;
+	__u32 rate_interval_us;
+	__u32 packets_out;
+	__u32 retrans_out;
+	__u32 total_retrans;
+	__u32 segs_in;
+	__u32 data_segs_in;
+	__u32 segs_out;
+	__u32 data_segs_out;
+	__u32 lost_out;
+	__u32 sacked_out;
+	__u64 bytes_received;
+	__u64 bytes_acked;
+};
+
 struct __sk_buff {
 	__u32 len;
+	__u32 unread[41];
+	struct bpf_sock *sk __attribute__((aligned(8)));
 };
+_Static_assert(__builtin_offsetof(struct __sk_buff, sk) == 168, "include/uapi/linux/bpf.h");
 
 struct bpf_sock_addr;
 
@@ -223,6 +304,12 @@ enum sock_flags {
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define IPPROTO_SCTP 132
+#define SOCK_STREAM 1
+#define S_IFMT 0170000              /* include/uapi/linux/stat.h */
+#define S_IFSOCK 0140000
+#define DNS_PORT 53
 
 enum { /* include/net/tcp_states.h */
 	TCP_ESTABLISHED = 1,

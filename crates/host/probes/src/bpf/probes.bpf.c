@@ -1,5 +1,5 @@
-/* The programs: exec, exit and fork of processes, life of cgroups, states of TCP sockets; what only counts is in files
- * of its own.
+/* The programs: exec, exit and fork of processes, life of cgroups; sockets, packets and what only counts are in files of
+ * their own.
  *
  * Not here: syscall tracepoints, which slow every syscall of the host; anything that could block or change what a
  * process does.
@@ -7,6 +7,7 @@
 #include "books.h"
 #include "packets.h"
 #include "requests.h"
+#include "sockets.h"
 #include "writes.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -23,14 +24,6 @@ struct {
 	__type(key, struct ended);
 	__type(value, __u32);
 } ended_groups SEC(".maps");
-
-/* Owners of sockets on v1-only hosts, where a socket knows no cgroup: noted while the owner itself runs. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, struct owner);
-} socket_owners SEC(".maps");
 
 /* Inode number of the pid namespace the task lives in; nsproxy has the one its children will get. */
 static __always_inline __u32 pid_namespace_of(struct task_struct *task)
@@ -57,6 +50,52 @@ static __always_inline void read_arguments(struct exec_record *record, struct ta
 	record->args_len = len;
 }
 
+/* The network socket behind an open file, if that is what it is. */
+static __always_inline struct sock *network_socket(struct file *file)
+{
+	struct socket *socket;
+	struct sock *sk;
+	__u16 family;
+
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	sk = BPF_CORE_READ(socket, sk);
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	return family == AF_INET || family == AF_INET6 ? sk : 0;
+}
+
+/* Which of the three standard streams are network sockets, and where the first of them leads. */
+static __always_inline void read_streams(struct exec_record *record, struct task_struct *task)
+{
+	struct file **files = BPF_CORE_READ(task, files, fdt, fd);
+	struct file *file;
+	struct sock *sk;
+
+	record->streams = 0;
+	record->stream_family = 0;
+	record->stream_port = 0;
+	record->zero = 0;
+	__builtin_memset(record->stream_remote, 0, sizeof(record->stream_remote));
+#pragma clang loop unroll(full)
+	for (int stream = 0; stream < 3; stream++) {
+		file = 0;
+		bpf_probe_read_kernel(&file, sizeof(file), files + stream);
+		sk = file ? network_socket(file) : 0;
+		if (!sk)
+			continue;
+		record->streams |= 1U << stream;
+		if (record->stream_family)
+			continue;
+		record->stream_family = BPF_CORE_READ(sk, __sk_common.skc_family);
+		record->stream_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
+		if (record->stream_family == AF_INET6)
+			BPF_CORE_READ_INTO(&record->stream_remote, sk, __sk_common.skc_v6_daddr);
+		else
+			bpf_core_read(record->stream_remote, sizeof(__be32), &sk->__sk_common.skc_daddr);
+	}
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -78,11 +117,11 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	record->pid_ns = pid_namespace_of(task);
 	record->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
 	record->net_ns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
-	record->zero = 0;
 	BPF_CORE_READ_INTO(&record->comm, task, comm);
 	len = bpf_probe_read_kernel_str(record->path, sizeof(record->path), BPF_CORE_READ(bprm, filename));
 	record->path_len = len > 0 ? len - 1 : 0;
 	read_arguments(record, task);
+	read_streams(record, task);
 	submit(record);
 	return 0;
 }
@@ -228,118 +267,5 @@ int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct t
 {
 	if (in_our_hierarchy(cgroup))
 		tell_cgroup(KIND_CGROUP_ATTACHED, cgroup, path, task);
-	return 0;
-}
-
-/* What a change of state means; 0 for those that are no event. A listener's end is none: it carried no bytes. */
-static __always_inline __u32 meaning(int old, int new)
-{
-	if (new == TCP_ESTABLISHED)
-		return old == TCP_SYN_SENT ? SOCKET_CONNECTED : old == TCP_SYN_RECV ? SOCKET_ACCEPTED : 0;
-	if (new == TCP_LISTEN)
-		return SOCKET_LISTENING;
-	if (new != TCP_CLOSE || old == TCP_CLOSE || old == TCP_LISTEN || old == TCP_SYN_RECV)
-		return 0;
-	return old == TCP_SYN_SENT ? SOCKET_FAILED : SOCKET_CLOSED;
-}
-
-/* The cgroup that opened the socket. Most changes of state run in a softirq on behalf of whoever was interrupted,
- * so the current task says nothing, except when a process calls connect or listen. */
-static __always_inline struct owner owner_of_socket(const struct sock *sk, int new)
-{
-	__u64 key = (__u64)sk;
-	struct owner owner = {};
-	struct owner *noted;
-
-	if (!settings.is_v1)
-		return owner_of_cgroup(BPF_CORE_READ(sk, sk_cgrp_data.cgroup));
-	if (new == TCP_SYN_SENT || new == TCP_LISTEN) {
-		owner = owner_of_current();
-		bpf_map_update_elem(&socket_owners, &key, &owner, BPF_ANY);
-		return owner;
-	}
-	noted = bpf_map_lookup_elem(&socket_owners, &key);
-	if (noted)
-		owner = *noted;
-	if (new == TCP_CLOSE)
-		bpf_map_delete_elem(&socket_owners, &key);
-	return owner;
-}
-
-/* Payload bytes the peer has. `bytes_acked` alone counts SYN and FIN as a byte each. */
-static __always_inline __u64 sent_bytes(struct tcp_sock *tcp)
-{
-	__u64 acked = BPF_CORE_READ(tcp, bytes_acked);
-	__u64 sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
-
-	return acked < sent ? acked : sent;
-}
-
-/* Payload bytes received. `bytes_received` counts the peer's FIN, after which SOCK_DONE is set. */
-static __always_inline __u64 received_bytes(const struct sock *sk)
-{
-	__u64 received = BPF_CORE_READ((struct tcp_sock *)sk, bytes_received);
-	__u64 done = (BPF_CORE_READ(sk, __sk_common.skc_flags) >> bpf_core_enum_value(enum sock_flags, SOCK_DONE)) & 1;
-
-	return received > done ? received - done : 0;
-}
-
-static __always_inline void read_addresses(struct socket_record *record, const struct sock *sk)
-{
-	record->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	/* Of the socket's two numbers of its port only this one is still set when it closes. */
-	record->local_port = BPF_CORE_READ((struct inet_sock *)sk, inet_sport);
-	record->remote_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
-	__builtin_memset(record->local, 0, sizeof(record->local));
-	__builtin_memset(record->remote, 0, sizeof(record->remote));
-	if (record->family == AF_INET6) {
-		BPF_CORE_READ_INTO(&record->local, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&record->remote, sk, __sk_common.skc_v6_daddr);
-		return;
-	}
-	bpf_core_read(record->local, sizeof(__be32), &sk->__sk_common.skc_rcv_saddr);
-	bpf_core_read(record->remote, sizeof(__be32), &sk->__sk_common.skc_daddr);
-}
-
-static __always_inline void count_socket(struct counters *counters, __u32 state, __u64 sent, __u64 received)
-{
-	if (state == SOCKET_CONNECTED)
-		add(&counters->connects, 1);
-	if (state == SOCKET_ACCEPTED)
-		add(&counters->accepts, 1);
-	if (state == SOCKET_CLOSED) {
-		add(&counters->sent_bytes, sent);
-		add(&counters->received_bytes, received);
-	}
-}
-
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_socket_state, const struct sock *sk, int old, int new)
-{
-	__u32 state = meaning(old, new);
-	struct socket_record *record;
-	struct counters *counters;
-	__u64 sent, received;
-	struct owner owner;
-
-	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
-		return 0;
-	if (!state && !(settings.is_v1 && new == TCP_SYN_SENT))
-		return 0;
-	owner = owner_of_socket(sk, new);
-	counters = state ? counters_of(&owner) : 0;
-	if (!counters)
-		return 0;
-	sent = sent_bytes((struct tcp_sock *)sk);
-	received = received_bytes(sk);
-	count_socket(counters, state, sent, received);
-	record = begin(counters, &owner, KIND_SOCKET, sizeof(*record));
-	if (!record)
-		return 0;
-	record->sent = sent;
-	record->received = received;
-	record->state = state;
-	read_addresses(record, sk);
-	submit(record);
 	return 0;
 }

@@ -12,6 +12,8 @@
 #define EXEC_ARGS_BYTES 256
 /* The name of a container is the last part of its cgroup's path; nested Kubernetes nodes reach 330 bytes. */
 #define CGROUP_PATH_BYTES 512
+/* What UDP carries without fragments since RFC 1035; longer ones are cut, and the parser says so. */
+#define DNS_BYTES 512
 
 enum kind {
 	KIND_EXEC = 1,
@@ -20,6 +22,7 @@ enum kind {
 	KIND_CGROUP_REMOVED = 4,
 	KIND_CGROUP_ATTACHED = 5,
 	KIND_SOCKET = 6,
+	KIND_DNS = 7,
 };
 
 struct header {
@@ -41,7 +44,11 @@ struct exec_record {
 	__u32 path_len;  /* bytes of `path`, without the final zero */
 	__u32 args_len;  /* bytes of `args` */
 	__u32 args_full; /* bytes the arguments have in all */
+	__u32 streams;   /* which of the three standard streams are network sockets, a bit each */
+	__u16 stream_family; /* of the first of them, as are the next two */
+	__be16 stream_port;
 	__u32 zero;
+	__u8 stream_remote[16];
 	char comm[COMM_BYTES];
 	char path[EXEC_PATH_BYTES];
 	char args[EXEC_ARGS_BYTES];
@@ -75,12 +82,54 @@ struct socket_record {
 	struct header header;
 	__u64 sent;
 	__u64 received;
+	__u64 lasted;
+	__u32 net_ns;
 	__u16 state;
 	__u16 family;
 	__be16 local_port;
 	__be16 remote_port;
+	__u32 protocol;
 	__u8 local[16];
 	__u8 remote[16];
+	char comm[COMM_BYTES]; /* who connected; empty for who was connected to */
+};
+
+struct dns_record {
+	struct header header;
+	__u16 family;
+	__u16 zero;
+	__u32 len;  /* bytes of `message` */
+	__u32 full; /* bytes that it has in all */
+	__u32 zero_too;
+	__u8 server[16];
+	__u8 message[DNS_BYTES];
+};
+
+enum direction {
+	DIRECTION_OUT = 0,
+	DIRECTION_IN = 1,
+};
+
+/* A line of the table of flows. An IPv4 address is written as an IPv6 one (::ffff:a.b.c.d), so that both sort alike. */
+struct flow_key {
+	__u64 cgroup;
+	__u8 remote[16];
+	__be16 port; /* the one that is served: the other end's when the cgroup opens, else its own */
+	__u8 protocol;
+	__u8 direction;
+	__u32 zero;
+};
+
+struct flow {
+	__u64 opened;
+	__u64 failed;
+	__u64 closed;
+	__u64 sent;
+	__u64 received;
+	__u64 sent_packets;
+	__u64 received_packets;
+	__u64 lasted_ns;
+	__u64 due; /* of the budget of ends: when the next would be due at the steady rate */
 };
 
 struct counters {
@@ -108,6 +157,8 @@ struct counters {
 	__u64 over_budget;
 	__u64 no_room;
 	__u64 due; /* of the budget: when the next event would be due at the steady rate */
+	__u64 crowded;  /* contacts that were given no line of their own in the table of flows */
+	__u64 flow_due; /* of the budget of such lines */
 };
 
 /* Everybody who has no entry: cgroups the table had no room for, and cgroups already removed. */
@@ -128,10 +179,13 @@ struct settings {
 };
 
 _Static_assert(sizeof(struct header) == 24, "layout.rs");
-_Static_assert(sizeof(struct exec_record) == 600, "layout.rs");
+_Static_assert(sizeof(struct exec_record) == 624, "layout.rs");
 _Static_assert(sizeof(struct exit_record) == 56, "layout.rs");
 _Static_assert(sizeof(struct cgroup_record) == 552, "layout.rs");
-_Static_assert(sizeof(struct socket_record) == 80, "layout.rs");
-_Static_assert(sizeof(struct counters) == 192, "layout.rs");
-_Static_assert(sizeof(struct rest) == 200, "layout.rs");
+_Static_assert(sizeof(struct socket_record) == 112, "layout.rs");
+_Static_assert(sizeof(struct dns_record) == 568, "layout.rs");
+_Static_assert(sizeof(struct flow_key) == 32, "layout.rs");
+_Static_assert(sizeof(struct flow) == 72, "layout.rs");
+_Static_assert(sizeof(struct counters) == 208, "layout.rs");
+_Static_assert(sizeof(struct rest) == 216, "layout.rs");
 _Static_assert(sizeof(struct settings) == 48, "layout.rs");

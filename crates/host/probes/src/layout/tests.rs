@@ -2,11 +2,17 @@
 //!
 //! Not here: records made by the kernel, see `tests/it`.
 
+use std::net::IpAddr;
+
 use expect_test::{Expect, expect};
 use model::event::Body;
 use model::ids::CgroupId;
+use model::traffic::{Direction, FlowKey, Protocol};
 
-use super::{COUNTERS_BYTES, Settings, counters, record, settings_bytes, spacing};
+use super::{
+    COUNTERS_BYTES, Settings, counters, flow_counts, flow_key, flow_key_bytes, record, settings_bytes,
+    spacing,
+};
 
 /// Builds a record: a header, then fields as they come.
 struct Bytes(Vec<u8>);
@@ -59,7 +65,11 @@ fn exec_bytes(path: &[u8], args: &[u8], args_full: u32) -> Vec<u8> {
         .u32(len(path))
         .u32(len(args))
         .u32(args_full)
+        .u32(0b11)
+        .u16(2)
+        .raw(&4444_u16.to_be_bytes())
         .u32(0)
+        .field(&[203, 0, 113, 9], 16)
         .raw(b"sleep\0##########")
         .field(path, 256)
         .field(args, 256)
@@ -79,13 +89,22 @@ fn socket_bytes(state: u16, family: u16, local: &[u8], remote: &[u8]) -> Vec<u8>
     Bytes::new(6)
         .u64(100)
         .u64(200)
+        .u64(3_000_000)
+        .u32(99)
         .u16(state)
         .u16(family)
         .raw(&443_u16.to_be_bytes())
         .raw(&50_000_u16.to_be_bytes())
+        .u32(6)
         .field(local, 16)
         .field(remote, 16)
+        .raw(b"curl\0###########")
         .finish()
+}
+
+fn names_bytes(message: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(message.len()).unwrap();
+    Bytes::new(7).u16(2).u16(0).u32(len).u32(len).u32(0).field(&[9, 9, 9, 9], 16).field(message, 512).finish()
 }
 
 fn check(bytes: &[u8], expected: &Expect) {
@@ -99,7 +118,7 @@ fn an_exec_has_its_process_namespaces_path_and_arguments() {
     check(
         &exec_bytes(b"/bin/sleep", b"sleep\x001\x00", 8),
         &expect![[
-            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/sleep", args: "sleep 1" })"#
+            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/sleep", args: "sleep 1", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) } })"#
         ]],
     );
 }
@@ -117,7 +136,7 @@ fn bytes_that_are_not_text_become_text() {
     check(
         &exec_bytes(b"/bin/\xff\x1b[2J", b"", 0),
         &expect![[
-            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/�\u{1b}[2J", args: "" })"#
+            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/�\u{1b}[2J", args: "", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) } })"#
         ]],
     );
 }
@@ -166,24 +185,24 @@ fn cgroup_records_tell_which_and_where() {
 fn socket_addresses_are_read_in_both_families() {
     check(
         &socket_bytes(1, 2, &[127, 0, 0, 1], &[10, 0, 0, 2]),
-        &expect![
-            "Socket(Socket { cgroup: CgroupId(4242), state: Connected, local: 127.0.0.1:443, remote: 10.0.0.2:50000, sent_bytes: 100, received_bytes: 200 })"
-        ],
+        &expect![[
+            r#"Socket(Socket { cgroup: CgroupId(4242), state: Connected, protocol: Protocol(6), local: 127.0.0.1:443, remote: 10.0.0.2:50000, translated: None, net_ns: 99, sent_bytes: 100, received_bytes: 200, lasted_ms: 3, program: "curl" })"#
+        ]],
     );
     let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 2];
     let local = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     check(
         &socket_bytes(4, 10, &local, &mapped),
-        &expect![
-            "Socket(Socket { cgroup: CgroupId(4242), state: Closed, local: [fd00::1]:443, remote: 10.0.0.2:50000, sent_bytes: 100, received_bytes: 200 })"
-        ],
+        &expect![[
+            r#"Socket(Socket { cgroup: CgroupId(4242), state: Closed, protocol: Protocol(6), local: [fd00::1]:443, remote: 10.0.0.2:50000, translated: None, net_ns: 99, sent_bytes: 100, received_bytes: 200, lasted_ms: 3, program: "curl" })"#
+        ]],
     );
 }
 
 #[test]
 fn nothing_odd_is_read_as_a_record() {
     let mut cases = vec![Vec::new(), vec![0; 3], vec![0; 24]];
-    cases.push(cgroup_bytes(7, b"/unknown-kind"));
+    cases.push(cgroup_bytes(8, b"/unknown-kind"));
     cases.push(socket_bytes(6, 2, &[], &[]));
     cases.push(socket_bytes(1, 1, &[], &[]));
     let mut lying_length = cgroup_bytes(3, b"/x");
@@ -196,8 +215,13 @@ fn nothing_odd_is_read_as_a_record() {
 
 #[test]
 fn every_record_one_byte_short_or_long_is_malformed() {
-    let whole =
-        [exec_bytes(b"/x", b"x", 1), exit_bytes(0), cgroup_bytes(3, b"/x"), socket_bytes(1, 2, &[], &[])];
+    let whole = [
+        exec_bytes(b"/x", b"x", 1),
+        exit_bytes(0),
+        cgroup_bytes(3, b"/x"),
+        socket_bytes(1, 2, &[], &[]),
+        names_bytes(b""),
+    ];
     for bytes in whole {
         assert!(record(&bytes).is_some());
         for size in [bytes.len() - 1, bytes.len() + 1] {
@@ -220,12 +244,31 @@ fn starts_are_cut_to_ticks() {
 
 #[test]
 fn counters_are_read_in_their_order() {
-    let bytes: Vec<u8> = (1..=24_u64).flat_map(u64::to_ne_bytes).collect();
+    let bytes: Vec<u8> = (1..=26_u64).flat_map(u64::to_ne_bytes).collect();
     let read = counters(CgroupId(5), &bytes).unwrap();
     assert_eq!((read.forks, read.core_dumps, read.helper_cpu_ns, read.engine_calls), (1, 5, 8, 12));
     assert_eq!((read.sent_packets, read.received_packets, read.file_syncs), (15, 17, 20));
-    assert_eq!((read.submitted, read.no_room), (21, 23));
+    assert_eq!((read.submitted, read.no_room, read.crowded), (21, 23, 25));
     assert_eq!(counters(CgroupId(5), &bytes[..COUNTERS_BYTES - 1]), None);
+}
+
+#[test]
+fn a_line_of_flows_is_found_by_what_it_was_read_as() {
+    let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 2];
+    let bytes = [&4242_u64.to_ne_bytes()[..], &mapped, &443_u16.to_be_bytes(), &[6, 1, 0, 0, 0, 0]].concat();
+    let (cgroup, key) = flow_key(&bytes).unwrap();
+    let read = FlowKey {
+        direction: Direction::In,
+        protocol: Protocol::TCP,
+        remote: IpAddr::from([10, 0, 0, 2]),
+        port: 443,
+    };
+    assert_eq!((cgroup, key), (CgroupId(4242), read));
+    assert_eq!(flow_key_bytes(cgroup, &key), bytes);
+    assert_eq!(flow_key(&bytes[1..]), None);
+    let counts: Vec<u8> = (1..=9_u64).flat_map(|count| (count * 1_000_000).to_ne_bytes()).collect();
+    let counts = flow_counts(&counts).unwrap();
+    assert_eq!((counts.opened, counts.sent_bytes, counts.lasted_ms), (1_000_000, 4_000_000, 8));
 }
 
 #[test]

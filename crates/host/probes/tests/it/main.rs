@@ -6,6 +6,7 @@
 
 mod cgroups;
 mod costs;
+mod flows;
 mod processes;
 mod sockets;
 mod tally;

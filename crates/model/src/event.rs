@@ -220,6 +220,9 @@ pub struct Socket {
     /// Where the connection truly goes, when the host translates addresses on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub translated: Option<std::net::SocketAddr>,
+    /// Which end opened it; `None` when that was not seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_by: Option<Direction>,
     /// Network namespace, as inode number; 0 when unknown.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub net_ns: u32,
@@ -250,6 +253,11 @@ impl Socket {
             local,
             remote,
             translated: None,
+            opened_by: match state {
+                SocketState::Connected | SocketState::Failed => Some(Direction::Out),
+                SocketState::Accepted => Some(Direction::In),
+                SocketState::Closed | SocketState::Listening => None,
+            },
             net_ns: 0,
             sent_bytes: 0,
             received_bytes: 0,
@@ -258,13 +266,14 @@ impl Socket {
         }
     }
 
-    /// The flow it belongs to: who opened it shows in its state, of one that closed in which port is served.
-    pub fn flow(&self, direction: Direction) -> FlowKey {
+    /// The flow it belongs to; `None` when it is unknown which end opened it.
+    pub fn flow(&self) -> Option<FlowKey> {
+        let direction = self.opened_by?;
         let port = match direction {
             Direction::Out => self.remote.port(),
             Direction::In => self.local.port(),
         };
-        FlowKey { direction, protocol: self.protocol, remote: self.remote.ip(), port }
+        Some(FlowKey { direction, protocol: self.protocol, remote: self.remote.ip(), port })
     }
 }
 

@@ -236,11 +236,17 @@ fn socket(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Socket> {
     };
     let family = at.u16()?;
     let (local_port, remote_port) = (at.port()?, at.port()?);
-    let protocol = Protocol(at.u32()?.to_le_bytes()[0]);
+    let protocol = Protocol(at.u16()?.to_le_bytes()[0]);
+    let opened_by = match at.u16()? {
+        1 => Some(Direction::Out),
+        2 => Some(Direction::In),
+        _ => None,
+    };
     let local = SocketAddr::new(address(family, at.array()?)?, local_port);
     let remote = SocketAddr::new(address(family, at.array()?)?, remote_port);
     Some(Socket {
         protocol,
+        opened_by,
         net_ns,
         sent_bytes,
         received_bytes,

@@ -2,6 +2,8 @@
 //!
 //! Not here: the probes (`probes`), and polling where they cannot be loaded (`scan.rs`).
 
+mod flows;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +19,7 @@ use model::untrusted::Untrusted;
 use model::usage::KernelCounts;
 use probes::{Probes, ProbesConfig, ProbesError, ProgramState, Record};
 
+use crate::kernel::flows::FlowTable;
 use crate::outlet::{Outlet, Stop, wall_clock};
 use crate::sampler::Command;
 use crate::scan::since_boot;
@@ -68,6 +71,7 @@ struct Follower {
     boot: Time,
     counted_at: Instant,
     counts: HashMap<CgroupId, KernelCounts>,
+    flows: FlowTable,
     removed: VecDeque<(Instant, CgroupId)>,
     lost: u64,
     malformed: u64,
@@ -81,6 +85,7 @@ impl Follower {
             boot: wall_clock().minus(since_boot()),
             counted_at: Instant::now(),
             counts: HashMap::new(),
+            flows: FlowTable::default(),
             removed: VecDeque::new(),
             lost: 0,
             malformed: 0,
@@ -93,6 +98,9 @@ impl Follower {
             self.counted_at = Instant::now();
             self.boot = wall_clock().minus(since_boot());
             self.count(probes)?;
+            for body in self.flows.look(probes)? {
+                self.outlet.send_now(Source::Kernel, body);
+            }
             if given == 0 {
                 self.tally(probes)?;
             }
@@ -130,6 +138,7 @@ impl Follower {
             self.removed.pop_front();
             self.counts.remove(&cgroup);
             probes.forget(cgroup)?;
+            self.flows.forget(probes, cgroup)?;
         }
         Ok(())
     }

@@ -124,6 +124,7 @@ static __always_inline void tell_packet(struct counters *counters, const struct 
 	record->state = is_sent ? SOCKET_CONNECTED : SOCKET_ACCEPTED;
 	record->family = AF_INET6;
 	record->protocol = ends->protocol;
+	record->opener = (is_sent ? DIRECTION_OUT : DIRECTION_IN) + 1;
 	record->local_port = ends->local_port;
 	record->remote_port = ends->remote_port;
 	__builtin_memcpy(record->local, ends->local, sizeof(record->local));

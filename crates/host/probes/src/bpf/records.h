@@ -88,7 +88,8 @@ struct socket_record {
 	__u16 family;
 	__be16 local_port;
 	__be16 remote_port;
-	__u32 protocol;
+	__u16 protocol;
+	__u16 opener; /* of what ended: 1 for the cgroup itself, 2 for the other end, 0 when unknown */
 	__u8 local[16];
 	__u8 remote[16];
 	char comm[COMM_BYTES]; /* who connected; empty for who was connected to */

@@ -113,6 +113,7 @@ static __always_inline void tell_socket(struct counters *counters, const struct 
 	record->net_ns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	record->state = state;
 	record->protocol = IPPROTO_TCP;
+	record->opener = connection && connection->key.cgroup ? connection->key.direction + 1 : 0;
 	read_addresses(record, sk);
 	if (connection)
 		__builtin_memcpy(record->comm, connection->comm, sizeof(record->comm));

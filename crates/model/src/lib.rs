@@ -22,6 +22,8 @@ pub mod approval;
 
 pub mod expectation;
 
+pub mod pairs;
+
 pub mod traffic;
 
 pub mod graph;

@@ -246,8 +246,10 @@ pub struct Talk {
     pub container: Arc<Container>,
     /// Who is at the other end.
     pub peer: Peer,
-    /// As the kernel tells it.
+    /// As the kernel tells it, but for the port, which is the one that truly answers.
     pub key: FlowKey,
+    /// The address that truly answers.
+    pub address: IpAddr,
     /// When it happened.
     pub at: Time,
     /// What happened.
@@ -255,7 +257,8 @@ pub struct Talk {
 }
 
 /// What happened between two ends.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TalkKind {
     /// The first contact in a while.
     Contact {

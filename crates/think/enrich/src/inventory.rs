@@ -104,6 +104,10 @@ impl Inventory {
         }
         if let Some(container) = self.containers.get_mut(&exec.cgroup) {
             if container.ended.is_none() {
+                // A runtime's first program joins another's namespaces before it becomes the container's.
+                if container.init == Some(exec.process) && container.namespaces != exec.namespaces {
+                    Arc::make_mut(container).namespaces = exec.namespaces;
+                }
                 return;
             }
             // The same cgroup is used again after everything in it had ended: a new container.

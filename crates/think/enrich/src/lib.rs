@@ -6,6 +6,8 @@ mod cgroup_path;
 
 mod inventory;
 
+mod traffic;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use model::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::Inventory;
+use crate::traffic::Traffic;
 
 /// How long a container may wait for a runtime to claim it before it is judged without.
 /// Measured: Docker 20.10 answers an inspect 0.1 to 0.6 s after the first process, also while it copies logs.
@@ -31,6 +34,7 @@ pub struct Enrich {
     host: Option<Host>,
     inventory: Inventory,
     docker: RuntimeView,
+    traffic: Traffic,
 }
 
 /// What of the host a container differs from: its init process.
@@ -82,6 +86,8 @@ impl Enrich {
             Body::Deep(deep) => identity.container = self.inventory.container_of(deep.cgroup),
             Body::Counts(counts) => identity.container = self.inventory.container_of(counts.cgroup),
             Body::Socket(socket) => identity.container = self.inventory.container_of(socket.cgroup),
+            Body::Flows(flows) => identity.container = self.inventory.container_of(flows.cgroup),
+            Body::Dns(message) => identity.container = self.inventory.container_of(message.cgroup),
             Body::Log(log) => identity.container = self.inventory.claimed(&log.container_id),
             Body::EngineExec { id } => identity.container = self.inventory.claimed(id),
             Body::Container(facts) => {
@@ -100,6 +106,8 @@ impl Enrich {
             Body::Tick | Body::Host(_) => self.inventory.settle(event.time, &self.docker, news),
             _ => {}
         }
+        self.traffic.watch(&identity.news);
+        identity.talks = self.traffic.identify(&event, &self.inventory);
         Observation { event, identity }
     }
 
@@ -110,12 +118,13 @@ impl Enrich {
 
     /// How many things were not taken in because a limit of the inventory was reached.
     pub fn dropped(&self) -> u64 {
-        self.inventory.dropped()
+        self.inventory.dropped() + self.traffic.dropped()
     }
 
     fn runs(&mut self, exec: &Exec, event: &Event, news: &mut Vec<News>) {
         if exec.process.pid == 1 {
             self.host = Some(Host { namespaces: exec.namespaces, cgroup: exec.cgroup });
+            self.traffic.host_is(exec.namespaces.net);
         }
         if self.is_contained(exec) {
             self.inventory.runs_in_container(exec, event, news);

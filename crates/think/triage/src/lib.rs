@@ -16,8 +16,6 @@ mod spells;
 
 mod reason;
 
-mod pairs;
-
 mod dossier;
 
 mod weight;
@@ -83,7 +81,7 @@ pub struct Triage {
     config: TriageConfig,
     /// Severity of each strategy by its slug.
     priorities: BTreeMap<Arc<str>, Severity>,
-    #[serde(with = "pairs")]
+    #[serde(with = "model::pairs")]
     subjects: BTreeMap<Subject, Dossier>,
     expectations: Expectations,
     deploys: Deploys,

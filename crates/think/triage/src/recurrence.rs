@@ -57,7 +57,7 @@ const LOOK: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Recurrences {
     spells: Spells,
-    #[serde(with = "crate::pairs")]
+    #[serde(with = "model::pairs")]
     known: BTreeMap<Claim, Vec<Expectation>>,
     /// Workloads of incidents that somebody closed as attacks: nothing of them is learned.
     barred: BTreeMap<WorkloadKey, Time>,

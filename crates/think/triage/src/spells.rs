@@ -73,7 +73,7 @@ pub(crate) struct Spell {
 /// The spells that go on.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Spells {
-    #[serde(with = "crate::pairs")]
+    #[serde(with = "model::pairs")]
     open: BTreeMap<Claim, Spell>,
 }
 

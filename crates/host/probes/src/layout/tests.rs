@@ -186,13 +186,17 @@ fn cgroup_records_tell_which_and_where() {
 fn socket_addresses_are_read_in_both_families() {
     check(
         &socket_bytes(1, 2, &[127, 0, 0, 1], &[10, 0, 0, 2]),
-        &expect![[r#"Socket(Socket { cgroup: CgroupId(4242), state: Connected, protocol: Protocol(6), local: 127.0.0.1:443, remote: 10.0.0.2:50000, translated: None, opened_by: Some(In), net_ns: 99, sent_bytes: 100, received_bytes: 200, lasted_ms: 3, program: "curl" })"#]],
+        &expect![[
+            r#"Socket(Socket { cgroup: CgroupId(4242), state: Connected, protocol: Protocol(6), local: 127.0.0.1:443, remote: 10.0.0.2:50000, translated: None, opened_by: Some(In), net_ns: 99, sent_bytes: 100, received_bytes: 200, lasted_ms: 3, program: "curl" })"#
+        ]],
     );
     let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 2];
     let local = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     check(
         &socket_bytes(4, 10, &local, &mapped),
-        &expect![[r#"Socket(Socket { cgroup: CgroupId(4242), state: Closed, protocol: Protocol(6), local: [fd00::1]:443, remote: 10.0.0.2:50000, translated: None, opened_by: Some(In), net_ns: 99, sent_bytes: 100, received_bytes: 200, lasted_ms: 3, program: "curl" })"#]],
+        &expect![[
+            r#"Socket(Socket { cgroup: CgroupId(4242), state: Closed, protocol: Protocol(6), local: [fd00::1]:443, remote: 10.0.0.2:50000, translated: None, opened_by: Some(In), net_ns: 99, sent_bytes: 100, received_bytes: 200, lasted_ms: 3, program: "curl" })"#
+        ]],
     );
 }
 

@@ -1,0 +1,458 @@
+//! Both ends of what went on between a container and somebody else.
+//!
+//! Who an address belongs to may be known only a moment later: until then, for a bounded time, what went on waits. Not
+//! here: what is usual (`state`), and traffic of the host itself.
+
+mod addresses;
+
+mod names;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use model::event::{Body, Event, Socket, SocketState};
+use model::identity::{Container, News};
+use model::ids::CgroupId;
+use model::time::Time;
+use model::traffic::{
+    Direction, DnsMessage, FlowKey, Flows, InterfaceAddress, Peer, Protocol, Talk, TalkKind,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::CLAIM_WAIT;
+use crate::inventory::Inventory;
+use crate::traffic::addresses::Addresses;
+use crate::traffic::names::Names;
+
+/// How long what went on may wait for its ends: as long as a container may wait for its runtime, and what an event needs
+/// to get here.
+const WAIT: Duration = CLAIM_WAIT.saturating_add(Duration::from_secs(1));
+
+/// How much later than what they count the counts of flows may come.
+const COUNTED_LATE: Duration = Duration::from_secs(2);
+
+/// Most flows whose ends are remembered.
+const LINKS_MAX: usize = 65_536;
+/// How long the ends of a flow are remembered after it was last heard of; the kernel tells its next contact anew.
+const LINK_KEPT: Duration = Duration::from_secs(300);
+/// How often those not heard of are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// Most flows that wait at once, and things that went on over one of them meanwhile.
+const WAITING_MAX: usize = 4_096;
+const PARKED_MAX: usize = 16;
+
+/// Who is at the ends of flows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Traffic {
+    /// Network namespace of the host.
+    host_net_ns: u32,
+    interfaces: BTreeSet<InterfaceAddress>,
+    addresses: Addresses,
+    names: Names,
+    #[serde(with = "model::pairs")]
+    links: BTreeMap<Place, Link>,
+    /// Flows whose ends are awaited, by until when.
+    waiting: BTreeSet<(Time, Place)>,
+    swept: Time,
+    dropped: u64,
+}
+
+/// Whose flow, and which.
+type Place = (CgroupId, FlowKey);
+
+/// The other end of a flow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Link {
+    end: End,
+    last: Time,
+    /// The address and port that truly answer.
+    remote: IpAddr,
+    port: u16,
+    /// What went on while its ends were awaited.
+    parked: Vec<(Time, TalkKind)>,
+}
+
+/// What is known of the other end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum End {
+    /// Nothing yet.
+    #[default]
+    Awaited,
+    /// A container, by its cgroup and start.
+    Container(CgroupId, Time),
+    /// The host.
+    Host,
+    /// An address of a private range.
+    Inside,
+    /// Any other address.
+    Outside,
+    /// The container itself: nothing that concerns anybody else.
+    Itself,
+}
+
+impl Traffic {
+    /// The host's own network namespace.
+    pub(crate) fn host_is(&mut self, net_ns: u32) {
+        self.host_net_ns = net_ns;
+    }
+
+    /// How much was not taken in because a limit was reached.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Takes in what appeared, was claimed and ended.
+    pub(crate) fn watch(&mut self, news: &[News]) {
+        for news in news {
+            match news {
+                News::Settled(container) => self.addresses.claimed(container),
+                News::Ended(container) => {
+                    self.addresses.ended(container);
+                    self.names.forget(container.key.cgroup);
+                }
+                News::Appeared(_) => {}
+            }
+        }
+    }
+
+    /// Gives what went on whose ends are known now.
+    pub(crate) fn identify(&mut self, event: &Event, inventory: &Inventory) -> Vec<Talk> {
+        match &event.body {
+            Body::Socket(socket) => self.socket(socket, event.time, inventory),
+            Body::Flows(flows) => self.flows(flows, event.time, inventory),
+            Body::Dns(message) => {
+                self.learn_names(message, event.time, inventory);
+                Vec::new()
+            }
+            Body::Interfaces(interfaces) => {
+                self.interfaces = interfaces.iter().copied().collect();
+                Vec::new()
+            }
+            Body::Tick => {
+                self.sweep(event.time);
+                self.release(event.time, inventory)
+            }
+            Body::Container(_) => self.release(event.time, inventory),
+            _ => Vec::new(),
+        }
+    }
+
+    fn socket(&mut self, socket: &Socket, at: Time, inventory: &Inventory) -> Vec<Talk> {
+        let Some(container) = inventory.container_of(socket.cgroup) else { return Vec::new() };
+        self.learn_address(socket, &container);
+        let Some(key) = socket.flow() else { return Vec::new() };
+        let place = (socket.cgroup, key);
+        let what = match socket.state {
+            SocketState::Closed => {
+                let opened = at.minus(Duration::from_millis(socket.lasted_ms));
+                TalkKind::Closed {
+                    opened,
+                    sent_bytes: socket.sent_bytes,
+                    received_bytes: socket.received_bytes,
+                }
+            }
+            SocketState::Listening => return Vec::new(),
+            state => {
+                self.begin(place, socket, at);
+                TalkKind::Contact { state, program: socket.program.clone() }
+            }
+        };
+        self.take(place, (at, what), inventory).into_iter().collect()
+    }
+
+    fn flows(&mut self, flows: &Flows, at: Time, inventory: &Inventory) -> Vec<Talk> {
+        if inventory.container_of(flows.cgroup).is_none() {
+            return Vec::new();
+        }
+        let counted =
+            flows.flows.iter().map(|flow| ((flows.cgroup, flow.key), TalkKind::Counted(flow.counts)));
+        counted.filter_map(|(place, what)| self.take(place, (at, what), inventory)).collect()
+    }
+
+    /// A first contact: whoever was at the other end before need not be there now.
+    fn begin(&mut self, place: Place, socket: &Socket, at: Time) {
+        let (_, key) = place;
+        let truly = socket.translated;
+        let port = match key.direction {
+            Direction::Out => truly.map_or(key.port, |truly| truly.port()),
+            // Whoever connects is translated, not what it connects to.
+            Direction::In => key.port,
+        };
+        let remote = truly.map_or(key.remote, |truly| truly.ip());
+        let link = Link { end: End::Awaited, last: at, remote, port, parked: Vec::new() };
+        if let Some(before) = self.links.get_mut(&place) {
+            let parked = std::mem::take(&mut before.parked);
+            *before = Link { parked, ..link };
+        } else {
+            self.insert(place, link);
+        }
+    }
+
+    fn insert(&mut self, place: Place, link: Link) {
+        if self.links.len() < LINKS_MAX {
+            self.links.insert(place, link);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// One thing that went on: told when both ends are known, else kept until they are.
+    fn take(&mut self, place: Place, (at, what): (Time, TalkKind), inventory: &Inventory) -> Option<Talk> {
+        if !self.links.contains_key(&place) {
+            let (remote, port) = (place.1.remote, place.1.port);
+            self.insert(place, Link { end: End::Awaited, last: at, remote, port, parked: Vec::new() });
+        }
+        self.doubt(place, believed_at(at, &what), inventory);
+        self.resolve(place, believed_at(at, &what), inventory);
+        let link = self.links.get_mut(&place)?;
+        link.last = at;
+        if link.end == End::Awaited {
+            self.park(place, (at, what));
+            return None;
+        }
+        let link = self.links.get(&place)?;
+        self.talk(place, link, (at, what), inventory)
+    }
+
+    fn park(&mut self, place: Place, (at, what): (Time, TalkKind)) {
+        let Some(link) = self.links.get_mut(&place) else { return };
+        if link.parked.is_empty() {
+            if self.waiting.len() >= WAITING_MAX {
+                self.dropped += 1;
+                return;
+            }
+            self.waiting.insert((at.plus(WAIT), place));
+        }
+        let has_room = link.parked.len() < PARKED_MAX;
+        match (link.parked.last_mut(), what) {
+            (Some((_, TalkKind::Counted(counts))), TalkKind::Counted(more)) => counts.add(&more),
+            (_, what) if has_room => link.parked.push((at, what)),
+            _ => self.dropped += 1,
+        }
+    }
+
+    /// What has waited long enough, or can be told now.
+    fn release(&mut self, now: Time, inventory: &Inventory) -> Vec<Talk> {
+        let mut talks = Vec::new();
+        let waiting: Vec<(Time, Place)> = self.waiting.iter().copied().collect();
+        for (until, place) in waiting {
+            let at = until.minus(WAIT);
+            self.resolve(place, at, inventory);
+            let is_awaited = self.links.get(&place).is_some_and(|link| link.end == End::Awaited);
+            if is_awaited && now < until {
+                continue;
+            }
+            if is_awaited {
+                self.give_up(place, at);
+            }
+            self.waiting.remove(&(until, place));
+            talks.extend(self.tell_parked(place, inventory));
+        }
+        talks
+    }
+
+    fn tell_parked(&mut self, place: Place, inventory: &Inventory) -> Vec<Talk> {
+        let Some(link) = self.links.get_mut(&place) else { return Vec::new() };
+        let parked = std::mem::take(&mut link.parked);
+        let link = link.clone();
+        parked.into_iter().filter_map(|what| self.talk(place, &link, what, inventory)).collect()
+    }
+
+    /// A flow goes on in the kernel's table when its address is given to another container: its end is looked for anew.
+    fn doubt(&mut self, place: Place, at: Time, inventory: &Inventory) {
+        let Some(link) = self.links.get(&place) else { return };
+        let is_doubtful = match link.end {
+            End::Container(cgroup, started) => !inventory
+                .container_of(cgroup)
+                .is_some_and(|it| it.key.started == started && it.ended.is_none_or(|ended| at <= ended)),
+            End::Inside => self.addresses.owner(link.remote, None, at).is_some(),
+            _ => false,
+        };
+        if is_doubtful && let Some(link) = self.links.get_mut(&place) {
+            link.end = End::Awaited;
+        }
+    }
+
+    /// Finds the other end, unless it is known or the container's own facts are awaited.
+    fn resolve(&mut self, place: Place, at: Time, inventory: &Inventory) {
+        let Some(link) = self.links.get(&place).filter(|link| link.end == End::Awaited) else { return };
+        let Some(container) = inventory.container_of(place.0) else { return };
+        if container.facts.is_pending() {
+            return;
+        }
+        if let Some((end, port)) = self.end_of(&container, link, (place.1, at), inventory)
+            && let Some(link) = self.links.get_mut(&place)
+        {
+            link.end = end;
+            link.port = port;
+        }
+    }
+
+    /// Who is at the other end, and the port that answers there; `None` while that may still be told.
+    fn end_of(
+        &self,
+        container: &Container,
+        link: &Link,
+        (key, at): (FlowKey, Time),
+        inventory: &Inventory,
+    ) -> Option<(End, u16)> {
+        let there = |end: End| Some((end, link.port));
+        let shares_host = container.namespaces.net == self.host_net_ns;
+        if link.remote.is_loopback() {
+            return there(if shares_host { End::Host } else { End::Itself });
+        }
+        let served = (key.direction == Direction::Out).then_some((key.protocol, link.port));
+        if let Some((cgroup, started)) = self.addresses.owner(link.remote, served, at) {
+            let owner = inventory.container_of(cgroup)?;
+            if owner.key == container.key {
+                return there(End::Itself);
+            }
+            let is_pending = owner.facts.is_pending() && owner.ended.is_none();
+            return (!is_pending).then_some((End::Container(cgroup, started), link.port));
+        }
+        if self.interfaces.iter().any(|own| own.address == link.remote) {
+            return Some(self.published(served, at).unwrap_or((End::Host, link.port)));
+        }
+        // An address of a network that this host is on may be that of a container which has not been told yet.
+        let may_be_ours = self.interfaces.iter().any(|own| contains(own, link.remote));
+        (!may_be_ours).then(|| (self.end_by_address(link.remote), link.port))
+    }
+
+    /// The container that a port of the host leads to.
+    fn published(&self, served: Option<(Protocol, u16)>, at: Time) -> Option<(End, u16)> {
+        let (protocol, port) = served?;
+        let (cgroup, started, port) = self.addresses.behind_host_port(protocol, port, at)?;
+        Some((End::Container(cgroup, started), port))
+    }
+
+    /// Nobody told of having the address: who had it last, if that was just before, else what the address itself says.
+    fn give_up(&mut self, place: Place, at: Time) {
+        let Some(link) = self.links.get(&place) else { return };
+        let former =
+            self.addresses.former(link.remote, at).map(|(cgroup, started)| End::Container(cgroup, started));
+        let end = former.unwrap_or_else(|| self.end_by_address(link.remote));
+        if let Some(link) = self.links.get_mut(&place) {
+            link.end = end;
+        }
+    }
+
+    fn end_by_address(&self, address: IpAddr) -> End {
+        let is_near = self.interfaces.iter().any(|own| own.prefix_bits > 0 && contains(own, address));
+        if is_near || is_private(address) { End::Inside } else { End::Outside }
+    }
+
+    /// A thing that went on with its ends as they are known.
+    fn talk(
+        &self,
+        place: Place,
+        link: &Link,
+        (at, what): (Time, TalkKind),
+        inventory: &Inventory,
+    ) -> Option<Talk> {
+        let (cgroup, key) = place;
+        let container = inventory.container_of(cgroup)?;
+        let peer = match &link.end {
+            End::Awaited | End::Itself => return None,
+            End::Container(cgroup, started) => {
+                let there = inventory.container_of(*cgroup);
+                Peer::Container(there.filter(|container| container.key.started == *started)?)
+            }
+            End::Host => Peer::Host,
+            End::Inside => Peer::Inside(link.remote),
+            End::Outside => {
+                let name = self.names.of(cgroup, link.remote).cloned();
+                Peer::Outside { address: link.remote, name }
+            }
+        };
+        let key = FlowKey { port: link.port, ..key };
+        Some(Talk { container, peer, key, address: link.remote, at, what })
+    }
+
+    /// The address by which a container is reached, as its own sockets show it.
+    fn learn_address(&mut self, socket: &Socket, container: &Container) {
+        let local = socket.local.ip();
+        let net_ns = container.namespaces.net;
+        let is_own = net_ns != self.host_net_ns && [0, net_ns].contains(&socket.net_ns);
+        if !is_own || local.is_loopback() || local.is_unspecified() {
+            return;
+        }
+        self.addresses.seen(local, container);
+        if socket.state == SocketState::Accepted {
+            self.addresses.serves((local, socket.protocol, socket.local.port()), container);
+        }
+    }
+
+    fn learn_names(&mut self, message: &DnsMessage, at: Time, inventory: &Inventory) {
+        if !message.is_answer || message.name.is_empty() {
+            return;
+        }
+        if let Some(container) = inventory.container_of(message.cgroup) {
+            self.names.learn(container.key.cgroup, message, at);
+        }
+    }
+
+    fn sweep(&mut self, now: Time) {
+        if now.since(self.swept) < SWEEP_EVERY {
+            return;
+        }
+        self.swept = now;
+        self.links.retain(|_, link| !link.parked.is_empty() || now.since(link.last) < LINK_KEPT);
+        self.addresses.sweep(now);
+    }
+}
+
+/// The moment by which the other end is looked up: counts tell of the seconds before, an end of the whole connection.
+fn believed_at(at: Time, what: &TalkKind) -> Time {
+    match what {
+        TalkKind::Contact { .. } => at,
+        TalkKind::Closed { opened, .. } => *opened,
+        TalkKind::Counted(_) => at.minus(COUNTED_LATE),
+    }
+}
+
+/// Whether an address lies in the network that an interface is on.
+fn contains(own: &InterfaceAddress, address: IpAddr) -> bool {
+    match (own.address, address) {
+        (IpAddr::V4(own_address), IpAddr::V4(address)) => {
+            let bits = u32::from(own.prefix_bits.min(32));
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+            bits > 0 && (u32::from(own_address) ^ u32::from(address)) & mask == 0
+        }
+        (IpAddr::V6(own_address), IpAddr::V6(address)) => {
+            let bits = u32::from(own.prefix_bits.min(128));
+            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+            bits > 0 && (u128::from(own_address) ^ u128::from(address)) & mask == 0
+        }
+        _ => false,
+    }
+}
+
+/// Ranges that are nobody's on the Internet: private, shared, link-local, multicast (RFC 1918, 6598, 3927, 4193, 4291).
+/// Those set aside for documentation are not among them: they stand for the Internet where one has none.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let is_shared = first == 100 && second & 0xc0 == 64;
+            v4.is_private()
+                || is_shared
+                || v4.is_link_local()
+                || v4.is_loopback()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.is_unspecified()
+        }
+        IpAddr::V6(v6) => {
+            v6.is_unique_local()
+                || v6.is_unicast_link_local()
+                || v6.is_loopback()
+                || v6.is_multicast()
+                || v6.is_unspecified()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

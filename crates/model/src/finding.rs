@@ -47,6 +47,26 @@ impl fmt::Display for Family {
     }
 }
 
+/// What of its family a finding is about: claims about different aspects do not follow from each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aspect {
+    /// Nothing in particular.
+    #[default]
+    General,
+    /// That two meet.
+    Contact,
+    /// What goes on between them.
+    Channel,
+}
+
+impl Aspect {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    fn is_general(&self) -> bool {
+        *self == Self::General
+    }
+}
+
 /// One piece of evidence; serialised as the bare value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -174,9 +194,15 @@ pub struct Finding {
     /// Why it weighs less than its judge said; empty when nothing lowered it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub explained: Vec<Explanation>,
+    /// What of its family it is about.
+    #[serde(default, skip_serializing_if = "Aspect::is_general")]
+    pub aspect: Aspect,
     /// The edge it is about; `None` when it is about none, or many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edge: Option<EdgeKey>,
+    /// Who declared that edge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_by: Option<ExpectationId>,
     /// What people said about its container.
     #[serde(default, skip_serializing_if = "Provenance::is_pending")]
     pub provenance: Provenance,
@@ -215,7 +241,9 @@ impl Finding {
             harm: false,
             level: None,
             explained: Vec::new(),
+            aspect: Aspect::General,
             edge: None,
+            expected_by: None,
             provenance: Provenance::default(),
             unresolved: false,
             coverage: Coverage::default(),
@@ -236,10 +264,24 @@ impl Finding {
         self
     }
 
+    /// The same finding, about this aspect of its family.
+    #[must_use]
+    pub fn of_aspect(mut self, aspect: Aspect) -> Self {
+        self.aspect = aspect;
+        self
+    }
+
     /// The same finding, about an edge: whoever declared that edge has explained it.
     #[must_use]
     pub fn on_edge(mut self, edge: &EdgeKey) -> Self {
         self.edge = Some(edge.clone());
+        self
+    }
+
+    /// The same finding, on an edge that somebody declared.
+    #[must_use]
+    pub fn expected_by(mut self, id: ExpectationId) -> Self {
+        self.expected_by = Some(id);
         self
     }
 

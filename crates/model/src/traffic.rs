@@ -297,6 +297,11 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// The first in their order.
+    pub fn first() -> Self {
+        Self::Workload(WorkloadKey::new(""))
+    }
+
     /// Whether it lies beyond this host and its private networks.
     pub fn is_outside(&self) -> bool {
         matches!(self, Self::Outside(_) | Self::Anybody)

@@ -9,3 +9,5 @@ pub mod expectations;
 pub mod host_tree;
 
 pub mod scene;
+
+pub mod traffic;

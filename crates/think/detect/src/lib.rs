@@ -2,6 +2,8 @@
 //!
 //! Not here: whether a finding matters (`triage`), and any memory of their own.
 
+mod communication;
+
 mod provenance;
 
 mod resource;
@@ -16,6 +18,7 @@ use model::ids::WorkloadKey;
 use model::novelty::Novelty;
 use model::time::Time;
 use serde::{Deserialize, Serialize};
+use state::graph::Meeting;
 use state::{Account, HostSpent, State};
 
 /// What a judge looks at.
@@ -34,6 +37,11 @@ impl<'a> Case<'a> {
     /// The books of the host, when the observation has just closed those of a second.
     pub(crate) fn closed_books(&self) -> Option<&'a HostSpent> {
         matches!(self.seen.event.body, Body::Host(_)).then(|| self.state.host()).flatten()
+    }
+
+    /// First contacts that the observation shows.
+    pub(crate) fn meetings(&self) -> impl Iterator<Item = &'a Meeting> {
+        self.state.graph().news().meetings.iter()
     }
 
     /// The books of all containers that run.
@@ -57,7 +65,7 @@ impl<'a> Case<'a> {
 type JudgeFn = fn(&Case, &mut Vec<Finding>);
 
 /// Every judge by the id that strategies name it by.
-const JUDGES: [(&str, JudgeFn); 23] = [
+const JUDGES: [(&str, JudgeFn); 35] = [
     (resource::out_of_band_log::ID, resource::out_of_band_log::judge),
     (resource::out_of_band_calls::ID, resource::out_of_band_calls::judge),
     (resource::out_of_band_syslog::ID, resource::out_of_band_syslog::judge),
@@ -79,6 +87,18 @@ const JUDGES: [(&str, JudgeFn); 23] = [
     (resource::log_fill::ID, resource::log_fill::judge),
     (resource::service_flood::ID, resource::service_flood::judge),
     (resource::saturation::ID, resource::saturation::judge),
+    (communication::new_edge::ID, communication::new_edge::judge),
+    (communication::new_external::ID, communication::new_external::judge),
+    (communication::edge_outside_policy::ID, communication::edge_outside_policy::judge),
+    (communication::new_listener::ID, communication::new_listener::judge),
+    (communication::scan::ID, communication::scan::judge),
+    (communication::beacon::ID, communication::beacon::judge),
+    (communication::dns_tunnel::ID, communication::dns_tunnel::judge),
+    (communication::volume::ID, communication::volume::judge),
+    (communication::reverse_shell::ID, communication::reverse_shell::judge),
+    (communication::foreign_namespace::ID, communication::foreign_namespace::judge),
+    (communication::control_plane::ID, communication::control_plane::judge),
+    (communication::unusual_protocol::ID, communication::unusual_protocol::judge),
     (provenance::unapproved_image::ID, provenance::unapproved_image::judge),
     (provenance::ghost::ID, provenance::ghost::judge),
 ];

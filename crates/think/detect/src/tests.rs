@@ -2,6 +2,8 @@
 
 mod spending;
 
+mod talking;
+
 use enrich::Enrich;
 use expect_test::{Expect, expect};
 use model::approval::Scope;

@@ -30,9 +30,15 @@ mod deepen;
 
 mod approvals;
 
+mod authority;
+
 mod sources;
 
 pub mod series;
+
+pub mod traffic;
+
+pub mod graph;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,7 +46,7 @@ use std::time::Duration;
 
 use model::approval::Approval;
 use model::coverage::{Coverage, Health, Source};
-use model::event::{Body, Exec};
+use model::event::{Body, Exec, SocketState};
 use model::finding::Finding;
 use model::identity::{Container, News, Observation};
 use model::ids::{CgroupId, WorkloadKey};
@@ -52,12 +58,14 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::account::{Account, Spent};
 use crate::approvals::Approvals;
+pub use crate::authority::Authority;
 use crate::baselines::Baselines;
 pub use crate::baselines::Usual;
 use crate::booking::booked_cores;
 pub use crate::booking::{Cost, CostClass};
 use crate::deepen::Closeness;
 pub use crate::deepen::{DEEP_MAX, Deepen};
+use crate::graph::Graph;
 use crate::histories::{Histories, Scale};
 pub use crate::histories::{Measure, Record};
 use crate::ledger::Ledger;
@@ -104,6 +112,8 @@ pub struct State {
     /// The host's busiest processes, while they are asked for.
     processes: Vec<ProcessUsage>,
     sources: Sources,
+    graph: Graph,
+    host_net_ns: Option<u32>,
     /// Time of the first event ever seen.
     first_event: Option<Time>,
     now: Time,
@@ -114,7 +124,11 @@ impl State {
     pub fn compare(&mut self, seen: &Observation) -> Novelty {
         let event = &seen.event;
         self.now = self.now.max(event.time);
-        self.first_event.get_or_insert(event.time);
+        if self.first_event.is_none() {
+            self.first_event = Some(event.time);
+            // When exactly we first looked, in nanoseconds, is known to nobody in a container.
+            self.graph.begin(event.seen.ns().unsigned_abs());
+        }
         if let (Body::Exit(exit), Some(container)) = (&event.body, &seen.identity.container) {
             // Before the news: how its first process ended is part of its end.
             self.lives.exited(container, exit);
@@ -123,6 +137,7 @@ impl State {
             self.take_news(news);
         }
         self.take_body(seen);
+        self.follow_traffic(seen);
         self.novelty(seen)
     }
 
@@ -190,6 +205,11 @@ impl State {
     /// How far all metrics of a workload stand out from the last minutes, together, in deviations.
     pub fn spikes(&self, workload: &WorkloadKey) -> f64 {
         self.histories.spikes(workload)
+    }
+
+    /// Who talks to whom.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// Kernel objects of the host that no cgroup counts, and how they move.
@@ -297,6 +317,7 @@ impl State {
             News::Ended(container) => {
                 self.open(container);
                 self.lives.ended(container);
+                self.graph.ended(container.key.cgroup);
             }
         }
     }
@@ -326,6 +347,7 @@ impl State {
             Body::Report(report) => self.sources.report(report, at),
             Body::Lost(loss) => self.sources.lost(loss),
             Body::Resumed { last } => self.sources.gap(*last, at),
+            Body::Process(exec) if exec.process.pid == 1 => self.host_net_ns = Some(exec.namespaces.net),
             Body::Exec(exec) | Body::Process(exec) => self.notice_program(exec, container, at),
             Body::Exit(exit) => self.ledger.exited(container, exit),
             Body::Usage(usage) => self.ledger.usage(usage, at),
@@ -343,6 +365,28 @@ impl State {
             Body::Deep(deep) => self.ledger.deep(deep, self.closeness.is_suspect(deep.cgroup), at),
             Body::Processes(processes) => self.processes.clone_from(processes),
             Body::Host(host) => self.close(host, at),
+            _ => {}
+        }
+    }
+
+    /// What went on between containers and others.
+    fn follow_traffic(&mut self, seen: &Observation) {
+        let at = seen.event.time;
+        self.graph.begin_step();
+        for talk in &seen.identity.talks {
+            self.graph.take(talk);
+        }
+        let container = seen.identity.container.as_ref();
+        match (&seen.event.body, container) {
+            (Body::Socket(socket), Some(container)) if socket.state == SocketState::Listening => {
+                self.graph.listens(socket, container, at);
+            }
+            (Body::Dns(message), Some(container)) => {
+                if let Some(account) = self.ledger.account(container.key.cgroup) {
+                    self.graph.asks(message, (container, account.workload()), at);
+                }
+            }
+            (Body::Tick, _) => self.graph.time_passes(at),
             _ => {}
         }
     }

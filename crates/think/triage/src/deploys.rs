@@ -73,7 +73,9 @@ impl Deploys {
 
     /// The change that explains a finding about its workload.
     pub(crate) fn reason(&self, finding: &Finding) -> Option<Reason> {
-        let workload = finding.subject.workload().filter(|_| finding.provenance.is_approved())?;
+        // A rollout makes a workload busy and brings new edges; it sets no policy aside.
+        let is_approved = finding.provenance.is_approved() && finding.level.is_some();
+        let workload = finding.subject.workload().filter(|_| is_approved)?;
         let own = self.workloads.get(workload).and_then(|workload| workload.deploy);
         let (deploy, since) = [own, self.announced_for(workload)]
             .into_iter()

@@ -210,7 +210,7 @@ fn cgroup(finding: &Finding) -> Option<CgroupId> {
 }
 
 fn is_same_claim(a: &Finding, b: &Finding) -> bool {
-    a.judge == b.judge && cgroup(a) == cgroup(b)
+    a.judge == b.judge && cgroup(a) == cgroup(b) && a.edge == b.edge
 }
 
 fn families(findings: &[Finding]) -> Vec<Family> {

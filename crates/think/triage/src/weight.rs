@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::expectation::Explanation;
-use model::finding::{Family, Finding};
+use model::finding::{Aspect, Family, Finding};
 use model::time::Time;
 
 /// Two families that agree are likelier right than their sum says: what is not allowed here is also what costs.
@@ -21,10 +21,11 @@ pub(crate) struct Weight {
 
 /// Weighs findings as of `now`.
 pub(crate) fn weigh(findings: &[Finding], now: Time) -> Weight {
-    let mut groups: BTreeMap<(Family, bool), (&Finding, f64)> = BTreeMap::new();
+    let mut groups: BTreeMap<(Family, Aspect, bool), (&Finding, f64)> = BTreeMap::new();
     for finding in findings {
         let bits = faded(finding, now);
-        let heaviest = groups.entry((finding.family, finding.harm)).or_insert((finding, bits));
+        let heaviest =
+            groups.entry((finding.family, finding.aspect, finding.harm)).or_insert((finding, bits));
         if bits > heaviest.1 {
             *heaviest = (finding, bits);
         }

@@ -1,0 +1,85 @@
+//! Judges of who talks to whom, what is new about it, and what hides in it.
+//!
+//! Not here: what traffic costs the host (`resource.rs`).
+
+pub(crate) mod new_edge;
+
+pub(crate) mod new_external;
+
+pub(crate) mod edge_outside_policy;
+
+pub(crate) mod new_listener;
+
+pub(crate) mod scan;
+
+pub(crate) mod beacon;
+
+pub(crate) mod dns_tunnel;
+
+pub(crate) mod volume;
+
+pub(crate) mod reverse_shell;
+
+pub(crate) mod foreign_namespace;
+
+pub(crate) mod control_plane;
+
+pub(crate) mod unusual_protocol;
+
+use model::finding::{Aspect, Family, Finding};
+use model::identity::Container;
+use state::Authority;
+use state::graph::Meeting;
+use state::traffic::novelty::bits;
+
+use crate::Case;
+
+/// What unusual contacts weigh at most, in bits: 2.5 powers of ten (ALGORITHMS §4.2). New edges are made every day.
+const NEW_BITS_MAX: f64 = 8.3;
+
+/// What is outside a policy that somebody set: enough alone, as whoever set it wants to know.
+const POLICY_BITS: f64 = 13.0;
+
+/// A claim about whom a container talks to.
+fn contact(case: &Case, container: &Container, judge: &'static str, bits: f64) -> Finding {
+    about(case, container, judge, bits, Aspect::Contact)
+}
+
+/// A claim about what a container hides in its traffic.
+fn channel(case: &Case, container: &Container, judge: &'static str, bits: f64) -> Finding {
+    about(case, container, judge, bits, Aspect::Channel)
+}
+
+fn about(case: &Case, container: &Container, judge: &'static str, bits: f64, aspect: Aspect) -> Finding {
+    Finding::about(container, judge, Family::Communication, case.at(), bits).of_aspect(aspect)
+}
+
+/// A claim about a first contact, with what is known of it.
+fn about_meeting(case: &Case, meeting: &Meeting, judge: &'static str, bits: f64) -> Finding {
+    let mut finding = contact(case, &meeting.container, judge, bits)
+        .on_edge(&meeting.edge)
+        .with("edge", meeting.edge.to_string().as_str())
+        .with("address", meeting.address.to_string().as_str());
+    if let Some(name) = &meeting.name {
+        finding = finding.with("name", name);
+    }
+    if !meeting.program.is_empty() {
+        finding = finding.with("program", &meeting.program);
+    }
+    if let Authority::Expected(id) = case.state.authority(meeting) {
+        finding = finding.expected_by(id);
+    }
+    finding
+}
+
+/// Surprise in powers of ten from which a new edge says anything: of a workload that is known for long and makes one
+/// new edge in a hundred flows, to somebody that few others know.
+const SCORE_MIN: f64 = 3.0;
+
+/// What a contact weighs by how surprising it is.
+fn novelty_bits(score: f64) -> f64 {
+    bits(score - SCORE_MIN).clamp(0.0, NEW_BITS_MAX)
+}
+
+/// Least weight that is told.
+const BITS_MIN: f64 = 1.0;

@@ -1,0 +1,59 @@
+//! Flags a container that sends far more outside than it gets from there, and than it usually does.
+//!
+//! T1041, T1048, T1567. Not here: what it sends to others on this host or in its own networks.
+
+use model::finding::Finding;
+use state::graph::Volume;
+
+use crate::Case;
+use crate::communication::channel;
+
+pub(crate) const ID: &str = "volume";
+
+/// Bytes within a minute from which it is worth a word: what a telemetry agent sends in an hour.
+const BYTES_MIN: u64 = 32 << 20;
+/// How many times what came back.
+const RATIO_MIN: f64 = 8.0;
+/// How many times what usually leaves over the edge in a minute.
+const USUAL_FACTOR: f64 = 8.0;
+
+const BITS: f64 = 9.0;
+/// Over an edge that is younger than an hour.
+const YOUNG_BITS: f64 = 2.0;
+const YOUNG_SECONDS: u64 = 3_600;
+
+/// Judges every edge to the outside that was used just now.
+pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
+    for used in &case.state.graph().news().used {
+        let Some(edge) = case.state.graph().edge(&used.edge).filter(|edge| is_much(edge.volume())) else {
+            continue;
+        };
+        let volume = edge.volume();
+        let is_young = case.at().since(edge.first()).as_secs() < YOUNG_SECONDS;
+        let bits = BITS + if is_young { YOUNG_BITS } else { 0.0 };
+        let claim = format!(
+            "it sends {:.0} MB to {} within a minute, and gets {:.1} MB",
+            volume.sent_bytes as f64 / 1e6,
+            used.edge.to,
+            volume.received_bytes as f64 / 1e6
+        );
+        let mut finding = channel(case, &used.container, ID, bits)
+            .claiming(claim)
+            .on_edge(&used.edge)
+            .with("edge", used.edge.to_string().as_str())
+            .with("sent_bytes", volume.sent_bytes)
+            .with("received_bytes", volume.received_bytes)
+            .with("usual_sent_bytes_per_minute", volume.usual_bytes.unwrap_or(0.0));
+        if let Some(id) = case.state.expected_by(&used.edge, &used.container, edge.address()) {
+            finding = finding.expected_by(id);
+        }
+        out.push(finding);
+    }
+}
+
+fn is_much(volume: &Volume) -> bool {
+    let sent = volume.sent_bytes as f64;
+    volume.sent_bytes >= BYTES_MIN
+        && sent >= RATIO_MIN * volume.received_bytes as f64
+        && sent >= USUAL_FACTOR * volume.usual_bytes.unwrap_or(0.0)
+}

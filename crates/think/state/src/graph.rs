@@ -1,0 +1,403 @@
+//! Who talks to whom: edges between workloads and with the outside, and what each step shows to be new about them.
+//!
+//! Bounded: of a workload that has too many edges, and of all, the one that was seen least and the longest ago makes
+//! room. Not here: any claim (`detect`), what is allowed (`policy.rs`), and who the ends are (`enrich`).
+
+mod edge;
+
+mod endpoint;
+
+mod listeners;
+
+mod names;
+
+mod source;
+
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::event::SocketState;
+use model::identity::Container;
+use model::ids::{CgroupId, WorkloadKey};
+use model::time::Time;
+use model::traffic::{Direction, EdgeKey, Endpoint, Peer, Talk, TalkKind};
+use model::untrusted::Untrusted;
+use serde::{Deserialize, Serialize};
+
+pub use crate::graph::edge::{Edge, Volume};
+use crate::graph::listeners::Listeners;
+pub use crate::graph::listeners::{Listener, Opening};
+pub use crate::graph::names::Asked;
+use crate::graph::names::Questions;
+use crate::graph::source::Sources;
+pub use crate::graph::source::{Scanning, Source};
+use crate::traffic::novelty::{Novelty, maturity, score};
+
+/// Most edges of one workload, and of all.
+pub const EDGES_OF_ONE_MAX: usize = 4_096;
+/// See [`EDGES_OF_ONE_MAX`].
+pub const EDGES_MAX: usize = 65_536;
+/// Most workloads whose habits are known; the one seen the longest ago makes room.
+const WORKLOADS_MAX: usize = 4_096;
+
+/// Flows told at once that count for how often a workload makes new edges.
+const FLOWS_TAKEN_MAX: u64 = 300;
+
+/// The graph, and what the last step showed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Graph {
+    #[serde(with = "model::pairs")]
+    edges: BTreeMap<EdgeKey, Edge>,
+    habits: BTreeMap<WorkloadKey, Habits>,
+    /// How many workloads know each other end.
+    #[serde(with = "model::pairs")]
+    known_by: BTreeMap<Endpoint, u32>,
+    listeners: Listeners,
+    sources: Sources,
+    questions: Questions,
+    forgotten: u64,
+    #[serde(skip)]
+    news: GraphNews,
+}
+
+/// How a workload usually meets others.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Habits {
+    first: Time,
+    last: Time,
+    novelty: Novelty,
+    /// Edges it has, both those it opens and those by which it is opened.
+    edges: usize,
+    /// Of those that it opens, those that lead outside.
+    outside: usize,
+}
+
+/// What one step showed; gone with the next.
+#[derive(Clone, Debug, Default)]
+pub struct GraphNews {
+    /// First contacts: with somebody new, or after a while.
+    pub meetings: Vec<Meeting>,
+    /// Edges to the outside that were used just now.
+    pub used: Vec<Use>,
+    /// Ports that somebody began to serve.
+    pub openings: Vec<Opening>,
+    /// Containers whose first contacts tell of a search.
+    pub scans: Vec<Scanning>,
+    /// Domains that somebody asked about.
+    pub asked: Vec<Asked>,
+}
+
+/// A first contact.
+#[derive(Clone, Debug)]
+pub struct Meeting {
+    /// Who, whom, which service.
+    pub edge: EdgeKey,
+    /// The container that opened it, or that was opened when the opener is none of ours.
+    pub container: Arc<Container>,
+    /// The container at the other end, when it is one.
+    pub other: Option<Arc<Container>>,
+    /// The address at the other end.
+    pub address: std::net::IpAddr,
+    /// The name that it was looked up by.
+    pub name: Option<Untrusted>,
+    /// When.
+    pub at: Time,
+    /// How it went.
+    pub state: SocketState,
+    /// Program that opened it.
+    pub program: Untrusted,
+    /// Whether the workload never had this edge before.
+    pub is_new: bool,
+    /// How unusual a new edge is for the workload (ALGORITHMS §3.1), in log10 units; 0 for one that is not new.
+    pub score: f64,
+    /// How well the workload is known, 0 to 1: a day of watching makes 0.63.
+    pub maturity: f64,
+    /// Whether the workload never went outside before.
+    pub is_first_outside: bool,
+    /// Workloads that know the other end, this one not counted.
+    pub known_by: u32,
+}
+
+/// An edge to the outside that was used just now.
+#[derive(Clone, Debug)]
+pub struct Use {
+    /// Which.
+    pub edge: EdgeKey,
+    /// By whom.
+    pub container: Arc<Container>,
+}
+
+impl Graph {
+    /// Forgets what the step before showed.
+    pub(crate) fn begin_step(&mut self) {
+        let GraphNews { meetings, used, openings, scans, asked } = &mut self.news;
+        asked.clear();
+        meetings.clear();
+        used.clear();
+        openings.clear();
+        scans.clear();
+    }
+
+    /// What this step showed.
+    pub fn news(&self) -> &GraphNews {
+        &self.news
+    }
+
+    /// An edge.
+    pub fn edge(&self, key: &EdgeKey) -> Option<&Edge> {
+        self.edges.get(key)
+    }
+
+    /// All edges, ordered by who opens.
+    pub fn edges(&self) -> impl Iterator<Item = (&EdgeKey, &Edge)> {
+        self.edges.iter()
+    }
+
+    /// Workloads that know the other end.
+    pub fn known_by(&self, end: &Endpoint) -> u32 {
+        self.known_by.get(end).copied().unwrap_or(0)
+    }
+
+    /// Workloads whose habits are known.
+    pub fn workloads(&self) -> usize {
+        self.habits.len()
+    }
+
+    /// Since when the workload is watched.
+    pub fn watched_since(&self, workload: &WorkloadKey) -> Option<Time> {
+        self.habits.get(workload).map(|habits| habits.first)
+    }
+
+    /// What a container met lately.
+    pub fn source(&self, cgroup: CgroupId) -> Option<&Source> {
+        self.sources.of(cgroup)
+    }
+
+    /// What was served, by workload and port.
+    pub fn listeners(&self) -> impl Iterator<Item = (&WorkloadKey, &Listener)> {
+        self.listeners.iter()
+    }
+
+    /// A container listens on a port.
+    pub(crate) fn listens(&mut self, socket: &model::event::Socket, container: &Arc<Container>, at: Time) {
+        let is_private = socket.local.ip().is_loopback();
+        if !is_private {
+            let opening = self.listeners.open(socket, container, at);
+            self.news.openings.extend(opening);
+        }
+    }
+
+    /// A container asks for a name, or is answered.
+    pub(crate) fn asks(
+        &mut self,
+        message: &model::traffic::DnsMessage,
+        asker: (&Arc<Container>, &WorkloadKey),
+        at: Time,
+    ) {
+        let salt = self.sources.salt();
+        self.news.asked.extend(self.questions.take(message, asker, at, salt));
+    }
+
+    /// Makes what nobody in a container knows part of every hash.
+    pub(crate) fn begin(&mut self, secret: u64) {
+        self.sources.begin(secret);
+    }
+
+    /// A container ended: what it met is its own no more.
+    pub(crate) fn ended(&mut self, cgroup: CgroupId) {
+        self.sources.forget(cgroup);
+    }
+
+    /// Time passes: datagrams that nobody answered in time count as failures.
+    pub(crate) fn time_passes(&mut self, now: Time) {
+        self.news.scans.extend(self.sources.time_passes(now));
+    }
+
+    /// Takes in one thing that went on.
+    pub(crate) fn take(&mut self, talk: &Talk) {
+        if talk.address.is_unspecified() {
+            // The line of the kernel's table for all that had no line of their own: whom it was with is unknown.
+            self.news.scans.extend(self.sources.crowd(talk));
+            return;
+        }
+        let Some(key) = edge_key(talk) else { return };
+        let is_own = talk.key.direction == Direction::Out || !matches!(talk.peer, Peer::Container(_));
+        if let TalkKind::Contact { state, program } = &talk.what {
+            self.meet(&key, talk, (*state, program), is_own);
+        } else if !self.edges.contains_key(&key) {
+            // Its contact was lost, or forgotten: the flow itself shows that there was one.
+            self.meet(&key, talk, (SocketState::Connected, &Untrusted::default()), is_own);
+        }
+        if is_own {
+            self.use_edge(&key, talk);
+            if talk.key.direction == Direction::Out {
+                self.news.scans.extend(self.sources.take(talk));
+            }
+        }
+    }
+
+    fn meet(
+        &mut self,
+        key: &EdgeKey,
+        talk: &Talk,
+        (state, program): (SocketState, &Untrusted),
+        is_own: bool,
+    ) {
+        let is_new = !self.edges.contains_key(key);
+        if !is_new && !is_own {
+            return;
+        }
+        let novelty = self.weigh_novelty(key, is_new, talk.at);
+        if is_new {
+            self.insert(key, talk.at);
+        }
+        let (container, other) = ends(talk);
+        self.news.meetings.push(Meeting {
+            edge: key.clone(),
+            container,
+            other,
+            address: talk.address,
+            name: match &talk.peer {
+                Peer::Outside { name, .. } => name.clone(),
+                _ => None,
+            },
+            at: talk.at,
+            state,
+            program: program.clone(),
+            is_new,
+            score: novelty.score,
+            maturity: novelty.maturity,
+            is_first_outside: novelty.is_first_outside,
+            known_by: novelty.known_by,
+        });
+    }
+
+    fn weigh_novelty(&mut self, key: &EdgeKey, is_new: bool, at: Time) -> Unusual {
+        let known_by = self.known_by(&key.to);
+        let workloads = self.habits.len();
+        let Endpoint::Workload(workload) = opener(key) else { return Unusual::default() };
+        self.make_room(workload);
+        let habits = self.habits.entry(workload.clone()).or_insert_with(|| Habits::new(at));
+        habits.last = habits.last.max(at);
+        let age = at.since(habits.first);
+        let unusual = || score(habits.novelty.rate(), age, workloads, known_by as usize);
+        let score = if is_new { unusual() } else { 0.0 };
+        let is_first_outside = is_new && key.to.is_outside() && habits.outside == 0;
+        habits.novelty.take(is_new);
+        Unusual { score, maturity: maturity(age), is_first_outside, known_by }
+    }
+
+    fn insert(&mut self, key: &EdgeKey, at: Time) {
+        let Endpoint::Workload(workload) = opener(key).clone() else { return };
+        let own = self.habits.get(&workload).map_or(0, |habits| habits.edges);
+        if own >= EDGES_OF_ONE_MAX {
+            self.evict(Some(opener(key)));
+        } else if self.edges.len() >= EDGES_MAX {
+            self.evict(None);
+        }
+        let is_known = self.edges_of(&key.from).any(|(other, _)| other.to == key.to);
+        if !is_known {
+            *self.known_by.entry(key.to.clone()).or_default() += 1;
+        }
+        if let Some(habits) = self.habits.get_mut(&workload) {
+            habits.edges += 1;
+            habits.outside += usize::from(key.to.is_outside());
+        }
+        self.edges.insert(key.clone(), Edge::new(key, at));
+    }
+
+    /// The edge that was used least often, of equals the one used the longest ago, makes room.
+    fn evict(&mut self, of: Option<&Endpoint>) {
+        let candidates = self.edges.iter().filter(|(key, _)| of.is_none_or(|of| opener(key) == of));
+        let rarest = candidates.min_by_key(|(_, edge)| edge.worth()).map(|(key, _)| key.clone());
+        let Some(key) = rarest else { return };
+        self.edges.remove(&key);
+        self.forgotten += 1;
+        if !self.edges_of(&key.from).any(|(other, _)| other.to == key.to)
+            && let Some(known_by) = self.known_by.get_mut(&key.to)
+        {
+            *known_by -= 1;
+            if *known_by == 0 {
+                self.known_by.remove(&key.to);
+            }
+        }
+        if let Endpoint::Workload(workload) = opener(&key)
+            && let Some(habits) = self.habits.get_mut(workload)
+        {
+            habits.edges -= 1;
+        }
+    }
+
+    fn edges_of(&self, from: &Endpoint) -> impl Iterator<Item = (&EdgeKey, &Edge)> {
+        let first = EdgeKey {
+            from: from.clone(),
+            to: Endpoint::first(),
+            port: 0,
+            protocol: model::traffic::Protocol(0),
+        };
+        let from = from.clone();
+        self.edges.range(first..).take_while(move |(key, _)| key.from == from)
+    }
+
+    fn use_edge(&mut self, key: &EdgeKey, talk: &Talk) {
+        let Some(edge) = self.edges.get_mut(key) else { return };
+        edge.take(talk);
+        if let TalkKind::Counted(counts) = &talk.what
+            && let Endpoint::Workload(workload) = opener(key)
+            && let Some(habits) = self.habits.get_mut(workload)
+        {
+            // The contact itself was taken already; its memory is no longer than this.
+            (1..counts.opened.min(FLOWS_TAKEN_MAX)).for_each(|_| habits.novelty.take(false));
+        }
+        if key.to.is_outside() {
+            let container = Arc::clone(&talk.container);
+            self.news.used.push(Use { edge: key.clone(), container });
+        }
+    }
+
+    fn make_room(&mut self, workload: &WorkloadKey) {
+        crate::room::make_room(&mut self.habits, workload, WORKLOADS_MAX, |habits| habits.last);
+    }
+}
+
+/// How unusual a contact is.
+#[derive(Default)]
+struct Unusual {
+    score: f64,
+    maturity: f64,
+    is_first_outside: bool,
+    known_by: u32,
+}
+
+impl Habits {
+    fn new(at: Time) -> Self {
+        Self { first: at, last: at, novelty: Novelty::default(), edges: 0, outside: 0 }
+    }
+}
+
+/// The workload whose habit an edge is: the opener, or of an edge that somebody else opens the opened one.
+fn opener(key: &EdgeKey) -> &Endpoint {
+    if matches!(key.from, Endpoint::Workload(_)) { &key.from } else { &key.to }
+}
+
+/// The edge that something went on over; `None` for what is no edge, as broadcasts are.
+fn edge_key(talk: &Talk) -> Option<EdgeKey> {
+    let own = Endpoint::Workload(talk.container.workload());
+    let other = endpoint::of(&talk.peer, talk.key.direction)?;
+    let (from, to) = match talk.key.direction {
+        Direction::Out => (own, other),
+        Direction::In => (other, own),
+    };
+    Some(EdgeKey { from, to, port: talk.key.port, protocol: talk.key.protocol })
+}
+
+/// The container that opens and the one that is opened; of an edge from outside the one that is opened, and none.
+fn ends(talk: &Talk) -> (Arc<Container>, Option<Arc<Container>>) {
+    match (&talk.peer, talk.key.direction) {
+        (Peer::Container(peer), Direction::In) => (Arc::clone(peer), Some(Arc::clone(&talk.container))),
+        (Peer::Container(peer), Direction::Out) => (Arc::clone(&talk.container), Some(Arc::clone(peer))),
+        _ => (Arc::clone(&talk.container), None),
+    }
+}

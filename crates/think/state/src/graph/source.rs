@@ -28,6 +28,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Contacts of a crowd, told as one number, that count at most in one second: the test needs no more.
 const CROWD_COUNTED_MAX: u64 = 32;
 
+/// Destinations in ten minutes from which a container meets very many, and how many times the most it met before.
+const FAN_OUT_MIN: f64 = 200.0;
+const FAN_OUT_FACTOR: f64 = 4.0;
+
 /// The contacts of all containers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sources {
@@ -111,7 +115,7 @@ impl Sources {
         let (failed, made) = (counts.failed.min(CROWD_COUNTED_MAX), counts.opened.min(CROWD_COUNTED_MAX));
         let outcomes =
             std::iter::repeat_n(true, failed as usize).chain(std::iter::repeat_n(false, made as usize));
-        outcomes.filter_map(|failed| source.count(failed)).last()
+        outcomes.filter_map(|failed| source.count(failed, talk.at)).last()
     }
 
     pub(super) fn time_passes(&mut self, now: Time) -> Vec<Scanning> {
@@ -148,6 +152,9 @@ impl Source {
         if let Some(closed) = self.fan.take(talk.at, destination) {
             self.usual_fan = Some(self.usual_fan.map_or(closed, |usual| usual.max(closed)));
         }
+        let destinations = self.fan.count(talk.at);
+        let is_far_more = destinations >= FAN_OUT_FACTOR * self.usual_fan.unwrap_or(0.0);
+        let met_very_many = destinations >= FAN_OUT_MIN && is_far_more;
         if self.met.len() >= MET_MAX {
             self.met.clear();
         }
@@ -158,18 +165,19 @@ impl Source {
         self.ports.insert(salt.hash(&talk.key.port.to_le_bytes()));
         self.latest = Some((talk.address, talk.key.port));
         if talk.key.protocol.has_connections() {
-            return self.count(state == SocketState::Failed);
+            let search = self.count(state == SocketState::Failed, talk.at);
+            return search.or_else(|| met_very_many.then(|| self.scanning(false, talk.at)));
         }
         let is_for_many = matches!(&talk.peer, Peer::Inside(address) if address.is_multicast());
         if !is_for_many && self.unanswered.len() < UNANSWERED_MAX {
             self.unanswered.insert(talk.key, talk.at);
         }
-        None
+        met_very_many.then(|| self.scanning(false, talk.at))
     }
 
     fn answered(&mut self, talk: &Talk) -> Option<Scanning> {
         self.unanswered.remove(&talk.key)?;
-        self.count(false)
+        self.count(false, talk.at)
     }
 
     fn time_passes(&mut self, now: Time) -> Option<Scanning> {
@@ -179,7 +187,7 @@ impl Source {
         let mut found = None;
         while let Some(key) = self.late(now) {
             self.unanswered.remove(&key);
-            found = self.count(true).or(found);
+            found = self.count(true, now).or(found);
         }
         found
     }
@@ -190,19 +198,19 @@ impl Source {
     }
 
     /// One more outcome of a first contact.
-    fn count(&mut self, failed: bool) -> Option<Scanning> {
+    fn count(&mut self, failed: bool, at: Time) -> Option<Scanning> {
         match self.scan.take(failed) {
             Verdict::Open => None,
             Verdict::Usual => {
                 (self.addresses, self.ports) = (Distinct::default(), Distinct::default());
                 None
             }
-            Verdict::Scan => Some(self.scanning(true)),
+            Verdict::Scan => Some(self.scanning(true, at)),
         }
     }
 
     /// What is told of it.
-    pub fn scanning(&self, is_search: bool) -> Scanning {
+    fn scanning(&self, is_search: bool, at: Time) -> Scanning {
         Scanning {
             container: Arc::clone(&self.container),
             is_search,
@@ -210,7 +218,7 @@ impl Source {
             failed: self.scan.failed(),
             addresses: self.addresses.count(),
             ports: self.ports.count(),
-            destinations: 0.0,
+            destinations: self.fan.count(at),
             usual_destinations: self.usual_fan,
             latest: self.latest,
         }

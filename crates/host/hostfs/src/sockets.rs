@@ -11,7 +11,7 @@ use crate::kept::read_into;
 use crate::line_count::count_lines;
 use crate::proc_dir::pid_path;
 use crate::root::HostRoot;
-use crate::text::{lines, number, split_once, words};
+use crate::text::{lines, number, split_once, value_of, words};
 
 /// Most sockets told of one network namespace.
 pub const LISTENERS_MAX: usize = 256;
@@ -21,12 +21,13 @@ const TABLE_BYTES_MAX: usize = 1024 * 1024;
 const PACKET_SOCKETS_MAX: u64 = 1_000;
 
 /// The kernel's tables. Those of IPv6 are missing where it is off.
-const TABLES: [(&str, Protocol); 4] = [
-    ("net/tcp", Protocol::TCP),
-    ("net/tcp6", Protocol::TCP),
-    ("net/udp", Protocol::UDP),
-    ("net/udp6", Protocol::UDP),
+const TABLES: [Table; 4] = [
+    Table { path: "net/tcp", protocol: Protocol::TCP, count: ("net/sockstat", b"TCP: inuse ") },
+    Table { path: "net/tcp6", protocol: Protocol::TCP, count: ("net/sockstat6", b"TCP6: inuse ") },
+    Table { path: "net/udp", protocol: Protocol::UDP, count: ("net/sockstat", b"UDP: inuse ") },
+    Table { path: "net/udp6", protocol: Protocol::UDP, count: ("net/sockstat6", b"UDP6: inuse ") },
 ];
+const STATISTICS_BYTES_MAX: usize = 4096;
 /// `TCP_LISTEN`; `TCP_CLOSE`, which is the state of a UDP socket without a peer.
 const TCP_LISTENS: &[u8] = b"0A";
 const UDP_WAITS: &[u8] = b"07";
@@ -51,15 +52,26 @@ pub struct Listening {
     pub left_out: u64,
 }
 
-/// The sockets that listen in the network namespace of a process. `Gone` when it ended.
+/// One table, and the file and the line that say how many sockets there are in it.
+struct Table {
+    path: &'static str,
+    protocol: Protocol,
+    count: (&'static str, &'static [u8]),
+}
+
+/// The sockets that listen in the network namespace of a process. `Gone` when it ended. Whatever there is, a table of TCP
+/// costs about 5 ms: the kernel walks through the connections of all namespaces. So only one with sockets is read.
 pub fn listening(root: &HostRoot, pid: u32) -> Result<Listening, HostfsError> {
     let mut found = Listening::default();
     let mut text = Vec::new();
-    for (table, protocol) in TABLES {
-        let path = pid_path(root, pid, table);
+    for table in TABLES {
+        if table.is_empty(root, pid, &mut text) {
+            continue;
+        }
+        let path = pid_path(root, pid, table.path);
         match read_into(&path, &mut text, TABLE_BYTES_MAX).map_err(|errno| HostfsError::io(&path, errno)) {
-            Ok(is_whole) => found.take(&text, is_whole, protocol),
-            Err(error) if error.is_gone() && table.ends_with('6') => {}
+            Ok(is_whole) => found.take(&text, is_whole, table.protocol),
+            Err(error) if error.is_gone() && table.path.ends_with('6') => {}
             Err(error) => return Err(error),
         }
     }
@@ -76,6 +88,15 @@ pub fn packet_sockets(root: &HostRoot, pid: u32) -> Result<u64, HostfsError> {
         return Err(HostfsError::malformed(&path, "lacks its heading"));
     }
     Ok(count.lines.saturating_sub(1))
+}
+
+impl Table {
+    /// Whether the kernel says so; when it says nothing, that is not known.
+    fn is_empty(&self, root: &HostRoot, pid: u32, text: &mut Vec<u8>) -> bool {
+        let (file, key) = self.count;
+        let is_read = read_into(&pid_path(root, pid, file), text, STATISTICS_BYTES_MAX).is_ok();
+        is_read && value_of(text, key) == Some(0)
+    }
 }
 
 impl Listening {

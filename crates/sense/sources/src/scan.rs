@@ -70,13 +70,19 @@ impl Scanner {
             let started = self.started(&exec);
             outlet.send(Source::Scan, started, Body::Process(Box::new(exec)));
         }
-        self.listeners.tell(outlet);
-        let left_out = tree.left_out + tree.unreadable + scanned.left_out + scanned.unreadable;
+        self.catch_up(outlet);
+        let unlisted = scanned.left_out + scanned.unreadable;
+        let left_out = tree.left_out + tree.unreadable + unlisted + self.listeners.left_out();
         if left_out > self.left_out {
             outlet.send_now(Source::Scan, lost(left_out - self.left_out));
         }
         self.left_out = left_out;
         Ok(())
+    }
+
+    /// Emits some of what is due since the last scan and takes longer: sockets that listen in what was found.
+    pub fn catch_up(&mut self, outlet: &Outlet) {
+        self.listeners.tell(outlet);
     }
 
     fn tell_cgroups(&mut self, found: &[Cgroup], outlet: &Outlet) {
@@ -124,17 +130,18 @@ pub fn spawn(
             }
             first_done.take();
             let every = if probes_work.load(Ordering::Acquire) { EVERY_WITH_PROBES } else { EVERY_ALONE };
-            wait(every, &probes_work, &stop);
+            wait(every, &probes_work, &stop, || scanner.catch_up(&outlet));
         }
     })
 }
 
-/// Waits, but not longer than is right once the probes have failed.
-fn wait(every: Duration, probes_work: &AtomicBool, stop: &Stop) {
+/// Waits, with something to do every half second, but not longer than is right once the probes have failed.
+fn wait(every: Duration, probes_work: &AtomicBool, stop: &Stop, mut meanwhile: impl FnMut()) {
     let mut waited = Duration::ZERO;
     let worked = probes_work.load(Ordering::Acquire);
     while waited < every && probes_work.load(Ordering::Acquire) == worked && !stop.wait(EVERY_ALONE) {
         waited += EVERY_ALONE;
+        meanwhile();
     }
 }
 

@@ -77,6 +77,23 @@ fn without_ipv6_there_are_two_tables_and_without_a_process_none() {
 }
 
 #[test]
+fn a_table_is_read_when_there_are_sockets_in_it_or_nobody_says_how_many() {
+    let listens = |port: &str| row(&format!("00000000:{port}"), NOBODY, "0A", 1);
+    let host = host(&[("tcp", listens("0050")), ("udp", row("00000000:0035", NOBODY, "07", 2))]);
+    let statistics = |text: &str| host.write("proc/70/net/sockstat", text.as_bytes()).unwrap();
+    statistics("sockets: used 4\nTCP: inuse 0 orphan 0 tw 5 alloc 3 mem 350\nUDP: inuse 1 mem 0\n");
+    expect![[r#"
+        udp 0.0.0.0:53 2
+        left out 0"#]]
+    .assert_eq(&show(&host));
+    statistics("TCP: inuse x\nUDP: inuse 0 mem 0\nUDPLITE: inuse 0\n");
+    expect![[r#"
+        tcp 0.0.0.0:80 1
+        left out 0"#]]
+    .assert_eq(&show(&host));
+}
+
+#[test]
 fn malformed_rows_are_passed_over() {
     let mut rows = String::new();
     for local in

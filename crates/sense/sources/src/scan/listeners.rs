@@ -3,7 +3,7 @@
 //! Not here: the host's own namespace. Of several cgroups in one namespace (a pod), the one of the process that was found
 //! first stands for all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hostfs::process::namespaces;
@@ -18,6 +18,8 @@ use crate::outlet::Outlet;
 
 /// Network namespaces that are remembered as looked at.
 const NAMESPACES_MAX: usize = 10_000;
+/// Looked at in one go, each at a cost of about 5 ms: the rest waits for the next, half a second later.
+const AT_ONCE_MAX: usize = 8;
 
 /// Looks at each network namespace once.
 #[derive(Debug)]
@@ -26,7 +28,8 @@ pub(super) struct Listeners {
     host_net: u32,
     /// By the process it was seen through: when that ends, the namespace may, and another get its number.
     looked_at: HashMap<u32, ProcessKey>,
-    due: Vec<Due>,
+    due: VecDeque<Due>,
+    left_out: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +42,7 @@ struct Due {
 impl Listeners {
     /// Nothing was looked at yet.
     pub(super) fn new(root: &HostRoot, host_net: u32) -> Self {
-        Self { root: root.clone(), host_net, looked_at: HashMap::new(), due: Vec::new() }
+        Self { root: root.clone(), host_net, looked_at: HashMap::new(), due: VecDeque::new(), left_out: 0 }
     }
 
     /// These processes have ended.
@@ -55,17 +58,28 @@ impl Listeners {
         if net == self.host_net || self.looked_at.contains_key(&net) {
             return;
         }
-        self.due.push(Due { net, process: exec.process, cgroup: exec.cgroup });
-        if self.looked_at.len() < NAMESPACES_MAX {
-            self.looked_at.insert(net, exec.process);
+        // Beyond the limit a namespace is not remembered, and so not looked at: it is told as lost.
+        if self.looked_at.len() >= NAMESPACES_MAX {
+            self.left_out += 1;
+            return;
         }
+        self.looked_at.insert(net, exec.process);
+        self.due.push_back(Due { net, process: exec.process, cgroup: exec.cgroup });
     }
 
-    /// Emits what listens in the namespaces that are due.
+    /// Network namespaces that were not looked at because of a limit; grows only.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Emits what listens in the namespaces that are due next.
     pub(super) fn tell(&mut self, outlet: &Outlet) {
-        for due in std::mem::take(&mut self.due) {
-            if self.look_at(due, outlet).is_none() {
-                // It ended meanwhile: the next process found there stands for the namespace.
+        let next = self.due.len().min(AT_ONCE_MAX);
+        let due: Vec<Due> = self.due.drain(..next).collect();
+        for due in due {
+            let is_told = self.look_at(due, outlet).is_some();
+            // It ended meanwhile: the next process found there stands for the namespace.
+            if !is_told && self.looked_at.get(&due.net) == Some(&due.process) {
                 self.looked_at.remove(&due.net);
             }
         }

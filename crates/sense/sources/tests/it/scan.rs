@@ -5,10 +5,10 @@ use hostfs::layout::CgroupLayout;
 use hostfs::root::HostRoot;
 use hostfs::sockets::LISTENERS_MAX;
 use model::event::{Body, Event, Socket};
-use model::ids::NodeId;
+use model::ids::{Namespaces, NodeId};
 use sources::outlet::Outlet;
 use sources::scan::Scanner;
-use testkit::host_tree::{FakeHost, FakeProcess, docker_systemd};
+use testkit::host_tree::{CONTAINER_NAMESPACES, FakeHost, FakeProcess, docker_systemd};
 
 use crate::contract;
 
@@ -162,4 +162,29 @@ fn listening_sockets_beyond_the_limit_are_lost_to_their_cgroup_alone() {
     assert_eq!(lines.last().unwrap(), "lost 44 to the limit on listening sockets");
     let Body::Lost(loss) = &events.last().unwrap().body else { unreachable!("found as lost") };
     assert_eq!(loss.cgroup, Some(cgroup));
+}
+
+#[test]
+fn many_namespaces_are_looked_at_by_and_by() {
+    let host = FakeHost::v2().unwrap();
+    host.cgroup("/many").unwrap();
+    for number in 0..20 {
+        let namespaces = Namespaces { net: 4_026_540_000 + number, ..CONTAINER_NAMESPACES };
+        let process = FakeProcess::new(100 + number, "web").contained("/many");
+        host.process(&FakeProcess { namespaces, ..process }).unwrap();
+        listen(&host, 100 + number, "tcp", &[80]);
+        listen(&host, 100 + number, "udp", &[]);
+    }
+    let (mut scanner, outlet, queue) = scanner(&host);
+    let listening = || told(&queue).1.iter().filter(|line| line.starts_with("Listening")).count();
+    scanner.scan(&outlet).unwrap();
+    assert_eq!(listening(), 8);
+    host.end_process(110).unwrap();
+    let later: Vec<usize> = (0..3)
+        .map(|_| {
+            scanner.catch_up(&outlet);
+            listening()
+        })
+        .collect();
+    assert_eq!(later, [7, 4, 0], "one has ended meanwhile");
 }

@@ -8,14 +8,17 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use model::ids::CgroupId;
+use model::untrusted::Untrusted;
 use model::usage::DeepUsage;
 
 use crate::error::HostfsError;
 use crate::kept::read_into;
 use crate::layout::{CgroupLayout, below};
-use crate::namespace_objects::{conntrack, mounts, ports, sysv};
+use crate::mounts::engine_sockets;
+use crate::namespace_objects::{conntrack, mounts, packet_sockets, ports, sysv};
 use crate::open_files::OpenFiles;
 use crate::proc_dir::{pid_path, stat};
+use crate::process::host_namespaces;
 use crate::root::HostRoot;
 use crate::text::{lines, number, value_of};
 
@@ -24,6 +27,8 @@ const GROUPS_MAX: usize = 1024;
 /// About 500,000 processes.
 const PROCS_BYTES_MAX: usize = 4 * 1024 * 1024;
 const IO_BYTES_MAX: usize = 4096;
+/// What is mounted into a container is looked at in every fifth reading.
+const MOUNTS_EVERY: u64 = 5;
 
 /// How much a reading may look at; taken from while it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +72,11 @@ pub struct HoldingsReader {
     layout: CgroupLayout,
     path: PathBuf,
     cgroup: CgroupId,
+    host_net: Option<u32>,
     known: HashMap<u32, Known>,
     sum: Option<Io>,
+    engine_sockets: Vec<Untrusted>,
+    readings: u64,
 }
 
 #[derive(Debug)]
@@ -94,8 +102,17 @@ struct Members {
 impl HoldingsReader {
     /// A reader of the group at `path` below the root of its hierarchy.
     pub fn new(root: &HostRoot, layout: &CgroupLayout, path: &Path, cgroup: CgroupId) -> Self {
-        let (root, layout, path) = (root.clone(), layout.clone(), path.to_path_buf());
-        Self { root, layout, path, cgroup, known: HashMap::new(), sum: None }
+        Self {
+            root: root.clone(),
+            layout: layout.clone(),
+            path: path.to_path_buf(),
+            cgroup,
+            host_net: host_namespaces(root).ok().map(|host| host.net),
+            known: HashMap::new(),
+            sum: None,
+            engine_sockets: Vec::new(),
+            readings: 0,
+        }
     }
 
     /// Looks at each process as far as the allowance goes. `Gone` once the group was removed.
@@ -174,13 +191,26 @@ impl HoldingsReader {
         grown(&mut sum.read_bytes, io.read_bytes, before.read_bytes);
     }
 
-    fn tell_namespaces(&self, pids: &[u32], usage: &mut DeepUsage) {
+    fn tell_namespaces(&mut self, pids: &[u32], usage: &mut DeepUsage) {
         let Some(&first) = pids.first() else { return };
+        self.look_for_engines(first);
+        usage.engine_sockets.clone_from(&self.engine_sockets);
+        usage.packet_sockets = packet_sockets(&self.root, first, self.host_net);
         usage.mounts = mounts(&self.root, first);
         usage.ports = ports(&self.root, first);
         usage.conntrack = conntrack(&self.root, first);
         let sysv = sysv(&self.root, first);
         (usage.sysv_shm, usage.sysv_sem, usage.sysv_msg) = (sysv.shm, sysv.sem, sysv.msg);
+    }
+
+    /// At the first reading the container may be in the making, and still have the host's root: so at the second as well.
+    fn look_for_engines(&mut self, pid: u32) {
+        if self.readings <= 1 || self.readings.is_multiple_of(MOUNTS_EVERY) {
+            // What was found stays while it cannot be looked for.
+            self.engine_sockets =
+                engine_sockets(&self.root, pid).unwrap_or_else(|_| std::mem::take(&mut self.engine_sockets));
+        }
+        self.readings += 1;
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! Not here: what is in them (`tree.rs`, `cgroup.rs`). Where a controller is mounted as v1, v2 does not have it.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,11 +9,10 @@ use model::ids::CgroupId;
 
 use crate::error::HostfsError;
 use crate::kept::read_whole;
+use crate::mount_table::{HOST_TABLE_BYTES_MAX, MountLine, unescaped};
 use crate::root::HostRoot;
 use crate::text::{lines, number, split_once, words};
 
-/// A mount table longer than this is refused; hosts with thousands of containers stay well below.
-const MOUNTINFO_BYTES_MAX: usize = 16 * 1024 * 1024;
 const CGROUPS_BYTES_MAX: usize = 64 * 1024;
 
 /// Which versions of control groups the host uses.
@@ -75,7 +72,7 @@ impl CgroupLayout {
     /// Reads `/proc/self/mountinfo` and `/proc/cgroups` below the root.
     pub fn detect(root: &HostRoot) -> Result<Self, HostfsError> {
         let table = root.at("proc/self/mountinfo");
-        let text = read_whole(&table, MOUNTINFO_BYTES_MAX)?;
+        let text = read_whole(&table, HOST_TABLE_BYTES_MAX)?;
         let mounts: Vec<Mount> = lines(&text).filter_map(|line| Mount::parse(line, root)).collect();
         let unified = choose(&mounts, |mount| mount.controllers.is_none())?;
         let mut v1 = [const { None }; Controller::ALL.len()];
@@ -149,18 +146,16 @@ struct Mount<'t> {
 }
 
 impl<'t> Mount<'t> {
-    /// `36 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu`; `None` for other file systems.
+    /// `None` for other file systems.
     fn parse(line: &'t [u8], root: &HostRoot) -> Option<Self> {
-        let mut left = words(line);
-        let part = path(left.nth(3)?);
-        let point = root.resolve(&path(left.next()?));
-        let mut right = left.skip_while(|word| word != b"-").skip(1);
-        let controllers = match right.next()? {
+        let line = MountLine::parse(line)?;
+        let controllers = match line.kind {
             b"cgroup2" => None,
-            b"cgroup" => Some(right.nth(1)?),
+            b"cgroup" => Some(line.options),
             _ => return None,
         };
-        Some(Self { part, point, controllers })
+        let point = root.resolve(&unescaped(line.point));
+        Some(Self { part: unescaped(line.part), point, controllers })
     }
 
     fn has(&self, controller: &str) -> bool {
@@ -191,22 +186,6 @@ fn cpuacct_hierarchy(root: &HostRoot) -> Result<u32, HostfsError> {
     });
     let hierarchy = number.and_then(|number| u32::try_from(number).ok());
     hierarchy.ok_or_else(|| HostfsError::malformed(&table, "has no line for cpuacct"))
-}
-
-/// A path of the mount table, in which blanks are written as `\040` and so on.
-fn path(escaped: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(escaped.len());
-    let mut at = 0;
-    while at < escaped.len() {
-        let code = escaped.get(at + 1..at + 4).filter(|_| escaped[at] == b'\\').and_then(octal);
-        bytes.push(code.unwrap_or(escaped[at]));
-        at += if code.is_some() { 4 } else { 1 };
-    }
-    PathBuf::from(OsString::from_vec(bytes))
-}
-
-fn octal(digits: &[u8]) -> Option<u8> {
-    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ mod text;
 
 mod kept;
 
+mod mount_table;
+
 pub mod layout;
 
 pub mod tree;
@@ -24,6 +26,10 @@ mod cgroup_files;
 pub mod services;
 
 pub mod holdings;
+
+pub mod mounts;
+
+pub mod sockets;
 
 mod open_files;
 
@@ -44,6 +50,8 @@ mod proc_dir;
 pub mod engine;
 
 mod kernel_threads;
+
+pub mod interfaces;
 
 pub mod disk;
 

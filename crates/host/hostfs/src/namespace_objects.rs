@@ -35,6 +35,15 @@ pub(crate) fn conntrack(root: &HostRoot, pid: u32) -> Option<u64> {
     u64::from_str_radix(entries, 16).ok()
 }
 
+/// Sockets that send and receive below IP; unknown in the host's own network namespace, where they are not the process's.
+pub(crate) fn packet_sockets(root: &HostRoot, pid: u32, host_net: Option<u32>) -> Option<u64> {
+    let net = namespace(root, pid, "net").ok()?;
+    if host_net.is_none_or(|host| host == net) {
+        return None;
+    }
+    crate::sockets::packet_sockets(root, pid).ok()
+}
+
 /// System V objects. The kernel shows a reader those of its own IPC namespace and of no other, so that a thread has to
 /// enter the process's: it reads our own `/proc` there, and ends. Unknown without the right to (`CAP_SYS_ADMIN`).
 pub(crate) fn sysv(root: &HostRoot, pid: u32) -> SysvCounts {

@@ -1,9 +1,12 @@
 //! Reads once a second what is spent: every watched cgroup, every watched log, the engines and the host.
 //!
 //! Which cgroups and logs those are is told by commands: what a container is, is decided in one place (`enrich`).
-//! Not here: differences and rates; what is read on demand (`sampler/deep.rs`).
+//! Not here: differences and rates; what is read on demand (`sampler/deep.rs`), or told when it changes
+//! (`sampler/addresses.rs`).
 
 pub mod deep;
+
+mod addresses;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,6 +29,7 @@ use model::event::Body;
 use model::ids::CgroupId;
 use model::untrusted::Untrusted;
 
+use self::addresses::Addresses;
 use self::deep::Deep;
 use crate::outlet::{Outlet, Stop};
 
@@ -103,6 +107,7 @@ pub struct Sampler {
     disk_space: Vec<model::usage::DiskSpace>,
     cgroups: BTreeMap<CgroupId, CgroupReader>,
     logs: BTreeMap<Untrusted, LogReader>,
+    addresses: Addresses,
     deep: Deep,
     beats: u64,
     engines_problem: Option<String>,
@@ -125,6 +130,7 @@ impl Sampler {
             disk_space: Vec::new(),
             cgroups: BTreeMap::new(),
             logs: BTreeMap::new(),
+            addresses: Addresses::new(root),
             deep: Deep::default(),
             beats: 0,
             engines_problem: None,
@@ -175,6 +181,7 @@ impl Sampler {
         }
         self.look_around();
         self.read_disks();
+        self.addresses.beat(self.beats, outlet);
         let unread = self.read_host(outlet).err().map(|error| error.to_string());
         self.deep.beat(self.beats, outlet);
         let problem = self.problems(unread).join("; ");
@@ -197,7 +204,8 @@ impl Sampler {
             format!("{left_out} services are not read: more than {SERVICES_MAX}, or too many groups")
         });
         let (engines, disks) = (self.engines_problem.clone(), self.disks_problem.clone());
-        [unread, engines, disks, refused, unlisted, self.deep.problem()].into_iter().flatten().collect()
+        let (addresses, deep) = (self.addresses.problem(), self.deep.problem());
+        [unread, engines, disks, refused, unlisted, addresses, deep].into_iter().flatten().collect()
     }
 
     fn watch_cgroup(&mut self, cgroup: CgroupId, path: &std::path::Path, outlet: &Outlet) {

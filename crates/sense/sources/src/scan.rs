@@ -3,6 +3,8 @@
 //! With kernel probes it only makes up for events they may have lost; without them it is how containers are found
 //! at all, so it runs every second. Not here: readings of usage (`sampler.rs`).
 
+mod listeners;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use model::ids::CgroupId;
 use model::time::Time;
 use model::untrusted::Untrusted;
 
+use self::listeners::Listeners;
 use crate::outlet::{Outlet, Stop, wall_clock};
 
 /// Pause between scans while the kernel probes tell of everything.
@@ -35,6 +38,7 @@ const EVERY_ALONE: Duration = Duration::from_millis(500);
 pub struct Scanner {
     layout: CgroupLayout,
     processes: ProcessScan,
+    listeners: Listeners,
     cgroups: HashMap<CgroupId, PathBuf>,
     left_out: u64,
     boot: Time,
@@ -43,30 +47,42 @@ pub struct Scanner {
 impl Scanner {
     /// A scanner that has found nothing yet.
     pub fn new(root: &HostRoot, layout: &CgroupLayout) -> Result<Self, HostfsError> {
+        let processes = ProcessScan::new(root, layout)?;
         Ok(Self {
             layout: layout.clone(),
-            processes: ProcessScan::new(root, layout)?,
+            listeners: Listeners::new(root, processes.host_namespaces().net),
+            processes,
             cgroups: HashMap::new(),
             left_out: 0,
             boot: precise_boot_time(root)?,
         })
     }
 
-    /// Emits what is new and what is gone since the last scan: cgroups first, so that processes find theirs named.
+    /// Emits what is new and what is gone since the last scan: cgroups first, so that processes find theirs named, and
+    /// sockets last, when it is known whose they are.
     pub fn scan(&mut self, outlet: &Outlet) -> Result<(), HostfsError> {
         let tree = CgroupTree::walk(&self.layout)?;
         let scanned = self.processes.scan()?;
         self.tell_cgroups(&tree.cgroups, outlet);
+        self.listeners.forget(&scanned.gone);
         for exec in scanned.found {
+            self.listeners.note(&exec);
             let started = self.started(&exec);
             outlet.send(Source::Scan, started, Body::Process(Box::new(exec)));
         }
-        let left_out = tree.left_out + tree.unreadable + scanned.left_out + scanned.unreadable;
+        self.catch_up(outlet);
+        let unlisted = scanned.left_out + scanned.unreadable;
+        let left_out = tree.left_out + tree.unreadable + unlisted + self.listeners.left_out();
         if left_out > self.left_out {
             outlet.send_now(Source::Scan, lost(left_out - self.left_out));
         }
         self.left_out = left_out;
         Ok(())
+    }
+
+    /// Emits some of what is due since the last scan and takes longer: sockets that listen in what was found.
+    pub fn catch_up(&mut self, outlet: &Outlet) {
+        self.listeners.tell(outlet);
     }
 
     fn tell_cgroups(&mut self, found: &[Cgroup], outlet: &Outlet) {
@@ -114,17 +130,18 @@ pub fn spawn(
             }
             first_done.take();
             let every = if probes_work.load(Ordering::Acquire) { EVERY_WITH_PROBES } else { EVERY_ALONE };
-            wait(every, &probes_work, &stop);
+            wait(every, &probes_work, &stop, || scanner.catch_up(&outlet));
         }
     })
 }
 
-/// Waits, but not longer than is right once the probes have failed.
-fn wait(every: Duration, probes_work: &AtomicBool, stop: &Stop) {
+/// Waits, with something to do every half second, but not longer than is right once the probes have failed.
+fn wait(every: Duration, probes_work: &AtomicBool, stop: &Stop, mut meanwhile: impl FnMut()) {
     let mut waited = Duration::ZERO;
     let worked = probes_work.load(Ordering::Acquire);
     while waited < every && probes_work.load(Ordering::Acquire) == worked && !stop.wait(EVERY_ALONE) {
         waited += EVERY_ALONE;
+        meanwhile();
     }
 }
 

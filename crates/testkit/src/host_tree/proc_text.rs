@@ -14,8 +14,33 @@ const SOCKSTAT: &str = "sockets: used 29\nTCP: inuse 3 orphan 0 tw 5 alloc 3 mem
 const SOCKSTAT6: &str =
     "TCP6: inuse 4\nUDP6: inuse 1\nUDPLITE6: inuse 70\nRAW6: inuse 80\nFRAG6: inuse 90 memory 0\n";
 
+/// Routes of a host that is 192.0.2.2/24, and its loopback interface. The kernel shows those to itself in both tables.
+const FIB_TRIE: &str = "Main:
+  +-- 0.0.0.0/0 3 0 4
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     +-- 127.0.0.0/8 2 0 2
+        +-- 127.0.0.0/31 1 0 0
+           |-- 127.0.0.0
+              /8 host LOCAL
+           |-- 127.0.0.1
+              /32 host LOCAL
+        |-- 127.255.255.255
+           /32 link BROADCAST
+     +-- 192.0.2.0/24 2 0 2
+        +-- 192.0.2.0/30 2 0 2
+           |-- 192.0.2.0
+              /24 link UNICAST
+           |-- 192.0.2.2
+              /32 host LOCAL
+        |-- 192.0.2.255
+           /32 link BROADCAST
+";
+const IF_INET6: &str = "00000000000000000000000000000001 01 80 10 80       lo\n\
+                        fd000000000000000000000000000002 04 40 00 82     eth0\n";
+
 /// Files of a host with two cores that was booted at 1,700,000,000.
-pub(crate) const FILES: [(&str, &str); 27] = [
+pub(crate) const FILES: [(&str, &str); 29] = [
     (
         "proc/stat",
         "cpu  40596 4 5439 232653 464 1 108 78 0 0\ncpu0 19882 0 2378 117229 77 0 36 39 0 0\n\
@@ -47,6 +72,8 @@ pub(crate) const FILES: [(&str, &str); 27] = [
     ("proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n"),
     ("proc/1/net/sockstat", SOCKSTAT),
     ("proc/1/net/sockstat6", SOCKSTAT6),
+    ("proc/1/net/fib_trie", FIB_TRIE),
+    ("proc/1/net/if_inet6", IF_INET6),
     ("proc/1/mountinfo", "22 27 0:21 / /proc rw - proc proc rw\n27 1 254:0 / / rw - ext4 /dev/vda rw\n"),
     (
         "proc/sysvipc/shm",

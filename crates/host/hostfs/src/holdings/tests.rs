@@ -86,6 +86,39 @@ fn a_container_s_holdings_are_found_under_every_layout() {
 }
 
 #[test]
+fn engines_are_looked_for_in_the_first_two_readings_and_every_fifth() {
+    let host = FakeHost::v2().unwrap();
+    make_web(&host);
+    let mount = |part: &str| {
+        let table = format!("1 0 0:70 / / rw - overlay overlay rw\n2 1 0:9 {part} /x rw - tmpfs tmpfs rw\n");
+        host.write("proc/70/mountinfo", table.as_bytes()).unwrap();
+    };
+    let mut reader = reader(&host);
+    let mut told = || {
+        let usage = reader.read(&mut { Allowance::BEAT }).unwrap();
+        usage.engine_sockets.iter().map(|path| path.raw().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    mount("/none");
+    assert_eq!(told(), "");
+    mount("/docker.sock");
+    assert_eq!(told(), "/docker.sock");
+    mount("/crio.sock");
+    assert_eq!([told(), told(), told()], ["/docker.sock"; 3]);
+    assert_eq!([told(), told()], ["/crio.sock"; 2]);
+}
+
+#[test]
+fn packet_sockets_are_counted_unless_the_network_is_the_host_s() {
+    let host = FakeHost::v2().unwrap();
+    make_web(&host);
+    assert_eq!(read(&host).packet_sockets, None, "no table");
+    host.write("proc/70/net/packet", b"sk RefCnt Type\n00000000f3a1b2c4 3 3\n").unwrap();
+    assert_eq!(read(&host).packet_sockets, Some(1));
+    host.process(&FakeProcess::new(70, "web")).unwrap();
+    assert_eq!(read(&host).packet_sockets, None);
+}
+
+#[test]
 fn system_v_objects_are_known_of_our_own_ipc_namespace() {
     let host = FakeHost::v2().unwrap();
     make_web(&host);

@@ -137,7 +137,7 @@ fn hostile_mount_tables_are_refused_and_not_believed() {
         // The fifth names a complete enough mount; all others name none.
         assert!(is_v2 == table.ends_with(b"cgroup2"), "{shown:?}");
     }
-    let error = show(&with_table(&vec![b'x'; MOUNTINFO_BYTES_MAX + 1])).unwrap_err();
+    let error = show(&with_table(&vec![b'x'; HOST_TABLE_BYTES_MAX + 1])).unwrap_err();
     assert!(matches!(error, HostfsError::Malformed { .. }), "{error}");
 }
 

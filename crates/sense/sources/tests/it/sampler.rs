@@ -56,6 +56,7 @@ fn kinds(events: &[Event]) -> Vec<&'static str> {
         Body::Processes(_) => "processes",
         Body::Lost(_) => "lost",
         Body::Report(_) => "report",
+        Body::Interfaces(_) => "interfaces",
         _ => "other",
     };
     events.iter().map(kind).collect()
@@ -76,7 +77,10 @@ fn what_is_newly_watched_is_read_at_once_and_the_host_closes_every_beat() {
         bench.beat();
         bench.beat();
         let beats = bench.take();
-        assert_eq!(kinds(&beats), ["usage", "log", "host", "report", "report", "usage", "log", "host"]);
+        assert_eq!(
+            kinds(&beats),
+            ["usage", "log", "interfaces", "host", "report", "report", "usage", "log", "host"]
+        );
         events.extend(beats);
         contract::check(&events, &[Source::Cgroups, Source::Host]);
         assert!(events.iter().any(|event| matches!(&event.body, Body::Log(log) if log.bytes == 10)));
@@ -271,6 +275,62 @@ fn the_busiest_processes_are_told_every_other_beat_while_asked_for() {
     bench.obey(Command::DeepenHost(false));
     (0..2).for_each(|_| bench.beat());
     assert_eq!(count(&bench.take(), "processes"), 0);
+}
+
+#[test]
+fn the_host_s_addresses_are_told_at_the_start_and_when_they_change() {
+    let mut bench = Bench::new(FakeHost::v2().unwrap());
+    let mut told = |beats: u32| -> Vec<Vec<String>> {
+        (0..beats).for_each(|_| bench.beat());
+        let addresses = |event: Event| match event.body {
+            Body::Interfaces(own) => {
+                assert_eq!(event.source, Source::Host);
+                Some(own.iter().map(|own| format!("{}/{}", own.address, own.prefix_bits)).collect())
+            }
+            _ => None,
+        };
+        let told = bench.take().into_iter().filter_map(addresses).collect();
+        bench.host.write("proc/1/net/if_inet6", b"").unwrap();
+        told
+    };
+    assert_eq!(told(1), [["127.0.0.1/8", "192.0.2.2/24", "::1/128", "fd00::2/64"]]);
+    assert_eq!(told(9), [[""; 0]; 0], "not before the tenth beat after");
+    assert_eq!(told(1), [["127.0.0.1/8", "192.0.2.2/24"]]);
+    assert_eq!(told(20), [[""; 0]; 0], "nothing has changed");
+}
+
+#[test]
+fn addresses_that_cannot_be_read_are_said() {
+    let host = FakeHost::v2().unwrap();
+    host.remove("proc/1/net/fib_trie").unwrap();
+    let mut bench = Bench::new(host);
+    bench.beat();
+    let said = bench.take().into_iter().any(|event| match event.body {
+        Body::Report(report) => report.health == Health::Degraded && report.reason.raw().contains("fib_trie"),
+        _ => false,
+    });
+    assert!(said);
+}
+
+#[test]
+fn a_deep_reading_tells_of_engines_and_packets() {
+    let host = FakeHost::v2().unwrap();
+    let cgroup = host.cgroup("/docker/ab").unwrap();
+    host.process(&FakeProcess::new(70, "agent").contained("/docker/ab")).unwrap();
+    host.members("/docker/ab", &[70]).unwrap();
+    let mounts = "1 0 0:70 / / rw - overlay overlay rw\n2 1 0:9 /docker.sock /d rw - tmpfs tmpfs rw\n";
+    host.write("proc/70/mountinfo", mounts.as_bytes()).unwrap();
+    host.write("proc/70/net/packet", b"sk RefCnt Type Proto\n00000000f3a1b2c4 3 3 0003\n").unwrap();
+    let mut bench = Bench::new(host);
+    bench.obey(Command::WatchCgroup { cgroup, path: "/docker/ab".into() });
+    bench.obey(Command::Deepen { cgroup });
+    let deep = bench.take().into_iter().find_map(|event| match event.body {
+        Body::Deep(deep) => Some(deep),
+        _ => None,
+    });
+    let deep = deep.unwrap();
+    assert_eq!(deep.engine_sockets, [Untrusted::new("/docker.sock")]);
+    assert_eq!(deep.packet_sockets, Some(1));
 }
 
 #[test]

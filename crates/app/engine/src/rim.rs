@@ -53,7 +53,7 @@ impl Rim {
         let sampler = Sampler::new(&root, &layout, &sampler_config)?;
         let scanner = Scanner::new(&root, &layout)?;
         let probes = probes_config(config, &layout);
-        let to_sampler = (commands.clone(), outlet.clone());
+        let to_sampler = (commands.clone(), outlet.clone(), root.at("proc/1/ns/net"));
         let threads = vec![
             kernel::spawn(probes, Arc::clone(&probes_work), first_scan, to_sampler, stop.clone()),
             scan::spawn(scanner, probes_work, first_done, outlet.clone(), stop.clone()),

@@ -4,7 +4,10 @@
 
 mod flows;
 
+mod translation;
+
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -20,6 +23,7 @@ use model::usage::KernelCounts;
 use probes::{Probes, ProbesConfig, ProbesError, ProgramState, Record};
 
 use crate::kernel::flows::FlowTable;
+use crate::kernel::translation::Translation;
 use crate::outlet::{Outlet, Stop, wall_clock};
 use crate::sampler::Command;
 use crate::scan::since_boot;
@@ -35,12 +39,12 @@ const FORGET_AFTER: Duration = Duration::from_secs(5);
 const ESSENTIAL: [&str; 3] = ["exec", "cgroup_mkdir", "cgroup_rmdir"];
 
 /// Loads the probes and follows them. Nothing is emitted before `first_scan` closes: only then is it known what the
-/// host's own namespaces are. Where no probe loads, the thread says why and ends.
+/// host's own namespaces are; `net_ns` is the path of its network namespace. Where no probe loads, the thread says why and ends.
 pub fn spawn(
     config: ProbesConfig,
     probes_work: Arc<AtomicBool>,
     first_scan: Receiver<()>,
-    (sampler, outlet): (Sender<Command>, Outlet),
+    (sampler, outlet, net_ns): (Sender<Command>, Outlet, PathBuf),
     stop: Stop,
 ) -> JoinHandle<()> {
     std::thread::spawn(move || {
@@ -52,9 +56,10 @@ pub fn spawn(
             probes.report().iter().any(|p| p.name.contains(name) && p.state == ProgramState::Attached)
         };
         probes_work.store(ESSENTIAL.into_iter().all(runs), Ordering::Release);
-        report_programs(&probes, &outlet);
+        let translation = Translation::open(&net_ns);
+        report_programs(&probes, &translation, &outlet);
         while first_scan.recv_timeout(WAIT) == Err(RecvTimeoutError::Timeout) && !stop.is_set() {}
-        let mut follower = Follower::new(sampler, outlet);
+        let mut follower = Follower::new(sampler, outlet, translation);
         while !stop.is_set() {
             if let Err(error) = follower.round(&mut probes) {
                 probes_work.store(false, Ordering::Release);
@@ -72,13 +77,14 @@ struct Follower {
     counted_at: Instant,
     counts: HashMap<CgroupId, KernelCounts>,
     flows: FlowTable,
+    translation: Translation,
     removed: VecDeque<(Instant, CgroupId)>,
     lost: u64,
     malformed: u64,
 }
 
 impl Follower {
-    fn new(sampler: Sender<Command>, outlet: Outlet) -> Self {
+    fn new(sampler: Sender<Command>, outlet: Outlet, translation: Translation) -> Self {
         Self {
             sampler,
             outlet,
@@ -86,6 +92,7 @@ impl Follower {
             counted_at: Instant::now(),
             counts: HashMap::new(),
             flows: FlowTable::default(),
+            translation,
             removed: VecDeque::new(),
             lost: 0,
             malformed: 0,
@@ -108,9 +115,10 @@ impl Follower {
         Ok(())
     }
 
-    fn take(&mut self, record: Record) {
+    fn take(&mut self, mut record: Record) {
         let time = self.boot.plus(Duration::from_nanos(record.ktime_boot_ns));
-        match &record.body {
+        match &mut record.body {
+            Body::Socket(socket) => self.translation.fill(socket),
             Body::Exec(exec) if may_be_engine(exec) => {
                 // A full queue of commands only delays the engine's process to the sampler's next look around.
                 drop(self.sampler.try_send(Command::NoticeEngine { pid: exec.process.pid }));
@@ -169,13 +177,14 @@ fn may_be_engine(exec: &Exec) -> bool {
         || ["ctr", "nerdctl", "crictl"].contains(&name)
 }
 
-fn report_programs(probes: &Probes, outlet: &Outlet) {
-    let missing: Vec<String> = probes
+fn report_programs(probes: &Probes, translation: &Translation, outlet: &Outlet) {
+    let mut missing: Vec<String> = probes
         .report()
         .iter()
         .filter(|program| program.state == ProgramState::Missing)
         .map(|program| format!("{} ({}): {}", program.name, program.purpose, program.reason))
         .collect();
+    missing.extend(translation.problem());
     let health = if missing.is_empty() { Health::Up } else { Health::Degraded };
     report(outlet, health, &missing.join("; "));
 }

@@ -11,7 +11,7 @@ use model::ids::WorkloadKey;
 use model::traffic::EdgeKey;
 
 use crate::State;
-use crate::graph::{Meeting, Opening};
+use crate::graph::{Edge, Meeting, Opening};
 
 /// What people said about a contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,11 @@ impl State {
             return Authority::Approved;
         }
         Authority::Unsaid
+    }
+
+    /// What people said about an edge that was seen.
+    pub(crate) fn edge_authority(&self, key: &EdgeKey, _edge: &Edge) -> Authority {
+        if self.approvals.has_edge(key) { Authority::Approved } else { Authority::Unsaid }
     }
 
     /// The declaration that covers an edge, by the container that uses it and the address that answers.

@@ -180,6 +180,18 @@ impl Graph {
         self.listeners.iter()
     }
 
+    /// Edges that were forgotten to make room for others.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// A judge spoke about an edge.
+    pub(crate) fn note(&mut self, key: &EdgeKey, judge: &str, at: Time) {
+        if let Some(edge) = self.edges.get_mut(key) {
+            edge.note(judge, at);
+        }
+    }
+
     /// A container listens on a port.
     pub(crate) fn listens(&mut self, socket: &model::event::Socket, container: &Arc<Container>, at: Time) {
         let is_private = socket.local.ip().is_loopback();

@@ -152,6 +152,11 @@ impl State {
                 self.baselines.flag(workload, now.plus(FLAGGED_FOR), now);
             }
         }
+        for finding in findings {
+            if let Some(edge) = &finding.edge {
+                self.graph.note(edge, &finding.judge, now);
+            }
+        }
         if matches!(seen.event.body, Body::Host(_)) {
             self.learn_second(now);
         }

@@ -13,6 +13,7 @@ use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::incident::{Closing, IncidentId, Verdict};
 use model::runtime::{ContainerFacts, Deploy, EngineWork, ImageWork, RunState, ServiceChange};
 use model::time::Time;
+use model::traffic::{Direction, DnsMessage, Flow, FlowCounts, FlowKey, Flows, InterfaceAddress, Protocol};
 use model::usage::{
     CpuTimes, DeepUsage, DiskSpace, EngineRole, EngineUsage, HostUsage, KernelCounts, KernelObjects,
     KernelWork, Level, LogSize, Pressure, Pressures, ProcessUsage, ServiceUsage, Usage,
@@ -190,6 +191,25 @@ fn socket() -> Box<Socket> {
     Box::new(Socket { sent_bytes: 10, received_bytes: 20, ..socket })
 }
 
+fn flow() -> Flow {
+    let remote = "2001:db8::1".parse().unwrap();
+    let key = FlowKey { direction: Direction::Out, protocol: Protocol::UDP, remote, port: 443 };
+    Flow { key, counts: FlowCounts { opened: 1, sent_bytes: u64::MAX, ..FlowCounts::default() } }
+}
+
+fn names() -> Box<DnsMessage> {
+    Box::new(DnsMessage {
+        cgroup: CGROUP,
+        server: [127, 0, 0, 11].into(),
+        is_answer: true,
+        name: HOSTILE.into(),
+        record_type: 16,
+        code: 3,
+        addresses: vec![[203, 0, 113, 7].into()],
+        bytes: 90,
+    })
+}
+
 fn approval() -> Box<Approval> {
     let scope = Scope::Digest { digest: "sha256:9211".into(), image: "busybox".into() };
     Box::new(Approval { id: 3, scope, owner: "ann".into(), at: Time::from_secs(2), note: "ours".into() })
@@ -219,6 +239,9 @@ fn bodies() -> Vec<Body> {
         Body::CgroupRemoved(path()),
         Body::CgroupAttached(Attach { process: process(), cgroup: CGROUP, path: "/docker/4f1c".into() }),
         Body::Socket(socket()),
+        Body::Flows(Box::new(Flows { cgroup: CGROUP, flows: vec![flow()] })),
+        Body::Dns(names()),
+        Body::Interfaces(vec![InterfaceAddress { address: [172, 17, 0, 1].into(), prefix_bits: 16 }]),
         Body::Counts(Box::new(KernelCounts {
             cgroup: CGROUP,
             forks: 7,
@@ -303,6 +326,9 @@ fn kind(body: &Body) -> &'static str {
         Body::CgroupRemoved(_) => "cgroup_removed",
         Body::CgroupAttached(_) => "cgroup_attached",
         Body::Socket(_) => "socket",
+        Body::Flows(_) => "flows",
+        Body::Dns(_) => "dns",
+        Body::Interfaces(_) => "interfaces",
         Body::Counts(_) => "counts",
         Body::Usage(_) => "usage",
         Body::Log(_) => "log",

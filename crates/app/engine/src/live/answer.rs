@@ -6,6 +6,7 @@ use model::event::Body;
 use model::expectation::{Expectation, ExpectationId, When};
 use model::identity::Kind;
 use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId};
+use model::traffic::Endpoint;
 use model::untrusted::Untrusted;
 use store::expectation_store::ExpectationStore;
 use store::incident_store::IncidentStore;
@@ -61,11 +62,35 @@ impl Engine {
                 )),
             }
         }
+        self.add_traffic(&mut scopes, &mut left_out);
         scopes.sort();
         scopes.dedup();
         let approved: Result<Vec<_>, String> =
             scopes.iter().map(|scope| self.approve(scope, owner, note)).collect();
         Ok(Answer::Approved { approved: approved?, left_out })
+    }
+
+    /// What was learned of who talks to whom and who serves what; not what something was found about.
+    fn add_traffic(&self, scopes: &mut Vec<Scope>, left_out: &mut Vec<String>) {
+        let view = self.fold.state().graph_view(self.rim.outlet.node());
+        for edge in &view.edges {
+            if edge.judges.is_empty() {
+                scopes.push(Scope::Edge(edge.key.clone()));
+            } else {
+                let judges: Vec<String> = edge.judges.iter().map(Untrusted::to_string).collect();
+                left_out.push(format!(
+                    "{}: found by {}; declare it if it is fine",
+                    edge.key,
+                    judges.join(", ")
+                ));
+            }
+        }
+        for listener in &view.listeners {
+            if let Endpoint::Workload(workload) = &listener.workload {
+                let (port, protocol) = (listener.port, listener.protocol);
+                scopes.push(Scope::Listener { workload: workload.clone(), port, protocol });
+            }
+        }
     }
 
     fn approve(

@@ -2,7 +2,7 @@
 //!
 //! Not here: whether that is fine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Weight of the newest window in what is usual.
 const USUAL_WEIGHT: f64 = 0.1;
 
+/// How long what was found about an edge marks it.
+const JUDGED_FOR: Duration = Duration::from_secs(86_400);
+
 /// An edge.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Edge {
@@ -33,6 +36,8 @@ pub struct Edge {
     /// Only of edges to the outside, where a rhythm tells something.
     rhythm: Option<Box<Beacon>>,
     volume: Volume,
+    /// Judges that spoke about it, and when last.
+    judged: BTreeMap<String, Time>,
 }
 
 /// Bytes that leave over an edge.
@@ -57,6 +62,7 @@ impl Edge {
             address: None,
             rhythm: key.to.is_outside().then(Box::default),
             volume: Volume { began: at, ..Volume::default() },
+            judged: BTreeMap::new(),
         }
     }
 
@@ -93,6 +99,19 @@ impl Edge {
     /// What left over it lately.
     pub fn volume(&self) -> &Volume {
         &self.volume
+    }
+
+    /// Judges that spoke about it within a day before it was last used.
+    pub fn judges(&self) -> impl Iterator<Item = &str> {
+        self.judged
+            .iter()
+            .filter(|(_, at)| self.last.since(**at) < JUDGED_FOR)
+            .map(|(judge, _)| judge.as_str())
+    }
+
+    pub(super) fn note(&mut self, judge: &str, at: Time) {
+        // There are no more judges than a hand can count.
+        self.judged.insert(judge.to_owned(), at);
     }
 
     /// What is kept last: used often and lately.

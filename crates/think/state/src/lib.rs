@@ -34,6 +34,8 @@ mod sources;
 
 pub mod series;
 
+pub mod traffic;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

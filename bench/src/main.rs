@@ -1,4 +1,5 @@
-//! Measures what Tidewatch costs: the fold, its state, the sampler, the whole program; and how well excess is found.
+//! Measures what Tidewatch costs: the fold, its state, the sampler, the whole program; and how well excess and hidden
+//! communication are found.
 //!
 //! Not here: any limit that fails a run. Times belong to the machine; the table says which it was and how busy.
 
@@ -33,6 +34,8 @@ mod memory;
 mod series;
 
 mod excess;
+
+mod communication;
 
 use std::path::PathBuf;
 
@@ -74,8 +77,10 @@ enum What {
     Series,
     /// Everything above, in this order.
     All,
-    /// How well excess is found in public data and simulations (needs the data).
+    /// How well excess is found in public data and simulations (needs the data), and hidden communication in simulations.
     Detect,
+    /// How well hidden communication is found in simulations.
+    Communication,
 }
 
 type Measure = fn(&Stop) -> Result<Vec<Figure>>;
@@ -104,6 +109,11 @@ fn main() -> Result<()> {
         let parts = excess::measure(&args.data, &stop)?;
         sections.extend(parts.into_iter().map(|(name, figures)| Section { name, load: began, figures }));
         sections.push(Section { name: "series", load: load()?, figures: series::measure(&stop)? });
+    }
+    if matches!(args.what, What::Detect | What::Communication) {
+        let began = load()?;
+        let parts = communication::measure(&stop)?;
+        sections.extend(parts.into_iter().map(|(name, figures)| Section { name, load: began, figures }));
     }
     let report = Report { command: command(), machine: Machine::here()?, sections };
     show(&if args.json { format!("{:#}\n", report.json()) } else { report.text() });

@@ -294,11 +294,12 @@ impl Graph {
         let habits = self.habits.entry(workload.clone()).or_insert_with(|| Habits::new(at));
         habits.last = habits.last.max(at);
         let age = at.since(habits.first);
-        let unusual = || score(habits.novelty.rate(), age, workloads, known_by as usize);
+        let maturity = maturity(age, self.known_after());
+        let unusual = || score(habits.novelty.rate(), maturity, workloads, known_by as usize);
         let score = if is_new { unusual() } else { 0.0 };
         let is_first_outside = is_new && key.to.is_outside() && habits.outside == 0;
         habits.novelty.take(is_new);
-        Unusual { score, maturity: maturity(age), is_first_outside, known_by }
+        Unusual { score, maturity, is_first_outside, known_by }
     }
 
     fn insert(&mut self, key: &EdgeKey, at: Time) {

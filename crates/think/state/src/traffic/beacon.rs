@@ -20,7 +20,6 @@ const LATE_MAX: Duration = Duration::from_secs(60);
 /// The histogram: quarter octaves from 2^-1 s to 2^17 s (36 h). Rows, because serde knows arrays of up to 32.
 const ROWS: usize = 3;
 const ROW: usize = 24;
-const BINS: usize = ROWS * ROW;
 const BINS_PER_OCTAVE: f64 = 4.0;
 const OCTAVE_MIN: f64 = -1.0;
 
@@ -158,10 +157,17 @@ impl Regularity {
         self.intervals >= BEACON_INTERVALS_MIN && (is_clear || self.z >= Z_MIN)
     }
 
-    /// The best of two gaps in each respect; intervals and period are those of the clearer one.
-    fn join(self, other: Self) -> Self {
-        let (clear, dim) = if other.z > self.z { (other, self) } else { (self, other) };
-        Self { effect: clear.effect.max(dim.effect), multi: clear.multi.max(dim.multi), ..clear }
+    /// Of the finer and the coarser gap: the most evidence of both, and the period of what is clearer. What a beacon does when
+    /// it has work may have a rhythm too, but the beacon's own is the coarser one.
+    fn join(self, coarser: Self) -> Self {
+        let is_bundled = coarser.is_beacon() && coarser.effect >= self.effect;
+        let clearer = if is_bundled || coarser.z > self.z { coarser } else { self };
+        Self {
+            effect: self.effect.max(coarser.effect),
+            z: self.z.max(coarser.z),
+            multi: self.multi.max(coarser.multi),
+            ..clearer
+        }
     }
 }
 
@@ -265,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_beacon_with_work_to_do_still_has_its_rhythm() {
-        let busy = (0..24).flat_map(|_| [vec![1.0; 5], vec![295.0]].concat());
+        let busy = (0..24).flat_map(|_| [vec![1.3; 5], vec![293.5]].concat());
         let regularity = contacts(busy).regularity().unwrap();
         assert!(regularity.is_beacon(), "{regularity:?}");
         assert!((regularity.period_seconds / 300.0).log2().abs() < 0.13, "{regularity:?}");

@@ -12,8 +12,8 @@ const WEIGHT: f64 = 1.0 / 300.0;
 /// Least rate that is believed: nobody saw a million flows under the same conditions.
 const RATE_MIN: f64 = 1e-6;
 
-/// Over how long a workload becomes known.
-const KNOWN_AFTER: Duration = Duration::from_secs(86_400);
+/// Over how long a workload becomes known, unless somebody wants it otherwise.
+pub const KNOWN_AFTER: Duration = Duration::from_secs(86_400);
 
 /// The chance that a workload's next flow is on an edge it never had: 8 bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,16 +41,16 @@ impl Novelty {
     }
 }
 
-/// How surprising a new edge is, in powers of ten: of a workload with this rate that is so old, among so many workloads of
-/// which so many use the destination.
-pub fn score(rate: f64, age: Duration, workloads: usize, popularity: usize) -> f64 {
-    let rarity = (workloads as f64 + 2.0) / (popularity as f64 + 1.0);
-    maturity(age) * (-rate.max(RATE_MIN).log10() + rarity.log10())
+/// How well a workload of that age is known, 0 to 1: 0.63 after `known_after`.
+pub fn maturity(age: Duration, known_after: Duration) -> f64 {
+    1.0 - (-age.as_secs_f64() / known_after.as_secs_f64().max(1.0)).exp()
 }
 
-/// How well a workload of that age is known, 0 to 1.
-pub fn maturity(age: Duration) -> f64 {
-    1.0 - (-age.as_secs_f64() / KNOWN_AFTER.as_secs_f64()).exp()
+/// How surprising a new edge is, in powers of ten: of a workload with this rate that is so well known, among so many
+/// workloads of which so many use the destination.
+pub fn score(rate: f64, maturity: f64, workloads: usize, popularity: usize) -> f64 {
+    let rarity = (workloads as f64 + 2.0) / (popularity as f64 + 1.0);
+    maturity * (-rate.max(RATE_MIN).log10() + rarity.log10())
 }
 
 /// A score in bits.
@@ -62,7 +62,8 @@ pub fn bits(score: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    /// Of a workload that was watched for ever.
+    const KNOWN: f64 = 1.0;
 
     fn calm(flows: u32) -> Novelty {
         let mut novelty = Novelty::default();
@@ -74,7 +75,7 @@ mod tests {
     fn a_calm_workload_is_surprising_and_a_crawler_is_not() {
         let mut crawler = Novelty::default();
         (0..5_000).for_each(|flow| crawler.take(flow % 2 == 0));
-        let of = |novelty: &Novelty| score(novelty.rate(), 10 * DAY, 600, 0);
+        let of = |novelty: &Novelty| score(novelty.rate(), KNOWN, 600, 0);
         assert!((of(&calm(100_000)) - 8.78).abs() < 0.01, "{}", of(&calm(100_000)));
         assert!((of(&crawler) - 3.08).abs() < 0.01, "{}", of(&crawler));
     }
@@ -82,16 +83,17 @@ mod tests {
     #[test]
     fn a_destination_that_all_use_takes_the_surprise_away() {
         let rate = calm(2_000).rate();
-        let rare = score(rate, 10 * DAY, 600, 0);
-        let common = score(rate, 10 * DAY, 600, 600);
+        let rare = score(rate, KNOWN, 600, 0);
+        let common = score(rate, KNOWN, 600, 600);
         assert!((rare - common - 601_f64.log10()).abs() < 1e-9);
     }
 
     #[test]
     fn nothing_is_surprising_about_a_workload_that_just_began() {
-        assert_eq!(score(0.5, Duration::ZERO, 600, 0), 0.0);
-        let half_known = score(0.5, DAY.mul_f64(std::f64::consts::LN_2), 600, 0);
-        assert!((half_known - score(0.5, 1_000 * DAY, 600, 0) / 2.0).abs() < 1e-9);
+        assert_eq!(maturity(Duration::ZERO, KNOWN_AFTER), 0.0);
+        let half = maturity(KNOWN_AFTER.mul_f64(std::f64::consts::LN_2), KNOWN_AFTER);
+        assert!((half - 0.5).abs() < 1e-9);
+        assert!((score(0.5, half, 600, 0) - score(0.5, KNOWN, 600, 0) / 2.0).abs() < 1e-9);
     }
 
     #[test]

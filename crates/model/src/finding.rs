@@ -177,6 +177,9 @@ pub struct Finding {
     /// The edge it is about; `None` when it is about none, or many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edge: Option<EdgeKey>,
+    /// The declared edge that covers it, when somebody declared one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_by: Option<ExpectationId>,
     /// What people said about its container.
     #[serde(default, skip_serializing_if = "Provenance::is_pending")]
     pub provenance: Provenance,
@@ -216,6 +219,7 @@ impl Finding {
             level: None,
             explained: Vec::new(),
             edge: None,
+            expected_by: None,
             provenance: Provenance::default(),
             unresolved: false,
             coverage: Coverage::default(),
@@ -240,6 +244,13 @@ impl Finding {
     #[must_use]
     pub fn on_edge(mut self, edge: &EdgeKey) -> Self {
         self.edge = Some(edge.clone());
+        self
+    }
+
+    /// The same finding, about an edge that somebody declared.
+    #[must_use]
+    pub fn expected_by(mut self, id: &ExpectationId) -> Self {
+        self.expected_by = Some(id.clone());
         self
     }
 

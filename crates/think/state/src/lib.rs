@@ -30,6 +30,10 @@ mod deepen;
 
 mod approvals;
 
+mod config;
+
+pub mod policy;
+
 mod sources;
 
 pub mod series;
@@ -42,8 +46,9 @@ use model::approval::Approval;
 use model::coverage::{Coverage, Health, Source};
 use model::event::{Body, Exec};
 use model::finding::Finding;
+use model::graph::GraphView;
 use model::identity::{Container, News, Observation};
-use model::ids::{CgroupId, WorkloadKey};
+use model::ids::{CgroupId, NodeId, WorkloadKey};
 use model::novelty::{Novelty, Provenance, Rate};
 use model::time::Time;
 use model::untrusted::Untrusted;
@@ -56,6 +61,7 @@ use crate::baselines::Baselines;
 pub use crate::baselines::Usual;
 use crate::booking::booked_cores;
 pub use crate::booking::{Cost, CostClass};
+pub use crate::config::CommunicationConfig;
 use crate::deepen::Closeness;
 pub use crate::deepen::{DEEP_MAX, Deepen};
 use crate::histories::{Histories, Scale};
@@ -66,6 +72,7 @@ use crate::levels::Levels;
 pub use crate::levels::{Course, Disk, Object};
 pub use crate::lives::End;
 use crate::lives::Lives;
+use crate::policy::Policy;
 pub use crate::quantities::{Quantities, Quantity};
 pub use crate::recent::SecondCost;
 use crate::series::Series;
@@ -89,7 +96,9 @@ const IO_FULL_PERCENT: f32 = 20.0;
 /// The stages `compare` and `learn`: all they know, serialisable so that a recording can carry it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
+    communication: CommunicationConfig,
     approvals: Approvals,
+    policy: Policy,
     baselines: Baselines,
     ledger: Ledger,
     levels: Levels,
@@ -110,6 +119,11 @@ pub struct State {
 }
 
 impl State {
+    /// What is known before anything is seen.
+    pub fn new(communication: CommunicationConfig) -> Self {
+        Self { communication, ..Self::default() }
+    }
+
     /// Takes the observation into the books and tells how unusual it is.
     pub fn compare(&mut self, seen: &Observation) -> Novelty {
         let event = &seen.event;
@@ -265,6 +279,28 @@ impl State {
         self.approvals.iter()
     }
 
+    /// What people declared about who may talk to whom.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// How communication is judged.
+    pub fn communication(&self) -> &CommunicationConfig {
+        &self.communication
+    }
+
+    /// Who talks to whom, as far as it is known: what is approved or declared is no contact that was seen.
+    pub fn graph_view(&self, node: &NodeId) -> GraphView {
+        GraphView {
+            node: node.clone(),
+            at: self.now,
+            mode: self.communication.mode,
+            edges: Vec::new(),
+            listeners: Vec::new(),
+            forgotten: 0,
+        }
+    }
+
     /// What can be seen now, and what could not in the last hour.
     pub fn coverage(&self) -> Coverage {
         self.sources.coverage(self.now)
@@ -323,6 +359,8 @@ impl State {
                 self.approvals.revoke(*id);
                 self.review_provenance();
             }
+            Body::Expected(expectation) => self.policy.add(expectation),
+            Body::Unexpected { id } => self.policy.remove(id),
             Body::Report(report) => self.sources.report(report, at),
             Body::Lost(loss) => self.sources.lost(loss),
             Body::Resumed { last } => self.sources.gap(*last, at),

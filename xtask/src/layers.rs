@@ -22,13 +22,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("strategy", &[]),
     ("detect", &["state"]),
     ("triage", &[]),
+    ("netpol", &[]),
     ("store", &[]),
     ("report", &[]),
     (
         "engine",
         &[
-            "sources", "probes", "hostfs", "enrich", "state", "strategy", "detect", "triage", "store",
-            "report",
+            "sources", "probes", "hostfs", "enrich", "state", "strategy", "detect", "triage", "netpol",
+            "store", "report",
         ],
     ),
     (
@@ -42,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "strategy",
             "detect",
             "triage",
+            "netpol",
             "store",
             "report",
         ],
@@ -53,7 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const OUTSIDE: [&str; 4] = ["bench", "live", "load", "xtask"];
 
 /// The pure rooms, and what they may not even link: whatever brings input, output or a clock.
-const PURE: [&str; 5] = ["enrich", "state", "strategy", "detect", "triage"];
+const PURE: [&str; 6] = ["enrich", "state", "strategy", "detect", "triage", "netpol"];
 const IMPURE: [&str; 8] =
     ["tokio", "rustix", "libc", "bollard", "rusqlite", "libbpf-rs", "crossbeam-channel", "tracing"];
 

@@ -108,7 +108,8 @@ fn new_edges(flows: &[Flow]) -> Vec<NewEdge> {
         if is_new {
             let popularity = users.entry(flow.destination).or_default();
             let age = Duration::from_secs_f64(age_days * 86_400.0);
-            let score = score(novelties[flow.workload].rate(), maturity(age, KNOWN_AFTER), WORKLOADS, *popularity);
+            let score =
+                score(novelties[flow.workload].rate(), maturity(age, KNOWN_AFTER), WORKLOADS, *popularity);
             *popularity += 1;
             if flow.day >= COUNTED_FROM {
                 edges.push(NewEdge { age_days, score, is_attack: flow.is_attack });

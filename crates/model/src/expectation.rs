@@ -3,6 +3,8 @@
 //! Not here: whether it holds now and what it takes off, which `triage` decides. What may be explained at all is the
 //! finding's own to say (`finding.rs`).
 
+mod named;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,12 @@ pub const LASTING_SECONDS_MAX: u64 = 7 * 24 * 3600;
 
 /// Periods in a row in which a recurrence must have come before it explains anything.
 pub const RECURRENCE_SEEN_MIN: u32 = 4;
+
+/// Most labels of one end of an edge, values of one label, and networks that a network leaves out.
+pub const PATTERN_PARTS_MAX: usize = 64;
+
+/// Networks left out that are shown by name.
+const EXCEPT_SHOWN: usize = 4;
 
 /// Owner of what nobody declared.
 pub const LEARNED: &str = "learned";
@@ -88,6 +96,10 @@ pub struct EdgePattern {
     /// Above IP; `None` for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
+    /// Whose leave this is: `Out` of the one who opens, `In` of the one who is opened, as rules of network policies are;
+    /// `None` of both, as when a person declares that two may talk. It matters where [`Expected::NothingElse`] does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Direction>,
 }
 
 /// One end of edges that somebody declared.
@@ -185,7 +197,14 @@ impl fmt::Display for EdgePattern {
             Some((low, high)) => write!(f, ":{low}-{high}")?,
             None => {}
         }
-        self.protocol.map_or(Ok(()), |protocol| write!(f, "/{protocol}"))
+        if let Some(protocol) = self.protocol {
+            write!(f, "/{protocol}")?;
+        }
+        match self.side {
+            Some(Direction::Out) => f.write_str(" (egress)"),
+            Some(Direction::In) => f.write_str(" (ingress)"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -201,7 +220,14 @@ impl fmt::Display for EndpointPattern {
             }
             Self::Host => f.write_str("host"),
             Self::Network { prefix, except } if except.is_empty() => prefix.fmt(f),
-            Self::Network { prefix, except } => write!(f, "{prefix} without {} others", except.len()),
+            Self::Network { prefix, except } => {
+                let shown: Vec<String> = except.iter().take(EXCEPT_SHOWN).map(Untrusted::to_string).collect();
+                write!(f, "{prefix} without {}", shown.join(", "))?;
+                match except.len().saturating_sub(EXCEPT_SHOWN) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
+            }
             Self::Domain { pattern } => write!(f, "domain:{pattern}"),
             Self::Any => f.write_str("any"),
         }
@@ -299,7 +325,7 @@ impl Expectation {
         let mut hash = Sha256::new();
         let (cron_or_digest, judge, seconds, first) = when.named_by();
         // Lengths go in front of texts, so that no text can pass for two.
-        let named = subject.pattern().map_or_else(|| subject.to_string(), |pattern| pattern.raw().to_owned());
+        let named = subject.spelt();
         for text in [subject.kind(), &named, cron_or_digest, judge] {
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text);

@@ -200,7 +200,7 @@ pub struct Finding {
     /// The edge it is about; `None` when it is about none, or many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edge: Option<EdgeKey>,
-    /// Who declared that edge.
+    /// The declared edge that covers it, when somebody declared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_by: Option<ExpectationId>,
     /// What people said about its container.
@@ -280,8 +280,8 @@ impl Finding {
 
     /// The same finding, on an edge that somebody declared.
     #[must_use]
-    pub fn expected_by(mut self, id: ExpectationId) -> Self {
-        self.expected_by = Some(id);
+    pub fn expected_by(mut self, id: &ExpectationId) -> Self {
+        self.expected_by = Some(id.clone());
         self
     }
 

@@ -17,6 +17,19 @@ use crate::untrusted::Untrusted;
 /// Most lines of one [`Flows`] event; a cgroup that talks to more addresses in a second has several.
 pub const FLOWS_MAX: usize = 128;
 
+/// Networks that are nobody's outside: private (RFC 1918, RFC 4193), shared (RFC 6598), link-local and loopback.
+pub const OWN_NETWORKS: [&str; 9] = [
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+];
+
 /// Most addresses kept of one DNS answer.
 pub const DNS_ADDRESSES_MAX: usize = 16;
 

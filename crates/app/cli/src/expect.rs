@@ -45,12 +45,13 @@ fn declared(args: &ExpectAddArgs, now: Time) -> anyhow::Result<Expectation> {
         _ => Err(anyhow::anyhow!("--{name} has at most {UNTRUSTED_BYTES_MAX} bytes")),
     };
     let schedule = Schedule { cron: text("when", &args.when)?, lasting_seconds: args.lasting.as_secs() };
-    check(&args.subject, &schedule, now).context("this cannot be expected")?;
+    let when = When::Schedule(schedule);
+    check(&args.subject, &when, now).context("this cannot be expected")?;
     if args.expires.is_zero() {
         bail!("--expires 0s: it would end before it begins");
     }
     let why = (text("reason", &args.reason)?, text("owner", &args.owner)?);
-    let mut expectation = Expectation::new(args.subject.clone(), When::Schedule(schedule), why, now);
+    let mut expectation = Expectation::new(args.subject.clone(), when, why, now);
     expectation.expires = Some(now.plus(args.expires));
     Ok(expectation)
 }

@@ -67,7 +67,7 @@ fn about_meeting(case: &Case, meeting: &Meeting, judge: &'static str, bits: f64)
         finding = finding.with("program", &meeting.program);
     }
     if let Authority::Expected(id) = case.state.authority(meeting) {
-        finding = finding.expected_by(id);
+        finding = finding.expected_by(&id);
     }
     finding
 }

@@ -8,10 +8,11 @@ use model::expectation::ExpectationId;
 use model::graph::Mode;
 use model::identity::Container;
 use model::ids::WorkloadKey;
-use model::traffic::EdgeKey;
+use model::traffic::{EdgeKey, Endpoint};
 
 use crate::State;
 use crate::graph::{Edge, Meeting, Opening};
+use crate::policy::{Side, Verdict};
 
 /// What people said about a contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,30 +30,72 @@ pub enum Authority {
 impl State {
     /// How edges are judged.
     pub fn mode(&self) -> Mode {
-        Mode::Open
+        self.communication().mode
     }
 
     /// What people said about a contact.
     pub fn authority(&self, meeting: &Meeting) -> Authority {
-        if self.approvals.has_edge(&meeting.edge) {
-            return Authority::Approved;
-        }
-        Authority::Unsaid
+        // Of an edge from elsewhere the container is the one that is opened.
+        let own = Side {
+            container: Some(&*meeting.container),
+            ..Side::of(if is_workload(&meeting.edge.from) { &meeting.edge.from } else { &meeting.edge.to })
+        };
+        let other = Side {
+            container: meeting.other.as_deref(),
+            address: Some(meeting.address),
+            name: meeting.name.as_ref().map(|name| name.raw()),
+            ..Side::of(if is_workload(&meeting.edge.from) { &meeting.edge.to } else { &meeting.edge.from })
+        };
+        self.asked(&meeting.edge, own, other)
     }
 
     /// What people said about an edge that was seen.
-    pub(crate) fn edge_authority(&self, key: &EdgeKey, _edge: &Edge) -> Authority {
-        if self.approvals.has_edge(key) { Authority::Approved } else { Authority::Unsaid }
+    pub(crate) fn edge_authority(&self, key: &EdgeKey, edge: &Edge) -> Authority {
+        let (own, other) = if is_workload(&key.from) { (&key.from, &key.to) } else { (&key.to, &key.from) };
+        let own = Side { container: self.container_of(own), ..Side::of(own) };
+        let other = Side {
+            container: self.container_of(other),
+            address: edge.address(),
+            name: edge.name().map(|name| name.raw()),
+            ..Side::of(other)
+        };
+        self.asked(key, own, other)
     }
 
-    /// The declaration that covers an edge, by the container that uses it and the address that answers.
-    pub fn expected_by(
-        &self,
-        _edge: &EdgeKey,
-        _container: &Container,
-        _address: Option<IpAddr>,
-    ) -> Option<ExpectationId> {
-        None
+    /// The declaration that covers an edge, by the container that uses it.
+    pub fn expected_by(&self, key: &EdgeKey, container: &Container) -> Option<ExpectationId> {
+        let edge = self.graph.edge(key)?;
+        let own = Side { container: Some(container), ..Side::of(&key.from) };
+        let name = edge.name().map(|name| name.raw());
+        let other = Side {
+            container: self.container_of(&key.to),
+            address: edge.address(),
+            name,
+            ..Side::of(&key.to)
+        };
+        match self.policy().verdict(&own, &other, (key.port, key.protocol), self.now()) {
+            Verdict::Expected(id) => Some(id),
+            Verdict::Isolated(_) | Verdict::Unsaid => None,
+        }
+    }
+
+    fn asked(&self, key: &EdgeKey, own: Side<'_>, other: Side<'_>) -> Authority {
+        if self.approvals.has_edge(key) {
+            return Authority::Approved;
+        }
+        let (from, to) = if is_workload(&key.from) { (own, other) } else { (other, own) };
+        match self.policy().verdict(&from, &to, (key.port, key.protocol), self.now()) {
+            Verdict::Expected(id) => Authority::Expected(id),
+            Verdict::Isolated(id) => Authority::Isolated(id),
+            Verdict::Unsaid => Authority::Unsaid,
+        }
+    }
+
+    /// One of the running containers of a workload: labels are alike among them.
+    fn container_of(&self, end: &Endpoint) -> Option<&Container> {
+        let Endpoint::Workload(workload) = end else { return None };
+        let mut running = self.accounts().filter(|account| account.is_running());
+        running.find(|account| account.workload() == workload).map(|account| account.container())
     }
 
     /// Whether somebody approved that the workload serves the port.
@@ -60,14 +103,24 @@ impl State {
         self.approvals.has_listener(&opening.workload, opening.listener.port, opening.listener.protocol)
     }
 
-    /// How well a workload's contacts are known, 0 to 1: a day of watching makes 0.63.
+    /// How well a workload's contacts are known, 0 to 1: after the time that the settings give, 0.63.
     pub fn maturity(&self, workload: &WorkloadKey) -> f64 {
-        let since = self.graph.watched_since(workload);
-        since.map_or(0.0, |since| crate::traffic::novelty::maturity(self.now.since(since)))
+        self.graph.maturity(workload, self.now())
     }
 
     /// Network namespace of the host; `None` before its first process was seen.
     pub fn host_net_ns(&self) -> Option<u32> {
         self.host_net_ns
     }
+}
+
+impl<'a> Side<'a> {
+    /// An end of which nothing but its name is known.
+    fn of(endpoint: &'a Endpoint) -> Self {
+        Self { endpoint, container: None::<&Container>, address: None::<IpAddr>, name: None }
+    }
+}
+
+fn is_workload(end: &Endpoint) -> bool {
+    matches!(end, Endpoint::Workload(_))
 }

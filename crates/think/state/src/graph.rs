@@ -17,6 +17,7 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::event::SocketState;
 use model::identity::Container;
@@ -26,6 +27,7 @@ use model::traffic::{Direction, EdgeKey, Endpoint, Peer, Talk, TalkKind};
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
+use crate::CommunicationConfig;
 pub use crate::graph::edge::{Edge, Volume};
 use crate::graph::listeners::Listeners;
 pub use crate::graph::listeners::{Listener, Opening};
@@ -57,6 +59,7 @@ pub struct Graph {
     listeners: Listeners,
     sources: Sources,
     questions: Questions,
+    config: CommunicationConfig,
     forgotten: u64,
     #[serde(skip)]
     news: GraphNews,
@@ -130,6 +133,21 @@ pub struct Use {
 }
 
 impl Graph {
+    /// A graph of nothing yet, judged by these settings.
+    pub(crate) fn new(config: CommunicationConfig) -> Self {
+        Self { config, ..Self::default() }
+    }
+
+    /// How well a workload is known, 0 to 1.
+    pub(crate) fn maturity(&self, workload: &WorkloadKey, now: Time) -> f64 {
+        let since = self.watched_since(workload);
+        since.map_or(0.0, |since| maturity(now.since(since), self.known_after()))
+    }
+
+    fn known_after(&self) -> Duration {
+        Duration::from_secs(self.config.mature_after_seconds)
+    }
+
     /// Forgets what the step before showed.
     pub(crate) fn begin_step(&mut self) {
         let GraphNews { meetings, used, openings, scans, asked } = &mut self.news;
@@ -234,7 +252,7 @@ impl Graph {
             self.news.scans.extend(self.sources.crowd(talk));
             return;
         }
-        let Some(key) = edge_key(talk) else { return };
+        let Some(key) = self.edge_key(talk) else { return };
         let is_own = talk.key.direction == Direction::Out || !matches!(talk.peer, Peer::Container(_));
         if let TalkKind::Contact { state, program } = &talk.what {
             self.meet(&key, talk, (*state, program), is_own);
@@ -248,6 +266,17 @@ impl Graph {
                 self.news.scans.extend(self.sources.take(talk));
             }
         }
+    }
+
+    /// The edge that something went on over; `None` for what is no edge, as broadcasts are.
+    fn edge_key(&self, talk: &Talk) -> Option<EdgeKey> {
+        let own = Endpoint::Workload(talk.container.workload());
+        let other = endpoint::of(&talk.peer, talk.key.direction, |address| self.config.is_internal(address))?;
+        let (from, to) = match talk.key.direction {
+            Direction::Out => (own, other),
+            Direction::In => (other, own),
+        };
+        Some(EdgeKey { from, to, port: talk.key.port, protocol: talk.key.protocol })
     }
 
     fn meet(
@@ -288,13 +317,13 @@ impl Graph {
 
     fn weigh_novelty(&mut self, key: &EdgeKey, is_new: bool, at: Time) -> Unusual {
         let known_by = self.known_by(&key.to);
-        let workloads = self.habits.len();
+        let (workloads, known_after) = (self.habits.len(), self.known_after());
         let Endpoint::Workload(workload) = opener(key) else { return Unusual::default() };
         self.make_room(workload);
         let habits = self.habits.entry(workload.clone()).or_insert_with(|| Habits::new(at));
         habits.last = habits.last.max(at);
         let age = at.since(habits.first);
-        let maturity = maturity(age, self.known_after());
+        let maturity = maturity(age, known_after);
         let unusual = || score(habits.novelty.rate(), maturity, workloads, known_by as usize);
         let score = if is_new { unusual() } else { 0.0 };
         let is_first_outside = is_new && key.to.is_outside() && habits.outside == 0;
@@ -393,17 +422,6 @@ impl Habits {
 /// The workload whose habit an edge is: the opener, or of an edge that somebody else opens the opened one.
 fn opener(key: &EdgeKey) -> &Endpoint {
     if matches!(key.from, Endpoint::Workload(_)) { &key.from } else { &key.to }
-}
-
-/// The edge that something went on over; `None` for what is no edge, as broadcasts are.
-fn edge_key(talk: &Talk) -> Option<EdgeKey> {
-    let own = Endpoint::Workload(talk.container.workload());
-    let other = endpoint::of(&talk.peer, talk.key.direction)?;
-    let (from, to) = match talk.key.direction {
-        Direction::Out => (own, other),
-        Direction::In => (other, own),
-    };
-    Some(EdgeKey { from, to, port: talk.key.port, protocol: talk.key.protocol })
 }
 
 /// The container that opens and the one that is opened; of an edge from outside the one that is opened, and none.

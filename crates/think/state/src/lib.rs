@@ -32,6 +32,10 @@ mod approvals;
 
 mod authority;
 
+mod config;
+
+pub mod policy;
+
 mod sources;
 
 pub mod series;
@@ -63,6 +67,7 @@ use crate::baselines::Baselines;
 pub use crate::baselines::Usual;
 use crate::booking::booked_cores;
 pub use crate::booking::{Cost, CostClass};
+pub use crate::config::CommunicationConfig;
 use crate::deepen::Closeness;
 pub use crate::deepen::{DEEP_MAX, Deepen};
 use crate::graph::Graph;
@@ -74,6 +79,7 @@ use crate::levels::Levels;
 pub use crate::levels::{Course, Disk, Object};
 pub use crate::lives::End;
 use crate::lives::Lives;
+use crate::policy::Policy;
 pub use crate::quantities::{Quantities, Quantity};
 pub use crate::recent::SecondCost;
 use crate::series::Series;
@@ -97,7 +103,9 @@ const IO_FULL_PERCENT: f32 = 20.0;
 /// The stages `compare` and `learn`: all they know, serialisable so that a recording can carry it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
+    communication: CommunicationConfig,
     approvals: Approvals,
+    policy: Policy,
     baselines: Baselines,
     ledger: Ledger,
     levels: Levels,
@@ -120,6 +128,11 @@ pub struct State {
 }
 
 impl State {
+    /// What is known before anything is seen.
+    pub fn new(communication: CommunicationConfig) -> Self {
+        Self { graph: Graph::new(communication.clone()), communication, ..Self::default() }
+    }
+
     /// Takes the observation into the books and tells how unusual it is.
     pub fn compare(&mut self, seen: &Observation) -> Novelty {
         let event = &seen.event;
@@ -290,6 +303,16 @@ impl State {
         self.approvals.iter()
     }
 
+    /// What people declared about who may talk to whom.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// How communication is judged.
+    pub fn communication(&self) -> &CommunicationConfig {
+        &self.communication
+    }
+
     /// What can be seen now, and what could not in the last hour.
     pub fn coverage(&self) -> Coverage {
         self.sources.coverage(self.now)
@@ -349,6 +372,8 @@ impl State {
                 self.approvals.revoke(*id);
                 self.review_provenance();
             }
+            Body::Expected(expectation) => self.policy.add(expectation),
+            Body::Unexpected { id } => self.policy.remove(id),
             Body::Report(report) => self.sources.report(report, at),
             Body::Lost(loss) => self.sources.lost(loss),
             Body::Resumed { last } => self.sources.gap(*last, at),

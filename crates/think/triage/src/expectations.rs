@@ -1,7 +1,9 @@
-//! Schedules that people declared: whether one explains a finding now, and what that leaves of its weight.
+//! Schedules and edges that people declared: whether one explains a finding now, and what that leaves of its weight.
 //!
-//! Not here: what is learned (`recurrence.rs`) and what the runtimes say they do (`deploys.rs`). All weights are in
-//! bits, log2 of odds; a natural log-odds is 1.44 of them.
+//! Not here: what is learned (`recurrence.rs`), what the runtimes say they do (`deploys.rs`), and which declared edge
+//! covers a contact, which the judge asks `state`. All weights are in bits, log2 of odds.
+
+mod edges;
 
 use std::collections::BTreeMap;
 
@@ -14,13 +16,14 @@ use model::time::Time;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
+use crate::expectations::edges::check_end;
 use crate::reason::Reason;
 use crate::schedule::{ScheduleError, Windows};
 
-/// What a finding weighs at most in a window that somebody answers for. Not nothing: it is still told, and odds of
+/// What a finding weighs at most in a window, or on an edge, that somebody answers for. Not nothing: it is still told, and odds of
 /// 1.4 to 1 still count when others agree; but with an image that nobody approved (4 bits) and their agreement (1)
 /// it stays far below any threshold.
-const SCHEDULED_BITS: f64 = 0.5;
+const EXPECTED_BITS: f64 = 0.5;
 
 /// Why an expectation cannot be declared.
 #[derive(Debug, thiserror::Error)]
@@ -42,13 +45,60 @@ pub enum ExpectationError {
         /// `image` or `workload`.
         kind: &'static str,
     },
+    /// One end of an edge cannot be used.
+    #[error("{end}: {problem}")]
+    End {
+        /// Which.
+        end: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The ports of an edge cannot be used.
+    #[error("ports {low} to {high}: {problem}")]
+    Ports {
+        /// The lowest.
+        low: u16,
+        /// The highest.
+        high: u16,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// An edge that leaves nothing to be unexpected.
+    #[error("any -> any on every port expects everything: name one end, or a port")]
+    Everything,
+    /// Busy containers are expected at certain times, edges always, and recurrences by nobody.
+    #[error("{subject}: {problem}")]
+    When {
+        /// Whom it is about.
+        subject: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
 }
 
 /// Makes sure that an expectation can be declared at `now`.
 ///
 /// # Errors
-/// What is wrong with its subject or its schedule.
-pub fn check(subject: &Expected, schedule: &Schedule, now: Time) -> Result<(), ExpectationError> {
+/// What is wrong with its subject or with when it holds.
+pub fn check(subject: &Expected, when: &When, now: Time) -> Result<(), ExpectationError> {
+    let is_never = |problem| Err(ExpectationError::When { subject: subject.to_string(), problem });
+    match (subject, when) {
+        (_, When::Recurrence(_)) => is_never("a recurrence is learned and cannot be declared"),
+        (Expected::Edge(edge), When::Always) => edges::check(edge),
+        (Expected::NothingElse { who, .. }, When::Always) => check_end(who),
+        (Expected::Edge(_) | Expected::NothingElse { .. }, When::Schedule(_)) => {
+            is_never("who talks to whom is expected always, not at times")
+        }
+        (Expected::Image { .. } | Expected::Workload { .. }, When::Schedule(schedule)) => {
+            check_scheduled(subject, schedule, now)
+        }
+        (Expected::Image { .. } | Expected::Workload { .. }, When::Always) => {
+            is_never("being busy is expected at times, not always")
+        }
+    }
+}
+
+fn check_scheduled(subject: &Expected, schedule: &Schedule, now: Time) -> Result<(), ExpectationError> {
     if subject.pattern().is_none_or(Untrusted::is_empty) {
         return Err(ExpectationError::Nobody { kind: subject.kind() });
     }
@@ -63,7 +113,7 @@ pub fn check(subject: &Expected, schedule: &Schedule, now: Time) -> Result<(), E
     Ok(())
 }
 
-/// The declared schedules.
+/// The declared schedules and edges.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "BTreeMap<ExpectationId, Expectation>", into = "BTreeMap<ExpectationId, Expectation>")]
 pub(crate) struct Expectations {
@@ -105,13 +155,29 @@ impl Expectations {
         self.given.len()
     }
 
-    /// The declared window that explains a finding.
+    /// The declared edge or window that explains a finding.
     pub(crate) fn reason(&self, finding: &Finding) -> Option<Reason> {
+        match &finding.expected_by {
+            Some(id) => self.edge_reason(finding, id),
+            None => self.window_reason(finding),
+        }
+    }
+
+    /// The judge has asked who expects the edge; here is whether that still holds, and what it takes off.
+    fn edge_reason(&self, finding: &Finding, id: &ExpectationId) -> Option<Reason> {
+        let Expectation { subject, owner, reason, .. } = &self.given.get(id)?.in_force(finding)?.expectation;
+        let Expected::Edge(edge) = subject else { return None };
+        let sentence = format!("{owner} expects {edge}: {reason}");
+        let bits = finding.bits.min(EXPECTED_BITS);
+        Some(Reason { by: id.clone(), kind: ExplanationKind::Edge, sentence, bits })
+    }
+
+    fn window_reason(&self, finding: &Finding) -> Option<Reason> {
         let covering = self.given.values().filter(|rule| rule.covers(finding));
         let (rule, opened) = covering.filter_map(|rule| Some((rule, rule.opened(finding.at)?))).next()?;
         let Expectation { id, owner, reason, .. } = &rule.expectation;
         let sentence = format!("{owner} expects it in the window that opened at {opened}: {reason}");
-        let bits = finding.bits.min(SCHEDULED_BITS);
+        let bits = finding.bits.min(EXPECTED_BITS);
         Some(Reason { by: id.clone(), kind: ExplanationKind::Schedule, sentence, bits })
     }
 }
@@ -140,6 +206,12 @@ impl Rule {
                     .workload()
                     .is_some_and(|workload| workload.raw() == pattern.raw() || matches(workload.raw())),
             }
+    }
+
+    /// Itself, when it speaks of such findings and has not expired.
+    fn in_force(&self, finding: &Finding) -> Option<&Self> {
+        let holds = finding.family == self.expectation.family && !self.expectation.is_expired(finding.at);
+        holds.then_some(self)
     }
 
     fn opened(&self, at: Time) -> Option<Time> {

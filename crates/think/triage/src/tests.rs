@@ -2,6 +2,8 @@
 
 mod expected;
 
+mod edges;
+
 mod changing;
 
 mod recurring;

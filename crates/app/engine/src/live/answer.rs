@@ -3,7 +3,7 @@
 use model::approval::Scope;
 use model::coverage::Source;
 use model::event::Body;
-use model::expectation::{Expectation, ExpectationId, When};
+use model::expectation::{Expectation, ExpectationId};
 use model::identity::Kind;
 use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId};
 use model::traffic::Endpoint;
@@ -119,10 +119,7 @@ impl Engine {
     /// Keeps a declared expectation; checked again, since anybody may be at the other end.
     fn declare(&mut self, wanted: &Expectation) -> Reply {
         let now = self.rim.outlet.now();
-        let When::Schedule(schedule) = &wanted.when else {
-            return Err("a recurrence is learned and cannot be declared".to_owned());
-        };
-        check(&wanted.subject, schedule, now).map_err(|error| error.to_string())?;
+        check(&wanted.subject, &wanted.when, now).map_err(|error| error.to_string())?;
         let kept = self.store.declare(wanted).map_err(|error| error.to_string())?;
         self.own(Source::Operator, Body::Expected(Box::new(kept.clone())));
         Ok(Answer::Expected(Box::new(kept)))

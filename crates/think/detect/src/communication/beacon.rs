@@ -46,8 +46,8 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             .with("intervals", u64::from(regularity.intervals))
             .with("share_in_one_octave", regularity.effect)
             .with("same_size_share", regularity.size_regularity);
-        if let Some(id) = case.state.expected_by(&used.edge, &used.container, edge.address()) {
-            finding = finding.expected_by(id);
+        if let Some(id) = case.state.expected_by(&used.edge, &used.container) {
+            finding = finding.expected_by(&id);
         }
         out.push(finding);
     }

@@ -44,8 +44,8 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             .with("sent_bytes", volume.sent_bytes)
             .with("received_bytes", volume.received_bytes)
             .with("usual_sent_bytes_per_minute", volume.usual_bytes.unwrap_or(0.0));
-        if let Some(id) = case.state.expected_by(&used.edge, &used.container, edge.address()) {
-            finding = finding.expected_by(id);
+        if let Some(id) = case.state.expected_by(&used.edge, &used.container) {
+            finding = finding.expected_by(&id);
         }
         out.push(finding);
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use model::event::SocketState;
 use model::ids::CgroupId;
 use model::time::Time;
-use model::traffic::{EdgeKey, FlowCounts, Talk, TalkKind};
+use model::traffic::{EdgeKey, FlowCounts, Peer, Talk, TalkKind};
+use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
 use crate::traffic::beacon::Beacon;
@@ -33,6 +34,7 @@ pub struct Edge {
     counts: FlowCounts,
     users: BTreeSet<CgroupId>,
     address: Option<IpAddr>,
+    name: Option<Untrusted>,
     /// Only of edges to the outside, where a rhythm tells something.
     rhythm: Option<Box<Beacon>>,
     volume: Volume,
@@ -60,6 +62,7 @@ impl Edge {
             counts: FlowCounts::default(),
             users: BTreeSet::new(),
             address: None,
+            name: None,
             rhythm: key.to.is_outside().then(Box::default),
             volume: Volume { began: at, ..Volume::default() },
             judged: BTreeMap::new(),
@@ -89,6 +92,11 @@ impl Edge {
     /// The address that answered last.
     pub fn address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// The name that it was looked up by.
+    pub fn name(&self) -> Option<&Untrusted> {
+        self.name.as_ref()
     }
 
     /// When connections come over it; `None` of edges within.
@@ -122,6 +130,11 @@ impl Edge {
     pub(super) fn take(&mut self, talk: &Talk) {
         self.last = self.last.max(talk.at);
         self.address = Some(talk.address);
+        if let Peer::Outside { name: Some(name), .. } = &talk.peer
+            && self.name.as_ref() != Some(name)
+        {
+            self.name = Some(name.clone());
+        }
         if self.users.len() < USERS_MAX {
             self.users.insert(talk.container.key.cgroup);
         }

@@ -14,12 +14,17 @@ const PREFIX_V4: u8 = 24;
 const PREFIX_V6: u8 = 48;
 
 /// The name of the other end; `None` for everybody on a network at once, who is no other end.
-pub(super) fn of(peer: &Peer, direction: Direction) -> Option<Endpoint> {
+pub(super) fn of(
+    peer: &Peer,
+    direction: Direction,
+    is_internal: impl Fn(IpAddr) -> bool,
+) -> Option<Endpoint> {
     Some(match peer {
         Peer::Container(container) => Endpoint::Workload(container.workload()),
         Peer::Host => Endpoint::Host,
         Peer::Inside(address) if is_for_many(*address) => return None,
         Peer::Inside(address) => Endpoint::Inside(prefix(*address)),
+        Peer::Outside { address, .. } if is_internal(*address) => Endpoint::Inside(prefix(*address)),
         Peer::Outside { .. } if direction == Direction::In => Endpoint::Anybody,
         Peer::Outside { address, name } => {
             let domain = name.as_ref().and_then(|name| registered_domain(name.raw()).map(Untrusted::new));
@@ -55,7 +60,7 @@ mod tests {
 
     fn outside(address: &str, name: Option<&str>) -> String {
         let peer = Peer::Outside { address: address.parse().unwrap(), name: name.map(Untrusted::new) };
-        of(&peer, Direction::Out).unwrap().to_string()
+        of(&peer, Direction::Out, |_| false).unwrap().to_string()
     }
 
     #[test]
@@ -68,8 +73,8 @@ mod tests {
     #[test]
     fn whoever_comes_from_outside_is_anybody_and_a_broadcast_is_nobody() {
         let peer = Peer::Outside { address: [203, 0, 113, 7].into(), name: None };
-        assert_eq!(of(&peer, Direction::In), Some(Endpoint::Anybody));
-        assert_eq!(of(&Peer::Inside([255, 255, 255, 255].into()), Direction::Out), None);
-        assert_eq!(of(&Peer::Inside([224, 0, 0, 251].into()), Direction::Out), None);
+        assert_eq!(of(&peer, Direction::In, |_| false), Some(Endpoint::Anybody));
+        assert_eq!(of(&Peer::Inside([255, 255, 255, 255].into()), Direction::Out, |_| false), None);
+        assert_eq!(of(&Peer::Inside([224, 0, 0, 251].into()), Direction::Out, |_| false), None);
     }
 }

@@ -1,0 +1,103 @@
+//! Settings of how communication is judged.
+//!
+//! Not here: reading files, which `cli` does once.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use model::graph::Mode;
+use model::traffic::OWN_NETWORKS;
+use serde::{Deserialize, Serialize};
+
+/// Shortest and longest time a workload may be watched until what is new to it counts in full, in seconds.
+const MATURE_SECONDS: std::ops::RangeInclusive<u64> = 60..=30 * 86_400;
+
+/// Most networks of one's own.
+const INTERNAL_MAX: usize = 256;
+
+/// Settings of how communication is judged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CommunicationConfig {
+    /// `open` learns edges and judges them by how new and rare they are; `locked` makes a finding of whatever nobody
+    /// approved or declared.
+    pub mode: Mode,
+    /// How long a workload is watched until what is new to it counts in full, in seconds.
+    pub mature_after_seconds: u64,
+    /// Networks of one's own beyond the private, shared and local ranges, as prefixes: what lies in them is not outside.
+    pub internal: Vec<IpNet>,
+}
+
+impl Default for CommunicationConfig {
+    fn default() -> Self {
+        Self { mode: Mode::Open, mature_after_seconds: 86_400, internal: Vec::new() }
+    }
+}
+
+impl CommunicationConfig {
+    /// Everything that is wrong with the settings, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let (low, high) = (MATURE_SECONDS.start(), MATURE_SECONDS.end());
+        if !MATURE_SECONDS.contains(&self.mature_after_seconds) {
+            let given = self.mature_after_seconds;
+            problems.push(format!("mature_after_seconds is {given}; it must lie between {low} and {high}"));
+        }
+        if self.internal.len() > INTERNAL_MAX {
+            problems.push(format!(
+                "internal has {} networks; at most {INTERNAL_MAX} are taken",
+                self.internal.len()
+            ));
+        }
+        // Everything would be inside, and nothing ever leave.
+        let everything = self.internal.iter().filter(|network| network.prefix_len() == 0);
+        problems.extend(everything.map(|network| format!("internal: {network} is the whole internet")));
+        problems
+    }
+
+    /// Whether an address lies in a private, shared or local range, or in a network of one's own.
+    pub fn is_internal(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let own = || OWN_NETWORKS.iter().filter_map(|network| network.parse::<IpNet>().ok());
+        self.internal.iter().any(|network| network.contains(&address))
+            || own().any(|network| network.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_without_problems_and_senseless_settings_are_named() {
+        assert_eq!(CommunicationConfig::default().problems(), Vec::<String>::new());
+        let senseless = CommunicationConfig {
+            mature_after_seconds: 5,
+            internal: vec!["::/0".parse().unwrap()],
+            ..CommunicationConfig::default()
+        };
+        assert_eq!(
+            senseless.problems(),
+            [
+                "mature_after_seconds is 5; it must lie between 60 and 2592000",
+                "internal: ::/0 is the whole internet"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_ones_own_is_the_private_ranges_and_what_is_named() {
+        let config = CommunicationConfig {
+            internal: vec!["203.0.113.0/24".parse().unwrap()],
+            ..CommunicationConfig::default()
+        };
+        for inside in
+            ["10.1.2.3", "100.64.0.1", "fe80::1", "fd00::1", "::ffff:192.168.1.1", "203.0.113.9", "127.0.0.1"]
+        {
+            assert!(config.is_internal(inside.parse().unwrap()), "{inside}");
+        }
+        for outside in ["198.51.100.1", "2001:db8::1", "100.128.0.1", "172.32.0.1"] {
+            assert!(!config.is_internal(outside.parse().unwrap()), "{outside}");
+        }
+    }
+}

@@ -16,6 +16,7 @@ mod journal;
 mod kernels;
 mod load;
 mod measure;
+mod outside;
 mod private_engine;
 mod runner;
 mod scene;

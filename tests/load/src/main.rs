@@ -11,6 +11,7 @@
 mod engine;
 mod network;
 mod objects;
+mod talk;
 mod work;
 
 use std::error::Error;
@@ -21,7 +22,9 @@ use std::time::Duration;
 
 const USAGE: &str = "usage: load burn THREADS | ramp SECONDS PERCENT | memory MB_PER_SECOND MB | tasks COUNT | \
                      fsync PER_SECOND DIR | sync DIR | udp ADDRESS [PER_SECOND] | drain ADDRESS | connect ADDRESS PER_SECOND | accept ADDRESS | \
-                     open COUNT | ptys COUNT | inotify COUNT | calls SOCKET CONTAINER | write FILE MB_PER_SECOND MB | print MB_PER_SECOND";
+                     serve ADDRESS | ask ADDRESS [MILLISECONDS JITTER_PERCENT] | scan ADDRESS FIRST LAST | sweep NETWORK PORT | \
+                     upload ADDRESS MB | churn PER_SECOND THREADS | tunnel SERVER DOMAIN PER_SECOND | lookups SERVER PER_SECOND | \
+                     names ADDRESS | engine SOCKET | open COUNT | ptys COUNT | inotify COUNT | calls SOCKET CONTAINER | write FILE MB_PER_SECOND MB | print MB_PER_SECOND";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -52,6 +55,20 @@ fn act(words: &[&str]) -> Result<(), Box<dyn Error>> {
         ["drain", address] => network::drain_datagrams(number(address)?)?,
         ["connect", address, rate] => network::connect(number(address)?, number(rate)?)?,
         ["accept", address] => network::accept(number(address)?)?,
+        ["serve", address] => talk::serve(number(address)?)?,
+        ["ask", address] => talk::ask(number(address)?, None)?,
+        ["ask", address, millis, jitter] => {
+            let every = Duration::from_millis(number(millis)?);
+            talk::ask(number(address)?, Some((every, number::<f64>(jitter)? / 100.0)))?;
+        }
+        ["scan", address, first, last] => talk::scan(number(address)?, number(first)?, number(last)?),
+        ["sweep", network, port] => talk::sweep(number(network)?, number(port)?),
+        ["upload", address, megabytes] => talk::upload(number(address)?, number(megabytes)?)?,
+        ["churn", rate, threads] => talk::churn(number(rate)?, number(threads)?)?,
+        ["tunnel", server, domain, rate] => talk::tunnel(number(server)?, domain, number(rate)?)?,
+        ["lookups", server, rate] => talk::lookups(number(server)?, number(rate)?)?,
+        ["names", address] => talk::names(number(address)?)?,
+        ["engine", socket] => talk::engine(socket.as_ref())?,
         ["open", count] => objects::open_files(number(count)?)?,
         ["ptys", count] => objects::open_ptys(number(count)?)?,
         ["inotify", count] => objects::watch_files(number(count)?)?,

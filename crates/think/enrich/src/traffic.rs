@@ -317,7 +317,7 @@ impl Traffic {
         }
         // An address of a network that this host is on may be that of a container which has not been told yet.
         let may_be_ours = self.interfaces.iter().any(|own| contains(own, link.remote));
-        (!may_be_ours).then(|| (self.end_by_address(link.remote), link.port))
+        (!may_be_ours).then(|| (end_by_address(link.remote), link.port))
     }
 
     /// The container that a port of the host leads to.
@@ -332,15 +332,10 @@ impl Traffic {
         let Some(link) = self.links.get(&place) else { return };
         let former =
             self.addresses.former(link.remote, at).map(|(cgroup, started)| End::Container(cgroup, started));
-        let end = former.unwrap_or_else(|| self.end_by_address(link.remote));
+        let end = former.unwrap_or_else(|| end_by_address(link.remote));
         if let Some(link) = self.links.get_mut(&place) {
             link.end = end;
         }
-    }
-
-    fn end_by_address(&self, address: IpAddr) -> End {
-        let is_near = self.interfaces.iter().any(|own| own.prefix_bits > 0 && contains(own, address));
-        if is_near || is_private(address) { End::Inside } else { End::Outside }
     }
 
     /// A thing that went on with its ends as they are known.
@@ -401,6 +396,11 @@ impl Traffic {
         self.links.retain(|_, link| !link.parked.is_empty() || now.since(link.last) < LINK_KEPT);
         self.addresses.sweep(now);
     }
+}
+
+/// What can be said of an address that nobody here has. A neighbour in a public network is outside.
+fn end_by_address(address: IpAddr) -> End {
+    if is_private(address) { End::Inside } else { End::Outside }
 }
 
 /// The moment by which the other end is looked up: counts tell of the seconds before, an end of the whole connection.

@@ -1,0 +1,69 @@
+//! Two services that take each other's address with every restart, fifty times, while a client talks to one of them only.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::cases::Outcome;
+use crate::cases::edges::{LEARN, locked_config, server};
+use crate::images::WEB;
+use crate::scene::Scene;
+use crate::stage::Stage;
+use crate::tidewatch::Room;
+
+const RESTARTS: u32 = 50;
+const CLIENT: &str = "tw-live-client";
+const SERVICES: [&str; 2] = ["tw-live-shop", "tw-live-till"];
+
+/// One edge, to the service that was meant, and nobody is blamed, though edges are locked.
+pub(crate) fn run(room: &Room) -> Result<Outcome> {
+    let mut stage = Stage::set(0)?;
+    let network = stage.docker.network("tw-live-restarts")?;
+    let shop = server(&mut stage, &network, SERVICES[0], 8001)?.address(&network)?;
+    server(&mut stage, &network, SERVICES[1], 8002)?;
+    stage.add(CLIENT, &["--network", &network.name, WEB, "sh", "-c", "sleep 2; while sleep 3; do :; done"])?;
+    let ask = |scene: &Scene, address: &str| -> Result<()> {
+        let client = scene.stage.benign().iter().find(|container| container.name == CLIENT);
+        client.context("no client")?.exec(&["load", "ask", &format!("{address}:8001")])
+    };
+    let tidewatch_stage = stage;
+    let mut scene = Scene::started(room, tidewatch_stage, Some(locked_config(room)?))?;
+    ask(&scene, &shop)?;
+    scene.learn(LEARN)?;
+    let mut swaps = 0;
+    let mut last = shop;
+    for round in 0..RESTARTS / 2 {
+        restart_in_turn(&scene, round)?;
+        let address = scene.stage.benign()[0].address(&network)?;
+        swaps += u32::from(address != last);
+        ask(&scene, &address)?;
+        last = address;
+    }
+    scene.stay_quiet(Duration::from_secs(5))?;
+    check_edges(&scene)?;
+    ensure!(swaps >= RESTARTS / 4, "the addresses changed hands only {swaps} times");
+    drop(scene);
+    drop(network);
+    Ok(Outcome { note: format!("{RESTARTS} restarts, {swaps} new addresses"), ..Outcome::default() })
+}
+
+/// Stops both and starts them in another order: the engine gives the lowest free address to who comes first.
+fn restart_in_turn(scene: &Scene, round: u32) -> Result<()> {
+    let docker = scene.docker();
+    docker.call(&["stop", "-t", "0", SERVICES[0], SERVICES[1]])?;
+    let first = usize::from(round.is_multiple_of(2));
+    docker.call(&["start", SERVICES[first]])?;
+    docker.call(&["start", SERVICES[1 - first]])?;
+    Ok(())
+}
+
+fn check_edges(scene: &Scene) -> Result<()> {
+    let graph = scene.tidewatch.ask_json(&["graph", "--json"])?;
+    let edges = graph["edges"].as_array().context("graph has no edges")?;
+    let of_client = |edge: &&Value| edge["from"].to_string().contains("while sleep 3");
+    let from_client: Vec<&Value> = edges.iter().filter(of_client).collect();
+    ensure!(from_client.len() == 1, "not one edge: {from_client:?}");
+    ensure!(from_client[0]["to"].to_string().contains("8001"), "{from_client:?}");
+    Ok(())
+}

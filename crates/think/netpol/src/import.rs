@@ -10,9 +10,7 @@ mod tests;
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use model::expectation::{
-    EXPECTATIONS_MAX, EdgePattern, EndpointPattern, Expected, PATTERN_PARTS_MAX,
-};
+use model::expectation::{EXPECTATIONS_MAX, EdgePattern, EndpointPattern, Expected, PATTERN_PARTS_MAX};
 use model::traffic::{Direction, Protocol};
 use model::untrusted::Untrusted;
 use serde_saphyr::Spanned;
@@ -31,7 +29,8 @@ type Service = (Option<(u16, u16)>, Option<Protocol>);
 /// Everything that is wrong with the file, or that cannot be told on a host: named ports, and namespaces by other labels
 /// than their name.
 pub fn import(yaml: &str, source_name: &str) -> Result<Vec<(Expected, String)>, Vec<Problem>> {
-    let mut reading = Reading { problems: Problems::of(source_name), said: Vec::new(), seen: BTreeSet::new() };
+    let mut reading =
+        Reading { problems: Problems::of(source_name), said: Vec::new(), seen: BTreeSet::new() };
     let documents: Vec<Spanned<Document>> = yaml::parse(yaml, &mut reading.problems);
     if documents.is_empty() && reading.problems.is_empty() {
         reading.problems.note(1, "holds no NetworkPolicy");
@@ -73,7 +72,8 @@ impl Reading {
     fn policy(&mut self, document: &Document) {
         let version = document.api_version.as_ref().map_or("", |version| version.value.as_str());
         if version != "networking.k8s.io/v1" {
-            let message = format!("apiVersion is {:?}; only networking.k8s.io/v1 is known", Untrusted::new(version));
+            let message =
+                format!("apiVersion is {:?}; only networking.k8s.io/v1 is known", Untrusted::new(version));
             self.problems.note_at(document.api_version.as_ref().unwrap_or(&document.kind), message);
         }
         let Some(spec) = &document.spec else {
@@ -158,13 +158,16 @@ impl Reading {
 
     fn peer(&mut self, peer: &Spanned<Peer>, own_namespace: Option<&str>) -> Option<EndpointPattern> {
         match &peer.value {
-            Peer { ip_block: Some(block), pod_selector: None, namespace_selector: None } => self.network(block),
+            Peer { ip_block: Some(block), pod_selector: None, namespace_selector: None } => {
+                self.network(block)
+            }
             Peer { ip_block: Some(_), .. } => {
                 self.problems.note_at(peer, "ipBlock stands alone: no selector beside it");
                 None
             }
             Peer { pod_selector: None, namespace_selector: None, .. } => {
-                self.problems.note_at(peer, "the peer is empty: give podSelector, namespaceSelector or ipBlock");
+                self.problems
+                    .note_at(peer, "the peer is empty: give podSelector, namespaceSelector or ipBlock");
                 None
             }
             Peer { pod_selector, namespace_selector, .. } => {
@@ -246,7 +249,9 @@ fn span(port: Option<&PortName>, end: Option<i64>) -> Result<Option<(u16, u16)>,
         (None, Some(_)) => Err("endPort needs a port that the range begins with".to_owned()),
         (Some(PortName::Name(name)), _) => {
             let name = Untrusted::new(name);
-            Err(format!("port {name:?} is a name, which only the pod's own manifest resolves: give its number"))
+            Err(format!(
+                "port {name:?} is a name, which only the pod's own manifest resolves: give its number"
+            ))
         }
         (Some(PortName::Number(low)), end) => {
             let (low, high) = (port_of(*low)?, port_of(end.unwrap_or(*low))?);

@@ -44,8 +44,10 @@ impl CommunicationConfig {
             problems.push(format!("mature_after_seconds is {given}; it must lie between {low} and {high}"));
         }
         if self.internal.len() > INTERNAL_MAX {
-            problems
-                .push(format!("internal has {} networks; at most {INTERNAL_MAX} are taken", self.internal.len()));
+            problems.push(format!(
+                "internal has {} networks; at most {INTERNAL_MAX} are taken",
+                self.internal.len()
+            ));
         }
         // Everything would be inside, and nothing ever leave.
         let everything = self.internal.iter().filter(|network| network.prefix_len() == 0);
@@ -89,7 +91,9 @@ mod tests {
             internal: vec!["203.0.113.0/24".parse().unwrap()],
             ..CommunicationConfig::default()
         };
-        for inside in ["10.1.2.3", "100.64.0.1", "fe80::1", "fd00::1", "::ffff:192.168.1.1", "203.0.113.9", "127.0.0.1"] {
+        for inside in
+            ["10.1.2.3", "100.64.0.1", "fe80::1", "fd00::1", "::ffff:192.168.1.1", "203.0.113.9", "127.0.0.1"]
+        {
             assert!(config.is_internal(inside.parse().unwrap()), "{inside}");
         }
         for outside in ["198.51.100.1", "2001:db8::1", "100.128.0.1", "172.32.0.1"] {

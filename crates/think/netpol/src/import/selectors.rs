@@ -25,7 +25,11 @@ pub(super) fn select(selector: &Selector, problems: &mut Problems) -> Vec<LabelP
         if key.len().max(value.value.len()) > UNTRUSTED_BYTES_MAX {
             problems.note_at(value, "is no label: it is too long");
         }
-        labels.push(LabelPattern { key: key.as_str().into(), values: vec![value.value.as_str().into()], is_not: false });
+        labels.push(LabelPattern {
+            key: key.as_str().into(),
+            values: vec![value.value.as_str().into()],
+            is_not: false,
+        });
     }
     for expression in selector.match_expressions.iter().flatten() {
         labels.extend(wanted(expression, problems));
@@ -84,7 +88,8 @@ fn wanted(expression: &Expression, problems: &mut Problems) -> Option<LabelPatte
     }
     let longest = values.iter().map(String::len).max().unwrap_or(0).max(expression.key.len());
     if values.len() > PATTERN_PARTS_MAX || longest > UNTRUSTED_BYTES_MAX {
-        problems.note_at(operator, format!("at most {PATTERN_PARTS_MAX} values of {UNTRUSTED_BYTES_MAX} bytes"));
+        problems
+            .note_at(operator, format!("at most {PATTERN_PARTS_MAX} values of {UNTRUSTED_BYTES_MAX} bytes"));
         return None;
     }
     let values = values.iter().map(|value| Untrusted::new(value)).collect();

@@ -15,7 +15,8 @@ fn check(yaml: &str, wanted: &Expect) {
 
 /// A policy of the namespace `shop` for `app=web`, with this below `spec`.
 fn policy(spec: &str) -> String {
-    let head = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: web\n  namespace: shop\n";
+    let head =
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: web\n  namespace: shop\n";
     let indented: String = spec.lines().map(|line| format!("  {line}\n")).collect();
     format!("{head}spec:\n  podSelector: {{matchLabels: {{app: web}}}}\n{indented}")
 }
@@ -57,15 +58,27 @@ egress:
 #[test]
 fn types_that_are_not_given_follow_from_the_rules() {
     check(&policy(""), &expect!["nothing else -> labels(namespace shop, app=web)  # NetworkPolicy shop/web"]);
-    check(&policy("egress: []"), &expect!["nothing else -> labels(namespace shop, app=web)  # NetworkPolicy shop/web"]);
-    check(&policy("egress: [{}]"), &expect![[r#"
+    check(
+        &policy("egress: []"),
+        &expect!["nothing else -> labels(namespace shop, app=web)  # NetworkPolicy shop/web"],
+    );
+    check(
+        &policy("egress: [{}]"),
+        &expect![[r#"
         nothing else -> labels(namespace shop, app=web)  # NetworkPolicy shop/web
         labels(namespace shop, app=web) -> nothing else  # NetworkPolicy shop/web
-        labels(namespace shop, app=web) -> any (egress)  # NetworkPolicy shop/web"#]]);
-    check(&policy("policyTypes: [Egress]\ningress: [{}]"), &expect!["labels(namespace shop, app=web) -> nothing else  # NetworkPolicy shop/web"]);
-    check(&policy("ingress: [{from: [], ports: []}]"), &expect![[r#"
+        labels(namespace shop, app=web) -> any (egress)  # NetworkPolicy shop/web"#]],
+    );
+    check(
+        &policy("policyTypes: [Egress]\ningress: [{}]"),
+        &expect!["labels(namespace shop, app=web) -> nothing else  # NetworkPolicy shop/web"],
+    );
+    check(
+        &policy("ingress: [{from: [], ports: []}]"),
+        &expect![[r#"
         nothing else -> labels(namespace shop, app=web)  # NetworkPolicy shop/web
-        any -> labels(namespace shop, app=web) (ingress)  # NetworkPolicy shop/web"#]]);
+        any -> labels(namespace shop, app=web) (ingress)  # NetworkPolicy shop/web"#]],
+    );
 }
 
 #[test]
@@ -94,7 +107,10 @@ fn expressions_are_what_labels_must_be() {
 fn lists_and_several_documents_are_read_and_repetitions_said_once() {
     let one = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: a, namespace: n}, spec: {podSelector: {}}}";
     check(
-        &format!("---\n{one}\n---\n---\napiVersion: v1\nkind: List\nitems:\n- {one}\n- {}\n", one.replace("name: a", "name: b")),
+        &format!(
+            "---\n{one}\n---\n---\napiVersion: v1\nkind: List\nitems:\n- {one}\n- {}\n",
+            one.replace("name: a", "name: b")
+        ),
         &expect!["nothing else -> labels(namespace n)  # NetworkPolicy n/a"],
     );
 }
@@ -143,31 +159,59 @@ ingress:
 #[test]
 fn what_is_no_policy_is_refused() {
     check("", &expect!["p.yaml:1: holds no NetworkPolicy"]);
-    check("kind: Deployment\nspec: {}", &expect!["p.yaml:1: Deployment is no NetworkPolicy and no list of them"]);
-    check("apiVersion: extensions/v1beta1\nkind: NetworkPolicy\nmetadata: {name: a}", &expect![[r#"
+    check(
+        "kind: Deployment\nspec: {}",
+        &expect!["p.yaml:1: Deployment is no NetworkPolicy and no list of them"],
+    );
+    check(
+        "apiVersion: extensions/v1beta1\nkind: NetworkPolicy\nmetadata: {name: a}",
+        &expect![[r#"
         p.yaml:1: apiVersion is "extensions/v1beta1"; only networking.k8s.io/v1 is known
-        p.yaml:2: the policy has no spec"#]]);
-    check("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nspec: {podselector: {}}", &expect!["p.yaml:3: unknown field `podselector`, expected one of podSelector, policyTypes, ingress, egress"]);
-    check("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nspec: {podSelector: {}}", &expect!["p.yaml:2: selects every pod and has no metadata.namespace: say of which namespace"]);
+        p.yaml:2: the policy has no spec"#]],
+    );
+    check(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nspec: {podselector: {}}",
+        &expect![
+            "p.yaml:3: unknown field `podselector`, expected one of podSelector, policyTypes, ingress, egress"
+        ],
+    );
+    check(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nspec: {podSelector: {}}",
+        &expect!["p.yaml:2: selects every pod and has no metadata.namespace: say of which namespace"],
+    );
     check("kind: [", &expect!["p.yaml:1: expected string scalar"]);
-    check("a: &x 1\nb: *x", &expect!["p.yaml:1: YAML document too large or too complex: limits breached: Anchors { anchors: 1 }"]);
+    check(
+        "a: &x 1\nb: *x",
+        &expect!["p.yaml:1: YAML document too large or too complex: limits breached: Anchors { anchors: 1 }"],
+    );
 }
 
 #[test]
 fn a_policy_of_no_namespace_means_pods_by_their_labels_alone() {
-    let without = policy("ingress: [{from: [{podSelector: {matchLabels: {app: till}}}]}]").replace("  namespace: shop\n", "");
-    check(&without, &expect![[r#"
+    let without = policy("ingress: [{from: [{podSelector: {matchLabels: {app: till}}}]}]")
+        .replace("  namespace: shop\n", "");
+    check(
+        &without,
+        &expect![[r#"
         nothing else -> labels(app=web)  # NetworkPolicy web
-        labels(app=till) -> labels(app=web) (ingress)  # NetworkPolicy web"#]]);
+        labels(app=till) -> labels(app=web) (ingress)  # NetworkPolicy web"#]],
+    );
     let vague = policy("ingress: [{from: [{podSelector: {}}]}]").replace("  namespace: shop\n", "");
-    check(&vague, &expect!["p.yaml:7: means every pod of the policy's namespace, which metadata.namespace does not say"]);
+    check(
+        &vague,
+        &expect![
+            "p.yaml:7: means every pod of the policy's namespace, which metadata.namespace does not say"
+        ],
+    );
 }
 
 #[test]
 fn more_than_may_be_kept_is_refused_without_being_made() {
     let ports: String = (1..=200).map(|port| format!("{{port: {port}}}, ")).collect();
-    let peers: String = (0..200).map(|number| format!("{{ipBlock: {{cidr: 10.0.{number}.0/24}}}}, ")).collect();
-    let problems = import(&policy(&format!("ingress: [{{from: [{peers}], ports: [{ports}]}}]")), "p.yaml").unwrap_err();
+    let peers: String =
+        (0..200).map(|number| format!("{{ipBlock: {{cidr: 10.0.{number}.0/24}}}}, ")).collect();
+    let problems =
+        import(&policy(&format!("ingress: [{{from: [{peers}], ports: [{ports}]}}]")), "p.yaml").unwrap_err();
     assert_eq!(problems.len(), 1);
     assert!(problems[0].message.starts_with("says 1001 things"), "{problems:?}");
 }
@@ -175,7 +219,8 @@ fn more_than_may_be_kept_is_refused_without_being_made() {
 #[test]
 fn hostile_text_is_bounded_and_escaped() {
     let deep = format!("kind: {}{}", "[".repeat(5_000), "]".repeat(5_000));
-    let bomb = format!("a: &a [{}]\n", "x,".repeat(10)) + &(0..50).map(|_| "b: [*a,*a,*a]\n").collect::<String>();
+    let bomb =
+        format!("a: &a [{}]\n", "x,".repeat(10)) + &(0..50).map(|_| "b: [*a,*a,*a]\n").collect::<String>();
     let long = "x".repeat(5 << 20);
     for yaml in [&deep, &bomb, &long, "kind: \"\\e[2J\\u202e\"", "\u{0}"] {
         let problems = import(yaml, "\u{1b}[2Jp.yaml").unwrap_err();

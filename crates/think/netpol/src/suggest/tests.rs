@@ -89,7 +89,11 @@ fn labelled(pairs: &[(&str, &str)]) -> Container {
 
 /// Two workloads that their labels tell: one of Kubernetes, one of Compose.
 fn known() -> BTreeMap<WorkloadKey, Pods> {
-    let web = labelled(&[("io.kubernetes.pod.namespace", "shop"), ("app", "web"), ("io.kubernetes.pod.name", "web-1")]);
+    let web = labelled(&[
+        ("io.kubernetes.pod.namespace", "shop"),
+        ("app", "web"),
+        ("io.kubernetes.pod.name", "web-1"),
+    ]);
     let db = labelled(&[("io.kubernetes.pod.namespace", "data"), ("app.kubernetes.io/name", "postgres")]);
     let till = labelled(&[("com.docker.compose.project", "shop"), ("com.docker.compose.service", "till")]);
     [("web", web), ("db", db), ("till", till)]
@@ -106,7 +110,8 @@ fn known_on(is_kubernetes: bool) -> BTreeMap<WorkloadKey, Pods> {
         (WorkloadKey::new(name), Pods::of(&container).unwrap())
     };
     let compose = |name: &&str| {
-        let container = labelled(&[("com.docker.compose.project", "shop"), ("com.docker.compose.service", name)]);
+        let container =
+            labelled(&[("com.docker.compose.project", "shop"), ("com.docker.compose.service", name)]);
         (WorkloadKey::new(name), Pods::of(&container).unwrap())
     };
     match is_kubernetes {
@@ -272,7 +277,8 @@ fn nothing_is_written_as_a_comment() {
     expect![[r#"
         # What talks to what on shop-1, as seen until 2027-01-15T08:00:00.000Z.
         # Nothing does.
-    "#]].assert_eq(&suggest(&view(Vec::new()), &known(), true));
+    "#]]
+    .assert_eq(&suggest(&view(Vec::new()), &known(), true));
 }
 
 #[test]
@@ -285,7 +291,11 @@ fn hostile_names_stay_in_comments_and_hostile_labels_select_nothing() {
     assert_eq!(text.lines().filter(|line| *line == "---").count(), 1);
     assert!(import(&text, "t").is_ok());
     assert_eq!(Pods::of(&labelled(&[("app", nasty)])), None);
-    assert_eq!(Pods::of(&labelled(&[("io.kubernetes.pod.namespace", "shop")])), None, "no label tells it apart");
+    assert_eq!(
+        Pods::of(&labelled(&[("io.kubernetes.pod.namespace", "shop")])),
+        None,
+        "no label tells it apart"
+    );
     let by_container = Pods::of(&labelled(&[("io.kubernetes.container.name", "web")])).unwrap();
     assert_eq!(by_container, Pods::called("web"));
 }

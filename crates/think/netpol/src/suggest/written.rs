@@ -18,7 +18,8 @@ const NOTES_MAX: usize = 100;
 
 /// All policies, each a document.
 pub(super) fn write(view: &GraphView, drafts: &BTreeMap<&Pods, Draft<'_>>) -> String {
-    let mut out = format!("# What talks to what on {}, as seen until {}.\n", escaped(view.node.as_str()), view.at);
+    let mut out =
+        format!("# What talks to what on {}, as seen until {}.\n", escaped(view.node.as_str()), view.at);
     let mut taken = BTreeSet::new();
     for (pods, draft) in drafts {
         // Some of these lines are only written where there is something to say; writing into a string cannot fail.
@@ -62,11 +63,7 @@ fn policy(
 }
 
 /// A name that no other policy of the namespace has.
-fn name(
-    pods: &Pods,
-    workloads: &[&WorkloadKey],
-    taken: &mut BTreeSet<(Option<String>, String)>,
-) -> String {
+fn name(pods: &Pods, workloads: &[&WorkloadKey], taken: &mut BTreeSet<(Option<String>, String)>) -> String {
     let stem = pods.stem();
     if taken.insert((pods.namespace.clone(), stem.clone())) {
         return stem;

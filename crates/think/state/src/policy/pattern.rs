@@ -59,7 +59,9 @@ impl Pattern {
     /// The name that only workloads of that name have, when it says no more than that: what rules are found by.
     pub(super) fn sole_name(&self) -> Option<&Untrusted> {
         match self {
-            Self::Workload { name, .. } => Some(name).filter(|name| !name.raw().contains(['*', '?', '[', '{', '\\'])),
+            Self::Workload { name, .. } => {
+                Some(name).filter(|name| !name.raw().contains(['*', '?', '[', '{', '\\']))
+            }
             _ => None,
         }
     }
@@ -88,7 +90,9 @@ impl Pattern {
             Self::Network(network) => network.covers(side),
             Self::Domain { name, glob } => side.domain().is_some_and(|domain| {
                 let domain = plain_domain(domain);
-                let is_below = domain.strip_suffix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+                let is_below = domain
+                    .strip_suffix(name.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
                 is_below || glob.as_ref().is_some_and(|glob| glob.is_match(&domain))
             }),
             Self::Any => true,

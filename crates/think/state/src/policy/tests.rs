@@ -122,14 +122,19 @@ fn a_workload_is_meant_by_its_whole_name_its_short_name_and_a_glob() {
     let endpoint = workload("compose:shop/web registry/nginx");
     let with_brackets = workload("busybox [yes]");
     let side = Side::named(&endpoint);
-    for pattern in ["compose:shop/web registry/nginx", "compose:shop/web", "compose:shop/*", "compose:*", "*nginx"] {
+    for pattern in
+        ["compose:shop/web registry/nginx", "compose:shop/web", "compose:shop/*", "compose:*", "*nginx"]
+    {
         assert!(means(&named(pattern), side), "{pattern}");
     }
     for pattern in ["web", "compose:shop", "compose:shop/w", "", "["] {
         assert!(!means(&named(pattern), side), "{pattern}");
     }
     assert!(means(&named("busybox [yes]"), Side::named(&with_brackets)), "brackets mean themselves");
-    assert!(!means(&named("host"), Side::named(&Endpoint::Host)) && means(&EndpointPattern::Host, Side::named(&Endpoint::Host)));
+    assert!(
+        !means(&named("host"), Side::named(&Endpoint::Host))
+            && means(&EndpointPattern::Host, Side::named(&Endpoint::Host))
+    );
 }
 
 #[test]
@@ -160,7 +165,8 @@ fn labels_are_those_of_the_container_and_a_container_without_facts_has_none() {
 
 #[test]
 fn a_network_is_meant_by_address_or_by_what_it_is_called() {
-    let (inside, outside) = (Endpoint::Inside("10.1.2.0/24".into()), Endpoint::Outside("203.0.113.0/24".into()));
+    let (inside, outside) =
+        (Endpoint::Inside("10.1.2.0/24".into()), Endpoint::Outside("203.0.113.0/24".into()));
     let at = |address: &str| Side { address: Some(address.parse().unwrap()), ..Side::named(&inside) };
     let ten = network("10.0.0.0/8", &["10.9.0.0/16"]);
     assert!(means(&ten, at("10.1.2.3")) && means(&ten, at("::ffff:10.1.2.3")));
@@ -168,7 +174,10 @@ fn a_network_is_meant_by_address_or_by_what_it_is_called() {
     assert!(means(&network("2001:db8::/32", &[]), at("2001:db8::7")));
     assert!(means(&network("10.1.2.3", &[]), at("10.1.2.3")), "an address is the network of itself");
     assert!(means(&ten, Side::named(&inside)) && !means(&ten, Side::named(&outside)));
-    assert!(!means(&network("10.0.0.0/8", &["10.1.2.128/25"]), Side::named(&inside)), "a part of it is left out");
+    assert!(
+        !means(&network("10.0.0.0/8", &["10.1.2.128/25"]), Side::named(&inside)),
+        "a part of it is left out"
+    );
     for unreadable in [network("10.0.0.0/33", &[]), network("ten", &[]), network("10.0.0.0/8", &["x"])] {
         assert!(!means(&unreadable, at("10.1.2.3")), "{unreadable}");
     }
@@ -225,8 +234,10 @@ fn ports_and_protocols_are_those_declared() {
 
 #[test]
 fn an_isolated_end_needs_leave_of_its_own_and_a_person_gives_leave_for_both() {
-    let out = |to: &str| declared(EdgePattern { side: Some(Direction::Out), ..edge(named("web"), named(to)) });
-    let into = |from: &str| declared(EdgePattern { side: Some(Direction::In), ..edge(named(from), named("db")) });
+    let out =
+        |to: &str| declared(EdgePattern { side: Some(Direction::Out), ..edge(named("web"), named(to)) });
+    let into =
+        |from: &str| declared(EdgePattern { side: Some(Direction::In), ..edge(named(from), named("db")) });
     let web_out = || alone(named("web"), Direction::Out);
     let db_in = || alone(named("db"), Direction::In);
     for (given, said) in [
@@ -245,7 +256,12 @@ fn an_isolated_end_needs_leave_of_its_own_and_a_person_gives_leave_for_both() {
         (vec![web_out(), db_in(), out("db"), into("batch")], "isolated"),
         (vec![web_out(), db_in(), declared(edge(named("web"), named("db")))], "expected"),
     ] {
-        assert_eq!(asked(&policy(&given)), said, "{:?}", given.iter().map(|one| one.subject.to_string()).collect::<Vec<_>>());
+        assert_eq!(
+            asked(&policy(&given)),
+            said,
+            "{:?}",
+            given.iter().map(|one| one.subject.to_string()).collect::<Vec<_>>()
+        );
     }
 }
 

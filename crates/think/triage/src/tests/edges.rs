@@ -127,11 +127,14 @@ fn an_edge_that_means_nothing_cannot_be_declared() {
         ports(90, 80),
         EdgePattern { protocol: Some(Protocol::ICMP), ..ports(1, 2) },
     ];
-    let told: String = cases
-        .into_iter()
-        .map(|edge| problem(&Expected::Edge(Box::new(edge)), &When::Always) + "\n")
-        .map(|line| if line.len() > 120 { format!("{}…\n", &line[line.len() - 60..].trim_end()) } else { line })
-        .collect();
+    let told: String =
+        cases
+            .into_iter()
+            .map(|edge| problem(&Expected::Edge(Box::new(edge)), &When::Always) + "\n")
+            .map(|line| {
+                if line.len() > 120 { format!("{}…\n", &line[line.len() - 60..].trim_end()) } else { line }
+            })
+            .collect();
     expect![[r#"
         fine
         : gives no name
@@ -149,7 +152,8 @@ fn an_edge_that_means_nothing_cannot_be_declared() {
         ports 0 to 80: a port is 1 to 65535
         ports 90 to 80: the lower one comes first
         ports 1 to 2: ICMP has no ports
-    "#]].assert_eq(&told);
+    "#]]
+    .assert_eq(&told);
 }
 
 #[test]
@@ -167,5 +171,6 @@ fn edges_hold_always_busy_containers_at_times_and_nobody_declares_a_recurrence()
         web -> db: who talks to whom is expected always, not at times
         workload:batch: being busy is expected at times, not always
         workload:batch: a recurrence is learned and cannot be declared
-        fine"#]].assert_eq(&told.join("\n"));
+        fine"#]]
+    .assert_eq(&told.join("\n"));
 }

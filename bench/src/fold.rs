@@ -7,9 +7,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use engine::fold::Fold;
+use engine::fold::{Fold, FoldConfig};
 use sources::outlet::Stop;
-use triage::TriageConfig;
 
 use crate::bundles::strategies;
 use crate::crowd::{CALM, Crowd, HERD, Life};
@@ -68,7 +67,7 @@ pub(crate) fn measure(stop: &Stop) -> Result<Vec<Figure>> {
 
 fn measure_stream(stream: &Stream, stop: &Stop) -> Result<Figure> {
     let mut crowd = Crowd::new(stream.life);
-    let mut fold = Fold::new(&strategies()?, TriageConfig::default());
+    let mut fold = Fold::new(&strategies()?, FoldConfig::default());
     for event in settled(&mut crowd, stream.containers) {
         fold.step(event);
     }

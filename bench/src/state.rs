@@ -6,11 +6,10 @@
 use std::io::{self, Write};
 
 use anyhow::{Result, ensure};
-use engine::fold::Fold;
+use engine::fold::{Fold, FoldConfig};
 use model::coverage::Source;
 use model::event::Body;
 use sources::outlet::Stop;
-use triage::TriageConfig;
 
 use crate::bundles::strategies;
 use crate::crowd::{CALM, Crowd};
@@ -25,7 +24,7 @@ const SECONDS: u64 = 12;
 /// Measures with 1,000 and with 10,000 containers, the most the fold takes.
 pub(crate) fn measure(stop: &Stop) -> Result<Vec<Figure>> {
     let mut crowd = Crowd::new(CALM);
-    let mut fold = Fold::new(&strategies()?, TriageConfig::default());
+    let mut fold = Fold::new(&strategies()?, FoldConfig::default());
     for event in crowd.begin() {
         fold.step(event);
     }

@@ -1,10 +1,13 @@
-//! Builds expectations: a nightly backup that somebody declared, and one that was learned.
+//! Builds expectations: a nightly backup that somebody declared, one that was learned, and edges.
 //!
 //! Not here: whether they hold.
 
-use model::expectation::{Expectation, Expected, LEARNED, Recurrence, Schedule, When};
+use model::expectation::{
+    EdgePattern, EndpointPattern, Expectation, Expected, LEARNED, LabelPattern, Recurrence, Schedule, When,
+};
 use model::ids::WorkloadKey;
 use model::time::Time;
+use model::traffic::{Direction, Protocol};
 use model::untrusted::Untrusted;
 
 /// When they were made: 2026-01-31 12:00:00.
@@ -57,4 +60,31 @@ pub fn learned(workload: &str) -> Expectation {
         why,
         CREATED,
     )
+}
+
+/// Edges with every kind of end, and that one workload talks to nobody else; for good.
+pub fn edges() -> [Expectation; 4] {
+    let named = |name: &str| EndpointPattern::Workload { pattern: name.into() };
+    let label = LabelPattern { key: "app".into(), values: vec!["web".into(), "till".into()], is_not: true };
+    let pods = || EndpointPattern::Labels { namespace: Some("shop".into()), labels: vec![label.clone()] };
+    let outside =
+        EndpointPattern::Network { prefix: "203.0.113.0/24".into(), except: vec!["203.0.113.128/25".into()] };
+    let domain = EndpointPattern::Domain { pattern: "*.example.com".into() };
+    let edge = |from, to| EdgePattern { from, to, ports: None, protocol: None, side: None };
+    let to_outside = EdgePattern {
+        ports: Some((8000, 8099)),
+        protocol: Some(Protocol::TCP),
+        side: Some(Direction::Out),
+        ..edge(pods(), outside)
+    };
+    let from_anybody =
+        EdgePattern { protocol: Some(Protocol::UDP), ..edge(EndpointPattern::Any, EndpointPattern::Host) };
+    let subjects = [
+        Expected::Edge(Box::new(edge(named("compose:shop/*"), domain))),
+        Expected::Edge(Box::new(to_outside)),
+        Expected::Edge(Box::new(from_anybody)),
+        Expected::NothingElse { who: named("db"), direction: Direction::In },
+    ];
+    let why = || (Untrusted::new("the shop"), Untrusted::new("ann"));
+    subjects.map(|subject| Expectation::new(subject, When::Always, why(), CREATED))
 }

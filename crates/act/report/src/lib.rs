@@ -1,4 +1,5 @@
-//! An incident as text for people and as JSON for machines: pure functions.
+//! An incident as text for people and as JSON for machines, and the graph of who talks to whom as text, JSON and
+//! pictures: pure functions.
 //!
 //! Not here: writing to a terminal, asking whether it has colours or how wide it is.
 
@@ -11,3 +12,13 @@ pub mod text;
 pub mod table;
 
 pub mod json;
+
+mod drawn;
+
+pub mod graph_text;
+
+pub mod graph_json;
+
+pub mod graph_dot;
+
+pub mod graph_svg;

@@ -2,6 +2,7 @@
 //!
 //! Not here: what is said.
 
+use model::graph::Standing;
 use model::incident::Severity;
 use model::untrusted::Untrusted;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -39,6 +40,14 @@ impl Style {
             Severity::Critical => "1;31",
         };
         self.paint(code, text)
+    }
+
+    pub(crate) fn standing(self, standing: Standing, text: &str) -> String {
+        match standing {
+            Standing::New => self.paint("33", text),
+            Standing::Unexpected => self.paint("1;31", text),
+            Standing::Approved | Standing::Expected | Standing::Learned => text.to_owned(),
+        }
     }
 
     fn paint(self, code: &str, text: &str) -> String {

@@ -16,8 +16,8 @@ pub const EXPIRED_KEPT: usize = 200;
 
 /// Keeps expectations and how often each explained something. Every writing call is one transaction.
 pub trait ExpectationStore {
-    /// Keeps a declared expectation; when the same is in force already, gives that one and changes nothing.
-    fn declare(&mut self, wanted: &Expectation) -> Result<Expectation, StoreError>;
+    /// Keeps declared expectations, all or none; gives each as it is kept: where the same is in force already, that one.
+    fn declare(&mut self, wanted: &[Expectation]) -> Result<Vec<Expectation>, StoreError>;
 
     /// Removes an expectation, learned or declared, with its tally and gives it; `None` when there is none of that name.
     fn undeclare(
@@ -37,19 +37,31 @@ pub trait ExpectationStore {
     fn tallies(&self) -> Result<BTreeMap<ExpectationId, Tally>, StoreError>;
 }
 
-/// The one in force that says the same as `wanted`, or that there is room for it.
-pub(crate) fn place_for(
-    kept: &[Expectation],
-    wanted: &Expectation,
-) -> Result<Option<Expectation>, StoreError> {
-    let in_force = || kept.iter().filter(|kept| !kept.is_expired(wanted.created));
-    if let Some(same) = in_force().find(|kept| kept.is_same_as(wanted)) {
-        return Ok(Some(same.clone()));
+/// What is to be done with expectations that somebody declares.
+pub(crate) struct Declared {
+    /// Each as it is kept.
+    pub(crate) kept: Vec<Expectation>,
+    /// Those that are not kept yet.
+    pub(crate) new: Vec<Expectation>,
+}
+
+/// Finds for each the one in force that says the same, or room.
+pub(crate) fn place(mut kept: Vec<Expectation>, wanted: &[Expectation]) -> Result<Declared, StoreError> {
+    let mut declared = Declared { kept: Vec::new(), new: Vec::new() };
+    for wanted in wanted {
+        let in_force = || kept.iter().filter(|kept| !kept.is_expired(wanted.created));
+        if let Some(same) = in_force().find(|kept| kept.is_same_as(wanted)) {
+            declared.kept.push(same.clone());
+            continue;
+        }
+        if in_force().count() >= EXPECTATIONS_MAX {
+            return Err(StoreError::TooManyExpectations { limit: EXPECTATIONS_MAX });
+        }
+        kept.push(wanted.clone());
+        declared.kept.push(wanted.clone());
+        declared.new.push(wanted.clone());
     }
-    if in_force().count() >= EXPECTATIONS_MAX {
-        return Err(StoreError::TooManyExpectations { limit: EXPECTATIONS_MAX });
-    }
-    Ok(None)
+    Ok(declared)
 }
 
 /// What was explained, added up for each.

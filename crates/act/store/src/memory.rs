@@ -10,7 +10,7 @@ use model::untrusted::Untrusted;
 
 use crate::audit::{Act, AuditEntry, Chain, StoredEntry};
 use crate::error::StoreError;
-use crate::expectation_store::{EXPIRED_KEPT, ExpectationStore, place_for};
+use crate::expectation_store::{EXPIRED_KEPT, ExpectationStore, place};
 use crate::incident_store::{
     ATTACKS_MAX, INCIDENTS_MAX, IncidentQuery, IncidentStore, Loaded, is_attack, scope_key,
 };
@@ -202,14 +202,21 @@ impl IncidentStore for MemoryStore {
 }
 
 impl ExpectationStore for MemoryStore {
-    fn declare(&mut self, wanted: &Expectation) -> Result<Expectation, StoreError> {
-        if let Some(in_force) = place_for(&self.expectations, wanted)? {
-            return Ok(in_force);
+    fn declare(&mut self, wanted: &[Expectation]) -> Result<Vec<Expectation>, StoreError> {
+        let declared = place(self.expectations.clone(), wanted)?;
+        declared.new.iter().try_for_each(|new| stored::encode_expectation(new).map(drop))?;
+        for new in &declared.new {
+            self.put_expectation(new)?;
+            self.append(&Act::expect(new));
         }
-        self.put_expectation(wanted)?;
-        self.trim_expired(wanted.created);
-        self.append(&Act::expect(wanted));
-        Ok(wanted.clone())
+        declared
+            .new
+            .iter()
+            .map(|new| new.created)
+            .max()
+            .into_iter()
+            .for_each(|latest| self.trim_expired(latest));
+        Ok(declared.kept)
     }
 
     fn undeclare(

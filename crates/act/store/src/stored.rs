@@ -104,7 +104,7 @@ fn not_finite(incident: &Incident) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use expect_test::expect_file;
-    use testkit::expectations::{declared, learned};
+    use testkit::expectations::{declared, edges, learned};
     use testkit::incidents::IncidentBuilder;
 
     use super::*;
@@ -134,6 +134,17 @@ mod tests {
         let samples = expectations();
         let written = samples.each_ref().map(|sample| encode_expectation(sample).unwrap() + "\n");
         expect_file!["../test-data/expectation-v1.jsonl"].assert_eq(&written.concat());
+        for (sample, line) in samples.iter().zip(golden.lines()) {
+            assert_eq!(decode_expectation(sample.id.as_str(), line).unwrap(), *sample);
+        }
+    }
+
+    #[test]
+    fn version_1_of_an_edge_is_written_and_read_as_it_was_shipped() {
+        let golden = include_str!("../test-data/expectation-edge-v1.jsonl");
+        let samples = edges();
+        let written = samples.each_ref().map(|sample| encode_expectation(sample).unwrap() + "\n");
+        expect_file!["../test-data/expectation-edge-v1.jsonl"].assert_eq(&written.concat());
         for (sample, line) in samples.iter().zip(golden.lines()) {
             assert_eq!(decode_expectation(sample.id.as_str(), line).unwrap(), *sample);
         }

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use model::expectation::Expected;
+use model::expectation::{EdgePattern, Expected};
+use model::graph::Standing;
 use model::incident::Verdict;
 use model::time::Time;
 
+use crate::expect::edge;
 use crate::top::Order;
 
 /// Finds adversaries who use containers to slip past security monitoring.
@@ -35,6 +37,10 @@ pub(crate) enum Command {
     Approve(ApproveArgs),
     /// Say what is to be expected, and see what was explained by it.
     Expect(ExpectArgs),
+    /// Show who talks to whom, how each edge stands, and which are new.
+    Graph(GraphArgs),
+    /// Read network policies, or write what was learned as such.
+    Policy(PolicyArgs),
     /// Show what a running Tidewatch sees now.
     Status(StatusArgs),
     /// Show who spends what now, in band and out of band, most first: a live screen on a terminal, one page elsewhere.
@@ -210,8 +216,9 @@ pub(crate) struct ExpectArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExpectAction {
-    /// Expect containers to be busy at certain times. What makes others pay or harms them is never explained away.
-    Add(ExpectAddArgs),
+    /// Expect containers to be busy at certain times, or to talk to somebody. What makes others pay or harms them is never
+    /// explained away.
+    Add(Box<ExpectAddArgs>),
     /// List expectations, declared and learned, and how often each explained something.
     List {
         #[command(flatten)]
@@ -232,18 +239,29 @@ pub(crate) enum ExpectAction {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ExpectAddArgs {
-    /// Whom it is about, by name or glob: `image:registry/team/*`, `workload:compose:shop/report backup`.
-    #[arg(long, value_name = "image:PATTERN|workload:NAME", value_parser = expected)]
-    pub(crate) subject: Expected,
-    /// What is to be expected.
-    #[arg(long, default_value = "resource")]
-    pub(crate) family: FamilyArg,
+    /// Who is busy at times, by name or glob: `image:registry/team/*`, `workload:compose:shop/report backup`.
+    #[arg(
+        long,
+        value_name = "image:PATTERN|workload:NAME",
+        value_parser = expected,
+        required_unless_present = "edge",
+        conflicts_with = "edge",
+        requires_all = ["when", "lasting"]
+    )]
+    pub(crate) subject: Option<Expected>,
+    /// Who talks to whom, always; may be given several times. FROM and TO are a workload by name or glob, `host`, `any`, an
+    /// address or a prefix (one of IPv6 in brackets when a port follows), or `domain:NAME`.
+    #[arg(long, value_name = "FROM -> TO[:PORT[-PORT]][/PROTOCOL]", value_parser = edge::parse)]
+    pub(crate) edge: Vec<EdgePattern>,
+    /// What is to be expected; it follows from the form.
+    #[arg(long)]
+    pub(crate) family: Option<FamilyArg>,
     /// When the window opens: five fields of cron, in UTC.
-    #[arg(long, value_name = "CRON")]
-    pub(crate) when: String,
+    #[arg(long, value_name = "CRON", conflicts_with = "edge")]
+    pub(crate) when: Option<String>,
     /// How long it stays open (`45m`, `2h`), at most 7 days.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub(crate) lasting: std::time::Duration,
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "edge")]
+    pub(crate) lasting: Option<std::time::Duration>,
     /// Why that is fine.
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) reason: String,
@@ -258,10 +276,12 @@ pub(crate) struct ExpectAddArgs {
 }
 
 /// A family that can be expected, on the command line.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FamilyArg {
-    /// What is spent.
+    /// What is spent: with --subject.
     Resource,
+    /// Who talks to whom: with --edge.
+    Communication,
 }
 
 fn expected(text: &str) -> Result<Expected, String> {
@@ -275,6 +295,93 @@ fn expected(text: &str) -> Result<Expected, String> {
         Some(("workload", name)) => Ok(Expected::Workload { pattern: pattern(name)? }),
         _ => Err("write image:PATTERN or workload:NAME".to_owned()),
     }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct GraphArgs {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// As JSON.
+    #[arg(long, group = "form")]
+    pub(crate) json: bool,
+    /// For Graphviz.
+    #[arg(long, group = "form")]
+    pub(crate) dot: bool,
+    /// As a picture.
+    #[arg(long, group = "form")]
+    pub(crate) svg: bool,
+    /// Only edges and ports that stand so, separated by commas.
+    #[arg(long, value_name = "STANDING", value_delimiter = ',')]
+    pub(crate) standing: Vec<StandingArg>,
+}
+
+/// How an edge stands, on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum StandingArg {
+    /// Somebody approved it.
+    Approved,
+    /// Somebody declared it.
+    Expected,
+    /// Learned, and nothing was held against it.
+    Learned,
+    /// Not known for long, or unusual when it appeared.
+    New,
+    /// Outside what is approved or declared.
+    Unexpected,
+}
+
+impl From<StandingArg> for Standing {
+    fn from(standing: StandingArg) -> Self {
+        match standing {
+            StandingArg::Approved => Self::Approved,
+            StandingArg::Expected => Self::Expected,
+            StandingArg::Learned => Self::Learned,
+            StandingArg::New => Self::New,
+            StandingArg::Unexpected => Self::Unexpected,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PolicyArgs {
+    #[command(subcommand)]
+    pub(crate) action: PolicyAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyAction {
+    /// Expect what network policies allow, and nothing else of those they select; all files or none.
+    Import {
+        /// Files of YAML with NetworkPolicy documents (networking.k8s.io/v1).
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Who answers for it.
+        #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+        owner: String,
+        /// After how long it ends (`30d`).
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "90d")]
+        expires: std::time::Duration,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Print what was learned as network policies that allow exactly that.
+    Suggest {
+        /// As what.
+        #[arg(long, default_value = "networkpolicy")]
+        format: PolicyFormat,
+        /// New and unexpected edges too.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        data: DataDir,
+    },
+}
+
+/// A form of policies.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PolicyFormat {
+    /// Kubernetes' NetworkPolicy (networking.k8s.io/v1), as YAML.
+    Networkpolicy,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -447,7 +554,29 @@ mod tests {
                 "expect add --subject image:b --family provenance --when @daily --lasting 1h --reason r --owner o",
                 false,
             ),
+            ("expect add --subject image:b --reason r --owner o", false),
+            ("expect add --edge a->b --reason r --owner o", true),
+            (
+                "expect add --edge a->b --edge b->c:80/tcp --reason r --owner o --expires 9d --family communication",
+                true,
+            ),
+            ("expect add --edge a->b:0 --reason r --owner o", false),
+            ("expect add --edge a->b --when @daily --reason r --owner o", false),
+            (
+                "expect add --edge a->b --subject image:b --when @daily --lasting 1h --reason r --owner o",
+                false,
+            ),
+            ("expect add --reason r --owner o", false),
             ("expect list --json", true),
+            ("graph", true),
+            ("graph --json --standing new,unexpected", true),
+            ("graph --json --svg", false),
+            ("graph --standing odd", false),
+            ("policy import a.yaml b.yaml --owner o --expires 30d", true),
+            ("policy import --owner o", false),
+            ("policy import a.yaml", false),
+            ("policy suggest --format networkpolicy --all", true),
+            ("policy suggest --format cilium", false),
             ("expect remove EX-0123456789ab", true),
             ("expect remove", false),
             ("top", true),

@@ -2,9 +2,13 @@
 
 mod list;
 
+pub(crate) mod edge;
+
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use engine::control::{Answer, AskError, Request, ask};
-use model::expectation::{Expectation, ExpectationId, Schedule, When};
+use model::expectation::{Expectation, ExpectationId, Expected, Schedule, When};
 use model::time::Time;
 use model::untrusted::{UNTRUSTED_BYTES_MAX, Untrusted};
 use sources::outlet::wall_clock;
@@ -26,34 +30,69 @@ pub(crate) fn run(args: &ExpectArgs) -> anyhow::Result<Outcome> {
 
 fn add(args: &ExpectAddArgs) -> anyhow::Result<Outcome> {
     let wanted = declared(args, wall_clock())?;
-    let kept = match ask(&args.data.data_dir, &Request::Expect { expectation: Box::new(wanted.clone()) }) {
-        Ok(Answer::Expected(expectation)) => *expectation,
-        Ok(other) => bail!("an unexpected answer: {other:?}"),
-        Err(AskError::NotRunning { .. }) => Database::open(&args.data.data_dir)?.declare(&wanted)?,
-        Err(error) => return Err(error.into()),
-    };
-    let already = if kept.id == wanted.id { "" } else { " already" };
-    say(&format!("{}: {}{already} expected {}", kept.id, kept.subject, list::when(&kept)));
+    let kept = declare(&args.data, &wanted)?;
+    for (kept, wanted) in kept.iter().zip(&wanted) {
+        say(&told(kept, wanted));
+    }
     Ok(Outcome::Fine)
 }
 
-/// The expectation that the arguments declare, or what is wrong with it.
-fn declared(args: &ExpectAddArgs, now: Time) -> anyhow::Result<Expectation> {
-    let FamilyArg::Resource = args.family;
-    let text = |name: &str, text: &str| match text.len() {
-        length if length <= UNTRUSTED_BYTES_MAX => Ok(Untrusted::new(text)),
-        _ => Err(anyhow::anyhow!("--{name} has at most {UNTRUSTED_BYTES_MAX} bytes")),
+/// Keeps expectations, all or none: through the running Tidewatch, or in the store when none runs.
+pub(crate) fn declare(data: &DataDir, wanted: &[Expectation]) -> anyhow::Result<Vec<Expectation>> {
+    match ask(&data.data_dir, &Request::Expect { expectations: wanted.to_vec() }) {
+        Ok(Answer::Expected(expectations)) => Ok(expectations),
+        Ok(other) => bail!("an unexpected answer: {other:?}"),
+        Err(AskError::NotRunning { .. }) => Ok(Database::open(&data.data_dir)?.declare(wanted)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is kept now in place of what was wanted, in words.
+pub(crate) fn told(kept: &Expectation, wanted: &Expectation) -> String {
+    let already = if kept.id == wanted.id { "" } else { " already" };
+    format!("{}: {}{already} expected {}", kept.id, kept.subject, list::when(kept))
+}
+
+/// The expectations that the arguments declare, or what is wrong with them.
+fn declared(args: &ExpectAddArgs, now: Time) -> anyhow::Result<Vec<Expectation>> {
+    let (subjects, when) = match (&args.subject, &args.when, args.lasting) {
+        (Some(subject), Some(cron), Some(lasting)) => {
+            let schedule = Schedule { cron: bounded("when", cron)?, lasting_seconds: lasting.as_secs() };
+            (vec![subject.clone()], When::Schedule(schedule))
+        }
+        _ => (args.edge.iter().map(|edge| Expected::Edge(Box::new(edge.clone()))).collect(), When::Always),
     };
-    let schedule = Schedule { cron: text("when", &args.when)?, lasting_seconds: args.lasting.as_secs() };
-    let when = When::Schedule(schedule);
-    check(&args.subject, &when, now).context("this cannot be expected")?;
-    if args.expires.is_zero() {
+    let implied = if when == When::Always { FamilyArg::Communication } else { FamilyArg::Resource };
+    if args.family.is_some_and(|family| family != implied) {
+        bail!("--family: an edge is of the family communication, being busy at times of the family resource");
+    }
+    let (reason, owner) = (bounded("reason", &args.reason)?, bounded("owner", &args.owner)?);
+    let why = || (reason.clone(), owner.clone());
+    subjects.into_iter().map(|subject| expectation(subject, &when, why(), (now, args.expires))).collect()
+}
+
+/// One expectation from `now` on, when it can be declared.
+pub(crate) fn expectation(
+    subject: Expected,
+    when: &When,
+    why: (Untrusted, Untrusted),
+    (now, expires): (Time, Duration),
+) -> anyhow::Result<Expectation> {
+    check(&subject, when, now).context("this cannot be expected")?;
+    if expires.is_zero() {
         bail!("--expires 0s: it would end before it begins");
     }
-    let why = (text("reason", &args.reason)?, text("owner", &args.owner)?);
-    let mut expectation = Expectation::new(args.subject.clone(), when, why, now);
-    expectation.expires = Some(now.plus(args.expires));
+    let mut expectation = Expectation::new(subject, when.clone(), why, now);
+    expectation.expires = Some(now.plus(expires));
     Ok(expectation)
+}
+
+/// Text of an argument, whole.
+pub(crate) fn bounded(name: &str, text: &str) -> anyhow::Result<Untrusted> {
+    match text.len() {
+        length if length <= UNTRUSTED_BYTES_MAX => Ok(Untrusted::new(text)),
+        _ => bail!("--{name} has at most {UNTRUSTED_BYTES_MAX} bytes"),
+    }
 }
 
 fn list(data: &DataDir, json: bool) -> anyhow::Result<Outcome> {
@@ -66,7 +105,9 @@ fn list(data: &DataDir, json: bool) -> anyhow::Result<Outcome> {
     if json {
         say(&report::json::json_text(&list::json(&rows, wall_clock())));
     } else if rows.is_empty() {
-        say("nothing is expected, and nothing was explained; `tidewatch expect add` declares a schedule");
+        say(
+            "nothing is expected, and nothing was explained; `tidewatch expect add` declares a schedule or an edge",
+        );
     } else {
         say(&list::text(&rows, wall_clock()));
     }

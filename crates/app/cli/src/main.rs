@@ -21,6 +21,10 @@ mod approve;
 
 mod expect;
 
+mod graph;
+
+mod policy;
+
 mod ads;
 
 mod record;
@@ -57,6 +61,8 @@ fn main() -> ExitCode {
         Command::Incidents(args) => incidents::run(&args),
         Command::Approve(args) => approve::run(&args),
         Command::Expect(args) => expect::run(&args),
+        Command::Graph(args) => graph::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Ads(args) => ads::run(&args),

@@ -12,7 +12,7 @@ use crate::{Outcome, bundles, settings};
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     let config = settings::load(args.config.config.as_ref())?;
     let recording = RecordingReader::open(&args.file)?;
-    let replayed = replay(recording, &bundles::embedded()?, &config.triage)?;
+    let replayed = replay(recording, &bundles::embedded()?, &config.fold())?;
     for problem in &replayed.problems {
         complain(&format!("tidewatch: {problem}"));
     }

@@ -34,7 +34,7 @@ pub fn record<W: Write>(
     let rim = Rim::start(config)?;
     let mut recording = Alone {
         writer: RecordingWriter::new(out, path, rim.outlet.node())?,
-        fold: Fold::new(strategies, config.triage.clone()),
+        fold: Fold::new(strategies, config.fold()),
         seqs: Seqs::default(),
         rim,
         events: 0,

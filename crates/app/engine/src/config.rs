@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use probes::ProbesConfig;
 use serde::{Deserialize, Serialize};
 use sources::containers::ContainersConfig;
+use state::CommunicationConfig;
 use store::journal::JournalConfig;
 use triage::TriageConfig;
+
+use crate::fold::FoldConfig;
 
 /// All settings of a running Tidewatch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +31,8 @@ pub struct EngineConfig {
     pub probes: ProbesConfig,
     /// Weights and the threshold.
     pub triage: TriageConfig,
+    /// Who talks to whom.
+    pub communication: CommunicationConfig,
     /// The journal of events.
     pub journal: JournalConfig,
 }
@@ -42,16 +47,23 @@ impl Default for EngineConfig {
             containers: ContainersConfig::default(),
             probes: ProbesConfig::default(),
             triage: TriageConfig::default(),
+            communication: CommunicationConfig::default(),
             journal: JournalConfig::default(),
         }
     }
 }
 
 impl EngineConfig {
+    /// What the core is told of the settings.
+    pub fn fold(&self) -> FoldConfig {
+        FoldConfig { triage: self.triage.clone(), communication: self.communication.clone() }
+    }
+
     /// Everything that is wrong with the settings, one sentence each.
     pub fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> =
             self.triage.problem().map(|p| format!("triage: {p}")).into_iter().collect();
+        problems.extend(self.communication.problems().into_iter().map(|p| format!("communication: {p}")));
         if !(1_024..=16_777_216).contains(&self.queue_events_max) {
             problems.push(format!(
                 "queue_events_max is {}; it must lie between 1024 and 16777216",

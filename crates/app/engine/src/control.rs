@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded};
 use model::approval::{Approval, Scope};
 use model::event::Event;
 use model::expectation::{Expectation, ExpectationId};
+use model::graph::GraphView;
 use model::ids::NodeId;
 use model::incident::{Closing, Incident, IncidentId};
 use model::untrusted::Untrusted;
@@ -28,8 +29,8 @@ use crate::status::Status;
 /// Name of the socket in the data directory.
 pub const SOCKET: &str = "control.sock";
 
-/// Longest request, in bytes.
-const REQUEST_BYTES_MAX: u64 = 256 * 1024;
+/// Longest request, in bytes: as many expectations as are kept, with a few kilobytes each.
+const REQUEST_BYTES_MAX: u64 = 4 << 20;
 /// Clients served at once.
 const CLIENTS_MAX: usize = 32;
 /// How long a client may take to send its request, and the engine to answer it.
@@ -66,10 +67,10 @@ pub enum Request {
         /// Who asks.
         owner: Untrusted,
     },
-    /// Expect something.
+    /// Expect something, all of it or nothing.
     Expect {
         /// What, when, and who answers for it.
-        expectation: Box<Expectation>,
+        expectations: Vec<Expectation>,
     },
     /// Take an expectation back.
     Unexpect {
@@ -77,6 +78,13 @@ pub enum Request {
         id: ExpectationId,
         /// Who asks.
         owner: Untrusted,
+    },
+    /// Who talks to whom?
+    Graph,
+    /// Write who talks to whom as network policies.
+    SuggestPolicy {
+        /// New and unexpected edges too.
+        everything: bool,
     },
     /// Close incidents.
     Close {
@@ -104,10 +112,14 @@ pub enum Answer {
     },
     /// The approval taken back.
     Revoked(Box<Approval>),
-    /// The expectation now in force.
-    Expected(Box<Expectation>),
+    /// The expectations now in force, each in place of the one asked for.
+    Expected(Vec<Expectation>),
     /// The expectation taken back.
     Unexpected(Box<Expectation>),
+    /// Who talks to whom.
+    Graph(Box<GraphView>),
+    /// Network policies, as YAML.
+    Policy(String),
     /// The incidents closed.
     Closed(Vec<IncidentId>),
     /// A recording follows; never sent as it is.
@@ -200,6 +212,12 @@ pub enum AskError {
     /// The connection broke.
     #[error("asking the running Tidewatch failed: {0}")]
     Broken(#[from] io::Error),
+    /// What is asked is longer than a request may be.
+    #[error("the request has {bytes} bytes; at most {REQUEST_BYTES_MAX} are taken")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
     /// It answered something else.
     #[error("the running Tidewatch answered what this version does not understand: {0}")]
     Answer(#[from] serde_json::Error),
@@ -226,6 +244,9 @@ fn send(dir: &Path, request: &Request) -> Result<UnixStream, AskError> {
     let mut stream = UnixStream::connect(dir.join(SOCKET)).map_err(not_running)?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
+    if line.len() as u64 > REQUEST_BYTES_MAX {
+        return Err(AskError::TooLong { bytes: line.len() });
+    }
     stream.write_all(&line)?;
     Ok(stream)
 }

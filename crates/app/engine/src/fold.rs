@@ -13,12 +13,21 @@ use model::finding::Finding;
 use model::identity::News;
 use model::incident::{Change, Severity};
 use serde::{Deserialize, Serialize};
-use state::State;
+use state::{CommunicationConfig, State};
 use strategy::Strategies;
 use triage::{Triage, TriageConfig};
 
 /// Version of [`Fold`]'s serialised form; a recording with another one is replayed without its checkpoint.
 pub const CHECKPOINT_VERSION: u32 = 4;
+
+/// Settings of the core.
+#[derive(Clone, Debug, Default)]
+pub struct FoldConfig {
+    /// Weights and the threshold.
+    pub triage: TriageConfig,
+    /// Who talks to whom.
+    pub communication: CommunicationConfig,
+}
 
 /// Everything the core knows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,16 +53,16 @@ pub struct Step {
 
 impl Fold {
     /// A core that has seen nothing yet and works for these strategies.
-    pub fn new(strategies: &Strategies, config: TriageConfig) -> Self {
+    pub fn new(strategies: &Strategies, config: FoldConfig) -> Self {
         let judges = strategies.iter().flat_map(|strategy| &strategy.front.judges);
         let for_judge = |judge: &String| Some((judge.clone(), strategies.for_judge(judge)?.slug.clone()));
         let priorities: BTreeMap<Arc<str>, Severity> =
             strategies.iter().map(|strategy| (Arc::clone(&strategy.slug), strategy.front.severity)).collect();
         Self {
             enrich: Enrich::default(),
-            state: State::default(),
+            state: State::new(config.communication),
             detect: Detect::default(),
-            triage: Triage::new(config, priorities),
+            triage: Triage::new(config.triage, priorities),
             strategies: judges.filter_map(for_judge).collect(),
         }
     }

@@ -117,7 +117,7 @@ impl Engine {
         let journal = Journal::open(dir, rim.outlet.node(), config.journal)?;
         let mut engine = Self {
             control,
-            fold: Fold::new(&strategies, config.triage.clone()),
+            fold: Fold::new(&strategies, config.fold()),
             seqs: Seqs::default(),
             recorders: Recorders::default(),
             store,

@@ -7,9 +7,8 @@ use model::incident::{Incident, IncidentId};
 use store::error::StoreError;
 use store::recording::RecordingReader;
 use strategy::Strategies;
-use triage::TriageConfig;
 
-use crate::fold::{CHECKPOINT_VERSION, Fold};
+use crate::fold::{CHECKPOINT_VERSION, Fold, FoldConfig};
 
 /// What a replay led to.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ pub struct Replayed {
 pub fn replay<R: BufRead>(
     mut recording: RecordingReader<R>,
     strategies: &Strategies,
-    config: &TriageConfig,
+    config: &FoldConfig,
 ) -> Result<Replayed, StoreError> {
     let mut problems = Vec::new();
     let mut fold = match recording.take_checkpoint() {

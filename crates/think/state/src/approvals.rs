@@ -84,6 +84,11 @@ impl Approvals {
         self.edges.contains(edge)
     }
 
+    /// Whether somebody approved any edge.
+    pub(crate) fn has_edges(&self) -> bool {
+        !self.edges.is_empty()
+    }
+
     /// Whether somebody approved that the workload serves the port.
     pub(crate) fn has_listener(&self, workload: &WorkloadKey, port: u16, protocol: Protocol) -> bool {
         self.listeners.contains(&(workload.clone(), port, protocol))

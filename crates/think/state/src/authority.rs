@@ -2,8 +2,6 @@
 //!
 //! Not here: how they said it (`approvals.rs`, `policy.rs`).
 
-use std::net::IpAddr;
-
 use model::expectation::ExpectationId;
 use model::graph::Mode;
 use model::identity::Container;
@@ -28,9 +26,11 @@ pub enum Authority {
 }
 
 impl State {
-    /// How edges are judged.
+    /// How edges are judged. Locked begins with the first edge that somebody approved or declared: before, all of them
+    /// would be findings, and none could be learned.
     pub fn mode(&self) -> Mode {
-        self.communication().mode
+        let is_begun = self.approvals.has_edges() || self.policy().iter().next().is_some();
+        if is_begun { self.communication().mode } else { Mode::Open }
     }
 
     /// What people said about a contact.
@@ -38,13 +38,13 @@ impl State {
         // Of an edge from elsewhere the container is the one that is opened.
         let own = Side {
             container: Some(&*meeting.container),
-            ..Side::of(if is_workload(&meeting.edge.from) { &meeting.edge.from } else { &meeting.edge.to })
+            ..Side::named(if is_workload(&meeting.edge.from) { &meeting.edge.from } else { &meeting.edge.to })
         };
         let other = Side {
             container: meeting.other.as_deref(),
             address: Some(meeting.address),
             name: meeting.name.as_ref().map(|name| name.raw()),
-            ..Side::of(if is_workload(&meeting.edge.from) { &meeting.edge.to } else { &meeting.edge.from })
+            ..Side::named(if is_workload(&meeting.edge.from) { &meeting.edge.to } else { &meeting.edge.from })
         };
         self.asked(&meeting.edge, own, other)
     }
@@ -52,12 +52,12 @@ impl State {
     /// What people said about an edge that was seen.
     pub(crate) fn edge_authority(&self, key: &EdgeKey, edge: &Edge) -> Authority {
         let (own, other) = if is_workload(&key.from) { (&key.from, &key.to) } else { (&key.to, &key.from) };
-        let own = Side { container: self.container_of(own), ..Side::of(own) };
+        let own = Side { container: self.container_of(own), ..Side::named(own) };
         let other = Side {
             container: self.container_of(other),
             address: edge.address(),
             name: edge.name().map(|name| name.raw()),
-            ..Side::of(other)
+            ..Side::named(other)
         };
         self.asked(key, own, other)
     }
@@ -65,13 +65,13 @@ impl State {
     /// The declaration that covers an edge, by the container that uses it.
     pub fn expected_by(&self, key: &EdgeKey, container: &Container) -> Option<ExpectationId> {
         let edge = self.graph.edge(key)?;
-        let own = Side { container: Some(container), ..Side::of(&key.from) };
+        let own = Side { container: Some(container), ..Side::named(&key.from) };
         let name = edge.name().map(|name| name.raw());
         let other = Side {
             container: self.container_of(&key.to),
             address: edge.address(),
             name,
-            ..Side::of(&key.to)
+            ..Side::named(&key.to)
         };
         match self.policy().verdict(&own, &other, (key.port, key.protocol), self.now()) {
             Verdict::Expected(id) => Some(id),
@@ -111,13 +111,6 @@ impl State {
     /// Network namespace of the host; `None` before its first process was seen.
     pub fn host_net_ns(&self) -> Option<u32> {
         self.host_net_ns
-    }
-}
-
-impl<'a> Side<'a> {
-    /// An end of which nothing but its name is known.
-    fn of(endpoint: &'a Endpoint) -> Self {
-        Self { endpoint, container: None::<&Container>, address: None::<IpAddr>, name: None }
     }
 }
 

@@ -10,24 +10,25 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{Database, Writing, audit_rows, row_limit, text};
 use crate::audit::Act;
 use crate::error::StoreError;
-use crate::expectation_store::{EXPIRED_KEPT, ExpectationStore, place_for, tallied};
+use crate::expectation_store::{EXPIRED_KEPT, ExpectationStore, place, tallied};
 use crate::incident_store::Loaded;
 use crate::stored;
 
 type Read = Result<Expectation, StoreError>;
 
 impl ExpectationStore for Database {
-    fn declare(&mut self, wanted: &Expectation) -> Result<Expectation, StoreError> {
+    fn declare(&mut self, wanted: &[Expectation]) -> Result<Vec<Expectation>, StoreError> {
         self.write(|writing| {
             // A row that cannot be read stands in nobody's way; it is told where rows are listed.
-            let kept = writing.run(list)?.rows;
-            if let Some(in_force) = place_for(&kept, wanted)? {
-                return Ok(in_force);
+            let declared = place(writing.run(list)?.rows, wanted)?;
+            for new in &declared.new {
+                put(writing, new)?;
+                writing.run(|sql| audit_rows::append(sql, &Act::expect(new)))?;
             }
-            put(writing, wanted)?;
-            writing.run(|sql| trim(sql, wanted.created))?;
-            writing.run(|sql| audit_rows::append(sql, &Act::expect(wanted)))?;
-            Ok(wanted.clone())
+            if let Some(latest) = declared.new.iter().map(|new| new.created).max() {
+                writing.run(|sql| trim(sql, latest))?;
+            }
+            Ok(declared.kept)
         })
     }
 

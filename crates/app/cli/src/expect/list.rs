@@ -86,6 +86,7 @@ fn ends(expectation: &Expectation, now: Time) -> String {
         ("expired", Some(expires)) => format!("expired {expires}"),
         (_, Some(expires)) => expires,
         ("learning", None) => "not in force yet".to_owned(),
+        _ if expectation.when == When::Always => "never".to_owned(),
         _ => "after two misses".to_owned(),
     }
 }
@@ -177,7 +178,7 @@ fn state(expectation: &Expectation, now: Time) -> &'static str {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use testkit::expectations::{declared, learned};
+    use testkit::expectations::{declared, edges, learned};
 
     use super::*;
 
@@ -222,6 +223,25 @@ mod tests {
             |                                                                                8.0 to 0.5 bits
         "#]]
         .assert_eq(&text);
+    }
+
+    #[test]
+    fn edges_hold_always_and_are_shown_as_they_are_written() {
+        let rows = rows(edges().to_vec(), &BTreeMap::new());
+        let text: String = text(&rows, at(2)).lines().map(|line| format!("|{line}\n")).collect();
+        expect![[r#"
+            | id               what and when (UTC)                        by whom and why  ends (UTC)  explained
+            | EX-e7e1f9e38514  compose:shop/* -> domain:*.example.com,    ann: the shop    never       never
+            |                  always
+            | EX-7b966fd692e9  labels(namespace shop, app!=web|till) ->   ann: the shop    never       never
+            |                  203.0.113.0/24 without
+            |                  203.0.113.128/25:8000-8099/tcp (egress),
+            |                  always
+            | EX-13a6d06e7335  any -> host/udp, always                    ann: the shop    never       never
+            | EX-0c86621ce49e  nothing else -> db, always                 ann: the shop    never       never
+        "#]].assert_eq(&text);
+        assert_eq!(json(&rows, at(2))[0]["kind"], "edge");
+        assert_eq!(json(&rows, at(2))[0]["when"], Value::Null);
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn a_refusal_is_told_in_the_engines_words() {
 fn what_is_no_request_is_refused_without_asking_the_engine() {
     let dir = tempfile::tempdir().unwrap();
     let control = Control::listen(dir.path()).unwrap();
-    let too_long = vec![b'['; 300 * 1024];
+    let too_long = vec![b'['; REQUEST_BYTES_MAX as usize + 44 * 1024];
     for bytes in [&b"nonsense\n"[..], b"{\"ask\":\"reboot\"}\n", b"\xff\xfe\n", b"{}\n", &too_long] {
         let answer = answer_to(dir.path(), bytes);
         assert!(bytes.starts_with(b"\xff") || answer.contains("not understood"), "{answer:?}");

@@ -8,6 +8,8 @@ use model::identity::Kind;
 use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId};
 use model::traffic::Endpoint;
 use model::untrusted::Untrusted;
+use netpol::pods::Pods;
+use netpol::suggest::suggest;
 use store::expectation_store::ExpectationStore;
 use store::incident_store::IncidentStore;
 use triage::expectations::check;
@@ -26,8 +28,12 @@ impl Engine {
                 .approve(&scope, &owner, &note)
                 .map(|approved| Answer::Approved { approved: vec![approved], left_out: Vec::new() }),
             Request::Revoke { id, owner } => self.revoke(id, &owner),
-            Request::Expect { expectation } => self.declare(&expectation),
+            Request::Expect { expectations } => self.declare(&expectations),
             Request::Unexpect { id, owner } => self.undeclare(&id, &owner),
+            Request::Graph => {
+                Ok(Answer::Graph(Box::new(self.fold.state().graph_view(self.rim.outlet.node()))))
+            }
+            Request::SuggestPolicy { everything } => Ok(Answer::Policy(self.suggested_policy(everything))),
             Request::Close { ids, all, closing } => self.close(&ids, all, &closing, show),
         }
     }
@@ -116,13 +122,25 @@ impl Engine {
         }
     }
 
-    /// Keeps a declared expectation; checked again, since anybody may be at the other end.
-    fn declare(&mut self, wanted: &Expectation) -> Reply {
+    /// Keeps declared expectations, all or none; checked again, since anybody may be at the other end.
+    fn declare(&mut self, wanted: &[Expectation]) -> Reply {
         let now = self.rim.outlet.now();
-        check(&wanted.subject, &wanted.when, now).map_err(|error| error.to_string())?;
+        for expectation in wanted {
+            check(&expectation.subject, &expectation.when, now).map_err(|error| error.to_string())?;
+        }
         let kept = self.store.declare(wanted).map_err(|error| error.to_string())?;
-        self.own(Source::Operator, Body::Expected(Box::new(kept.clone())));
-        Ok(Answer::Expected(Box::new(kept)))
+        for expectation in &kept {
+            self.own(Source::Operator, Body::Expected(Box::new(expectation.clone())));
+        }
+        Ok(Answer::Expected(kept))
+    }
+
+    /// Who talks to whom as network policies; pods are selected by the labels of the containers that run.
+    fn suggested_policy(&self, everything: bool) -> String {
+        let view = self.fold.state().graph_view(self.rim.outlet.node());
+        let containers = self.fold.enrich().containers();
+        let known = containers.filter_map(|it| Some((it.workload(), Pods::of(it)?))).collect();
+        suggest(&view, &known, everything)
     }
 
     fn undeclare(&mut self, id: &ExpectationId, owner: &Untrusted) -> Reply {

@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
+use engine::fold::FoldConfig;
 use expect_test::expect_file;
 use store::recording::RecordingReader;
 use testkit::scene::Scene;
-use triage::TriageConfig;
 
 use crate::scenes::{is_eventful, quiet_hour, sample_attack};
 use crate::stage::{printed, project, recorded, strategies};
@@ -45,7 +45,7 @@ fn every_recording_leads_to_the_incidents_beside_it() {
             std::fs::write(&path, recorded(&scene.take(), None)).unwrap();
         }
         let recording = RecordingReader::open(&path).unwrap();
-        let replayed = engine::replay::replay(recording, &strategies(), &TriageConfig::default()).unwrap();
+        let replayed = engine::replay::replay(recording, &strategies(), &FoldConfig::default()).unwrap();
         assert_eq!(replayed.problems, Vec::<String>::new(), "{}", path.display());
         assert!(replayed.events > 0, "{}", path.display());
         expect_file![folder.join("expected.json")].assert_eq(&printed(&replayed.incidents));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::fold::Fold;
+use engine::fold::{Fold, FoldConfig};
 use engine::replay::{Replayed, replay};
 use model::event::Event;
 use model::ids::NodeId;
@@ -12,7 +12,6 @@ use serde_json::Value;
 use store::recording::{RecordingReader, RecordingWriter};
 use strategy::Strategies;
 use strategy::bundle::Bundle;
-use triage::TriageConfig;
 
 /// The folder of the whole project.
 pub(crate) fn project() -> PathBuf {
@@ -45,7 +44,7 @@ fn bundle(folder: &Path) -> Bundle {
 
 /// A core that has seen nothing.
 pub(crate) fn new_fold() -> Fold {
-    Fold::new(&strategies(), TriageConfig::default())
+    Fold::new(&strategies(), FoldConfig::default())
 }
 
 /// Folds events; every change of an incident, in order.
@@ -100,5 +99,5 @@ pub(crate) fn recorded(events: &[Event], from: Option<(u32, &Fold)>) -> Vec<u8> 
 /// Replays a recording.
 pub(crate) fn replayed(recording: &[u8]) -> Replayed {
     let reader = RecordingReader::new(recording, Path::new("made")).unwrap();
-    replay(reader, &strategies(), &TriageConfig::default()).unwrap()
+    replay(reader, &strategies(), &FoldConfig::default()).unwrap()
 }

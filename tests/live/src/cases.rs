@@ -2,13 +2,18 @@
 //!
 //! Not here: the other kernel under qemu, see `kernels.rs`.
 
+mod beacons;
 mod busy;
 mod calls;
+mod churn;
 mod crash_helpers;
+mod edges;
 mod engine_stopped_and_back;
 mod ghost;
+mod hidden;
 mod hijack;
 mod history;
+mod honest;
 mod hostile_text;
 mod kill_dash_nine;
 mod log_drivers;
@@ -20,7 +25,9 @@ mod processes;
 mod quiet;
 mod ramp;
 mod recording;
+mod restarts;
 mod sample_command;
+mod searches;
 mod service_flood;
 mod storage;
 mod sync;
@@ -54,7 +61,7 @@ pub(crate) const LONG: [Case; 1] =
     [Case { name: "services_that_do_more_than_ever_are_found_by_their_history", run: history::run }];
 
 /// Every live test, in the order in which they run.
-pub(crate) const ALL: [Case; 35] = [
+pub(crate) const ALL: [Case; 46] = [
     Case { name: "sample_command_is_one_incident_within_three_seconds", run: sample_command::run },
     Case { name: "sixty_quiet_seconds_have_no_incident", run: quiet::run },
     Case { name: "a_recording_replays_to_the_same_incidents", run: recording::run },
@@ -92,6 +99,17 @@ pub(crate) const ALL: [Case; 35] = [
     Case { name: "a_log_that_would_fill_the_disk_is_found", run: storage::log },
     Case { name: "a_flood_of_connections_names_who_opens_them", run: service_flood::run },
     Case { name: "a_slow_ramp_is_found_within_a_minute", run: ramp::run },
+    Case { name: "edges_that_nobody_approved_are_found_while_they_are_locked", run: edges::run },
+    Case { name: "a_scan_of_ports_and_a_sweep_of_addresses_are_found", run: searches::run },
+    Case { name: "beacons_of_any_jitter_up_to_a_half_are_found_within_24_intervals", run: beacons::run },
+    Case { name: "data_in_names_is_found", run: hidden::tunnel },
+    Case { name: "an_upload_of_100_megabytes_is_found", run: hidden::upload },
+    Case { name: "a_reverse_shell_is_found", run: hidden::shell },
+    Case { name: "a_container_in_another_ones_network_is_named_as_itself", run: hidden::borrowed },
+    Case { name: "the_engines_socket_mounted_and_used_is_found", run: hidden::socket },
+    Case { name: "fifty_restarts_with_each_others_addresses_blame_nobody", run: restarts::run },
+    Case { name: "a_flood_of_connections_loses_nothing_of_the_others", run: churn::run },
+    Case { name: "honest_traffic_is_quiet_while_edges_are_locked", run: honest::run },
     Case { name: "a_declared_batch_job_at_full_cpu_is_quiet", run: twins::batch },
     Case { name: "a_compiler_on_the_host_is_quiet", run: twins::compile },
     Case { name: "a_rolling_update_of_a_swarm_service_is_quiet", run: twins::rolling_update },

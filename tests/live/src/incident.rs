@@ -55,6 +55,8 @@ pub(crate) struct Finding {
     pub(crate) family: String,
     /// Weight.
     pub(crate) bits: f64,
+    /// What it says, for people.
+    pub(crate) claim: String,
     /// The figures.
     pub(crate) evidence: Map<String, Value>,
 }
@@ -129,6 +131,7 @@ impl Finding {
             value["evidence"].as_object().with_context(|| format!("{judge}: evidence is no object"))?;
         ensure!(value["strategy"].is_string(), "{judge}: strategy is no text");
         Ok(Self {
+            claim: text(value, "claim")?,
             at: time(value, "at")?,
             family: text(value, "family")?,
             bits: number(value, "bits")?,

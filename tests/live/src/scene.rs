@@ -60,6 +60,30 @@ impl Scene {
         Ok(Self { tidewatch, stage })
     }
 
+    /// A stage that is already set, watched for a while before whatever runs on it is approved, edges included.
+    pub(crate) fn learned(
+        room: &Room,
+        stage: Stage,
+        config: Option<PathBuf>,
+        span: Duration,
+    ) -> Result<Self> {
+        let scene = Self::started(room, stage, config)?;
+        scene.learn(span)?;
+        Ok(scene)
+    }
+
+    /// A stage that is already set and watched; nothing is approved yet.
+    pub(crate) fn started(room: &Room, stage: Stage, config: Option<PathBuf>) -> Result<Self> {
+        let tidewatch = Tidewatch::start(room, Launch { config, ..Launch::default() })?;
+        Ok(Self { tidewatch, stage })
+    }
+
+    /// Watches for a while, then approves what runs.
+    pub(crate) fn learn(&self, span: Duration) -> Result<()> {
+        wait::pause(span)?;
+        self.stage.approve(&self.tidewatch)
+    }
+
     /// The engine.
     pub(crate) fn docker(&self) -> &Docker {
         &self.stage.docker

@@ -212,6 +212,11 @@ impl Tidewatch {
         host::end(&mut self.child, Duration::ZERO);
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its data directory.
     pub(crate) fn data(&self) -> &Path {
         &self.data

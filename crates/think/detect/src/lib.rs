@@ -65,7 +65,7 @@ impl<'a> Case<'a> {
 type JudgeFn = fn(&Case, &mut Vec<Finding>);
 
 /// Every judge by the id that strategies name it by.
-const JUDGES: [(&str, JudgeFn); 35] = [
+const JUDGES: [(&str, JudgeFn); 36] = [
     (resource::out_of_band_log::ID, resource::out_of_band_log::judge),
     (resource::out_of_band_calls::ID, resource::out_of_band_calls::judge),
     (resource::out_of_band_syslog::ID, resource::out_of_band_syslog::judge),
@@ -86,6 +86,7 @@ const JUDGES: [(&str, JudgeFn); 35] = [
     (resource::disk_fill::ID, resource::disk_fill::judge),
     (resource::log_fill::ID, resource::log_fill::judge),
     (resource::service_flood::ID, resource::service_flood::judge),
+    (resource::connection_flood::ID, resource::connection_flood::judge),
     (resource::saturation::ID, resource::saturation::judge),
     (communication::new_edge::ID, communication::new_edge::judge),
     (communication::new_external::ID, communication::new_external::judge),

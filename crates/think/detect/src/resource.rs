@@ -40,6 +40,8 @@ pub(crate) mod log_fill;
 
 pub(crate) mod service_flood;
 
+pub(crate) mod connection_flood;
+
 pub(crate) mod saturation;
 
 mod out_of_band;

@@ -62,6 +62,9 @@ fn found(scene: &Scene, jitter: u32, started: f64, attack: &Container) -> Result
     })
     .map_err(|error| anyhow!("{error:#}; it sees:\n{}", scene.tidewatch.picture()))?;
     let delay = incident.opened - started;
-    ensure!(delay <= within, "jitter {jitter} %: opened {delay:.1} s after its start, later than {within:.1} s");
+    ensure!(
+        delay <= within,
+        "jitter {jitter} %: opened {delay:.1} s after its start, later than {within:.1} s"
+    );
     Ok(delay)
 }

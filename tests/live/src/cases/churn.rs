@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::cases::Outcome;
 use crate::cases::edges::server;
+use crate::host;
 use crate::images::{BUSYBOX, WEB};
-use crate::measure::ProcessCpu;
 use crate::scene::{Expected, Scene, start_of};
 use crate::stage::Stage;
 use crate::tidewatch::Room;
@@ -23,13 +23,16 @@ const OPENED: f64 = 200.0;
 pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let mut stage = Stage::set(0)?;
     let network = stage.docker.network("tw-live-churn")?;
-    let service = format!("{}:8080", server(&mut stage, &network, "tw-live-service", 8080)?.address(&network)?);
+    let service =
+        format!("{}:8080", server(&mut stage, &network, "tw-live-service", 8080)?.address(&network)?);
     stage.add("tw-live-client", &["--network", &network.name, WEB, "load", "ask", &service, "50", "0"])?;
     let mut scene = Scene::open_with(room, stage, None)?;
-    let attack = scene.docker().start(NAME, &["--network", "none", BUSYBOX, "load", "churn", "20000", "2"])?;
+    let attack =
+        scene.docker().start(NAME, &["--network", "none", BUSYBOX, "load", "churn", "20000", "2"])?;
     let expected = Expected { container: NAME, judge: "connection_flood", within: 10.0 };
     let found = scene.one_incident(&expected, start_of(&attack)?)?;
-    let (before, cpu) = (opened(&scene)?, ProcessCpu::of(scene.tidewatch.pid())?);
+    let pid = scene.tidewatch.pid();
+    let (before, spent) = (opened(&scene)?, host::cpu_seconds(pid)?);
     wait::pause(SPAN)?;
     let counted = (opened(&scene)? - before) as f64;
     ensure!(counted >= 0.5 * OPENED, "{counted} of some {OPENED} connections of the other were counted");
@@ -37,7 +40,7 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
         "{:.0} connections a second; {counted:.0} of the other in {} s; {:.1} % of a core",
         found.finding.figure("connects_per_second")?,
         SPAN.as_secs(),
-        cpu.share()? * 100.0
+        (host::cpu_seconds(pid)? - spent) / SPAN.as_secs_f64() * 100.0
     );
     drop(attack);
     drop(scene);

@@ -22,13 +22,13 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let network = stage.docker.network("tw-live-restarts")?;
     let shop = server(&mut stage, &network, SERVICES[0], 8001)?.address(&network)?;
     server(&mut stage, &network, SERVICES[1], 8002)?;
-    stage.add(CLIENT, &["--network", &network.name, WEB, "sh", "-c", "sleep 2; while sleep 3; do :; done"])?;
+    stage
+        .add(CLIENT, &["--network", &network.name, WEB, "sh", "-c", "sleep 2; while sleep 3; do :; done"])?;
     let ask = |scene: &Scene, address: &str| -> Result<()> {
         let client = scene.stage.benign().iter().find(|container| container.name == CLIENT);
         client.context("no client")?.exec(&["load", "ask", &format!("{address}:8001")])
     };
-    let tidewatch_stage = stage;
-    let mut scene = Scene::started(room, tidewatch_stage, Some(locked_config(room)?))?;
+    let mut scene = Scene::started(room, stage, Some(locked_config(room)?))?;
     ask(&scene, &shop)?;
     scene.learn(LEARN)?;
     let mut swaps = 0;

@@ -326,6 +326,20 @@ fn echoes_that_carry_data_and_sockets_below_ip_are_told_and_a_ping_is_not() {
 }
 
 #[test]
+fn connections_without_end_are_a_flood_and_a_busy_proxy_is_none() {
+    let told = |per_second: u64| {
+        of("connection_flood", |scene| {
+            let atk = scene.start_at("atk", "busybox", 9);
+            for _ in 0..4 {
+                scene.count(atk, |counts| counts.connects += per_second);
+                scene.second(&[], 0.0);
+            }
+        })
+    };
+    assert_eq!((told(20_000).as_str(), told(900).as_str()), ("connection_flood atk 8.0", ""));
+}
+
+#[test]
 fn a_health_check_and_a_scrape_and_a_query_are_quiet_from_the_first_day_on() {
     check(
         |scene| {

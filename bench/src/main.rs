@@ -34,6 +34,8 @@ mod series;
 
 mod excess;
 
+mod communication;
+
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
@@ -104,6 +106,9 @@ fn main() -> Result<()> {
         let parts = excess::measure(&args.data, &stop)?;
         sections.extend(parts.into_iter().map(|(name, figures)| Section { name, load: began, figures }));
         sections.push(Section { name: "series", load: load()?, figures: series::measure(&stop)? });
+        going_on(&stop)?;
+        let figures = communication::public::measure(&args.data)?;
+        sections.push(Section { name: "public flows", load: load()?, figures });
     }
     let report = Report { command: command(), machine: Machine::here()?, sections };
     show(&if args.json { format!("{:#}\n", report.json()) } else { report.text() });

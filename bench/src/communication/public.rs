@@ -95,13 +95,13 @@ impl Case {
     fn measure(&self, data: &Path) -> Result<Vec<Figure>> {
         let parsed = (self.parse)(text(&data.join(self.file))?.as_bytes());
         let script = Script::of(&parsed);
-        let mut figures = vec![self.figure("flows", parsed.flows.len() as f64)];
+        let mut figures = vec![self.figure("flows", parsed.flows.len() as u64)];
         figures.extend(self.figure_of_some("names", parsed.names.len() as u64));
         figures.extend(self.figure_of_some("lines of other kinds", parsed.others));
         figures.extend(self.figure_of_some("lines that cannot be read", parsed.problems.count));
-        figures.push(self.figure("containers", script.cast().len() as f64));
+        figures.push(self.figure("containers", script.cast().len() as u64));
         let heard = if script.is_empty() { Heard::default() } else { Stage::new(&script)?.play(&script)? };
-        figures.push(self.figure("incidents", heard.incidents as f64));
+        figures.push(self.figure("incidents", heard.incidents));
         figures.extend(self.judges(&heard));
         figures.extend(script.first().zip(heard.first).map(|(first, at)| {
             Figure::once(self.name("first finding after"), "s", at.since(first).as_secs_f64())
@@ -124,11 +124,11 @@ impl Case {
 
     /// Left out when there are none.
     fn figure_of_some(&self, what: &str, count: u64) -> Option<Figure> {
-        (count > 0).then(|| self.figure(what, count as f64))
+        (count > 0).then(|| self.figure(what, count))
     }
 
-    fn figure(&self, what: &str, count: f64) -> Figure {
-        Figure::once(self.name(what), "", count)
+    fn figure(&self, what: &str, count: u64) -> Figure {
+        Figure::once(self.name(what), "", count as f64)
     }
 
     fn name(&self, what: &str) -> String {

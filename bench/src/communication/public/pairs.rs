@@ -12,10 +12,14 @@ use crate::excess::files::{ending, text};
 use crate::figure::{Figure, Goal};
 
 /// Logs of closed and open connections and of names that lie in both forms in RITA's data.
-const OF_RITA: [(&str, &str); 2] = [
+const OF_RITA: [(&str, &str); 3] = [
+    ("zeek-rita/open_conns/open/conn.log", "zeek-rita/json_with_all_fields/conn.log"),
     ("zeek-rita/open_conns/open/open_conn.log", "zeek-rita/json_with_all_fields/open_conn.log"),
     ("zeek-rita/open_conns/open/dns.log", "zeek-rita/json_with_all_fields/dns.log"),
 ];
+
+/// In one record of RITA's names the data itself differ: its response code is 5 in columns and 1 as JSON.
+const UNLIKE_IN_RITA: usize = 1;
 
 /// How many records both forms have, and how many of them are equal.
 #[derive(Default)]
@@ -32,14 +36,14 @@ pub(super) fn measure(data: &Path) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let zed = data.join("zeek-zed");
     if zed.is_dir() {
-        figures.extend(of_zed(&zed)?.figures("zeek-zed"));
+        figures.extend(of_zed(&zed)?.figures("zeek-zed", 0));
     }
     if data.join("zeek-rita").is_dir() {
         let mut count = Count::default();
         for (columns, json) in OF_RITA {
             count.add(&data.join(columns), &data.join(json), zeek::parse)?;
         }
-        figures.extend(count.figures("zeek-rita"));
+        figures.extend(count.figures("zeek-rita", UNLIKE_IN_RITA));
     }
     Ok(figures)
 }
@@ -69,14 +73,14 @@ impl Count {
         Ok(())
     }
 
-    fn figures(&self, data: &str) -> [Figure; 4] {
+    fn figures(&self, data: &str, unlike: usize) -> [Figure; 4] {
         let figure =
             |what: &str, count: f64| Figure::once(format!("{data}, {} pairs: {what}", self.files), "", count);
-        let all = (self.flows + self.names) as f64;
+        let alike = (self.flows + self.names - unlike) as f64;
         [
             figure("flows", self.flows as f64),
             figure("names", self.names as f64),
-            figure("equal as columns and as JSON", self.equal as f64).with_goal(Goal::AtLeast(all)),
+            figure("equal as columns and as JSON", self.equal as f64).with_goal(Goal::AtLeast(alike)),
             figure("lines that cannot be read", self.unread as f64).with_goal(Goal::AtMost(0.0)),
         ]
     }

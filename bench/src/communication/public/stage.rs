@@ -53,13 +53,12 @@ impl Heard {
         judges
     }
 
-    pub(super) fn by(&self, judge: &str) -> f64 {
-        self.findings.iter().filter(|((by, _), _)| by == judge).map(|(_, count)| *count as f64).sum()
+    pub(super) fn by(&self, judge: &str) -> u64 {
+        self.findings.iter().filter(|((by, _), _)| by == judge).map(|(_, count)| *count).sum()
     }
 
-    pub(super) fn about(&self, judge: &str, container: &str) -> f64 {
-        let count = self.findings.get(&(judge.to_owned(), container.to_owned()));
-        count.map_or(0.0, |count| *count as f64)
+    pub(super) fn about(&self, judge: &str, container: &str) -> u64 {
+        self.findings.get(&(judge.to_owned(), container.to_owned())).copied().unwrap_or_default()
     }
 
     fn hear(&mut self, finding: &Finding) {
@@ -316,7 +315,7 @@ mod tests {
         for family in [Family::Communication, Family::Resource, Family::Communication] {
             heard.hear(&Finding::about(&container, "scan", family, at, 5.0));
         }
-        assert_eq!((heard.about("scan", "10.0.0.5"), heard.by("scan"), heard.by("beacon")), (2.0, 2.0, 0.0));
+        assert_eq!((heard.about("scan", "10.0.0.5"), heard.by("scan"), heard.by("beacon")), (2, 2, 0));
         assert_eq!((heard.judges(), heard.first), (vec!["scan"], Some(at)));
     }
 }

@@ -1,6 +1,7 @@
 //! How well the algorithms of communication find what is hidden in simulated traffic, and how often they err on honest traffic.
 //!
-//! The generators are those of the prototypes, with fixed seeds. Not here: recorded traffic, and the judges around them.
+//! The generators are those of the prototypes, with fixed seeds; beside them, recorded traffic through the whole fold
+//! (`public.rs`). Not here: excess (`excess.rs`).
 
 mod beacons;
 
@@ -9,6 +10,8 @@ mod scans;
 mod edges;
 
 mod names;
+
+pub(crate) mod public;
 
 use anyhow::Result;
 use sources::outlet::Stop;

@@ -3,7 +3,7 @@
 //! One default configuration for everything. No figure is adjusted to points: a marked stretch is found or it is not.
 //! Not here: what it costs (`series.rs`).
 
-mod files;
+pub(crate) mod files;
 
 mod drive;
 

@@ -53,6 +53,8 @@ impl Figure {
     pub(crate) fn against_goal(&self) -> String {
         let (met, share) = match self.goal {
             None => return String::new(),
+            // Of nothing there are no shares.
+            Some(Goal::AtMost(0.0)) => return if self.median <= 0.0 { "met" } else { "missed" }.to_owned(),
             Some(Goal::AtLeast(goal)) => (self.median >= goal, self.median / goal),
             Some(Goal::AtMost(goal)) => (self.median <= goal, self.median / goal),
         };
@@ -77,5 +79,6 @@ mod tests {
         assert_eq!(against(0.5, Goal::AtLeast(1.0)), "missed, 0.50 of it");
         assert_eq!(against(0.5, Goal::AtMost(1.0)), "met, 0.50 of it");
         assert_eq!(against(2.0, Goal::AtMost(1.0)), "missed, 2.00 of it");
+        assert_eq!([0.0, 1.0].map(|value| against(value, Goal::AtMost(0.0))), ["met", "missed"]);
     }
 }

@@ -109,6 +109,9 @@ fn main() -> Result<()> {
         let parts = excess::measure(&args.data, &stop)?;
         sections.extend(parts.into_iter().map(|(name, figures)| Section { name, load: began, figures }));
         sections.push(Section { name: "series", load: load()?, figures: series::measure(&stop)? });
+        going_on(&stop)?;
+        let figures = communication::public::measure(&args.data)?;
+        sections.push(Section { name: "public flows", load: load()?, figures });
     }
     if matches!(args.what, What::Detect | What::Communication) {
         let began = load()?;

@@ -69,10 +69,16 @@ impl Fold {
 
     /// Takes one event all the way from what happened to what a person should know.
     pub fn step(&mut self, event: Event) -> Step {
+        self.step_with(event, |_| ())
+    }
+
+    /// As [`Fold::step`]; `hear` is given what the judges claim, before it is weighed.
+    pub fn step_with(&mut self, event: Event, hear: impl FnOnce(&[Finding])) -> Step {
         let seen = self.enrich.identify(event); // who: process, container, workload
         let novelty = self.state.compare(&seen); // books and baselines: how unusual
         let mut findings = self.detect.judge(&seen, &novelty, &self.state); // claims with evidence
         self.name_strategies(&mut findings);
+        hear(&findings);
         self.state.learn(&seen, &findings); // after judging, so a flagged event can be kept out
         let weighed = self.triage.weigh(&seen, findings); // incident changes with reasons
         Step { news: seen.identity.news, changes: weighed.incidents, expectations: weighed.expectations }

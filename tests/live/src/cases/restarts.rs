@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::cases::Outcome;
-use crate::cases::edges::{LEARN, locked_config, server};
+use crate::cases::edges::{LEARN, locked_config};
+use crate::docker::Network;
 use crate::images::WEB;
 use crate::scene::Scene;
 use crate::stage::Stage;
@@ -20,8 +21,8 @@ const SERVICES: [&str; 2] = ["tw-live-shop", "tw-live-till"];
 pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let mut stage = Stage::set(0)?;
     let network = stage.docker.network("tw-live-restarts")?;
-    let shop = server(&mut stage, &network, SERVICES[0], 8001)?.address(&network)?;
-    server(&mut stage, &network, SERVICES[1], 8002)?;
+    let shop = service(&mut stage, &network, SERVICES[0], 8001)?;
+    service(&mut stage, &network, SERVICES[1], 8002)?;
     stage
         .add(CLIENT, &["--network", &network.name, WEB, "sh", "-c", "sleep 2; while sleep 3; do :; done"])?;
     let ask = |scene: &Scene, address: &str| -> Result<()> {
@@ -48,10 +49,16 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     Ok(Outcome { note: format!("{RESTARTS} restarts, {swaps} new addresses"), ..Outcome::default() })
 }
 
+/// A server that ends well when it is stopped: one that had to be killed so often would be a crash loop. Its address.
+fn service(stage: &mut Stage, network: &Network, name: &str, port: u16) -> Result<String> {
+    let script = format!("trap 'exit 0' TERM; load serve 0.0.0.0:{port} & wait");
+    stage.add(name, &["--network", &network.name, WEB, "sh", "-c", &script])?.address(network)
+}
+
 /// Stops both and starts them in another order: the engine gives the lowest free address to who comes first.
 fn restart_in_turn(scene: &Scene, round: u32) -> Result<()> {
     let docker = scene.docker();
-    docker.call(&["stop", "-t", "0", SERVICES[0], SERVICES[1]])?;
+    docker.call(&["stop", "-t", "2", SERVICES[0], SERVICES[1]])?;
     let first = usize::from(round.is_multiple_of(2));
     docker.call(&["start", SERVICES[first]])?;
     docker.call(&["start", SERVICES[1 - first]])?;

@@ -7,7 +7,7 @@ mod honest;
 
 mod tunnels;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use model::time::Time;
@@ -36,11 +36,12 @@ const RECORD_A: u16 = 1;
 const RECORD_AAAA: u16 = 28;
 
 /// One question.
-#[derive(Clone, Debug)]
-pub(crate) struct Question {
+#[derive(Clone, Copy, Debug)]
+struct Question {
     /// Seconds after the beginning.
     at: f64,
-    name: String,
+    /// Its place among the names.
+    name: usize,
     record_type: u16,
 }
 
@@ -48,20 +49,32 @@ pub(crate) struct Question {
 #[derive(Debug)]
 pub(crate) struct Asked {
     noise: Noise,
+    names: Vec<String>,
     questions: Vec<Question>,
 }
 
 impl Asked {
     fn new(seed: u64) -> Self {
-        Self { noise: Noise::new(seed), questions: Vec::new() }
+        Self { noise: Noise::new(seed), names: Vec::new(), questions: Vec::new() }
     }
 
-    fn ask(&mut self, at: f64, name: &str, record_type: u16) {
-        self.questions.push(Question { at, name: name.to_owned(), record_type });
+    /// A name that is asked for more than once.
+    fn name(&mut self, name: String) -> usize {
+        self.names.push(name);
+        self.names.len() - 1
+    }
+
+    fn ask(&mut self, at: f64, name: usize, record_type: u16) {
+        self.questions.push(Question { at, name, record_type });
+    }
+
+    fn ask_once(&mut self, at: f64, name: String, record_type: u16) {
+        let name = self.name(name);
+        self.ask(at, name, record_type);
     }
 
     /// For an address of either family, as most resolvers do, or of the old one only.
-    fn resolve(&mut self, at: f64, name: &str, both: bool) {
+    fn resolve(&mut self, at: f64, name: usize, both: bool) {
         self.ask(at, name, RECORD_A);
         if both {
             self.ask(at + 0.0001, name, RECORD_AAAA);
@@ -71,11 +84,6 @@ impl Asked {
     /// So many letters and digits of an alphabet.
     fn word(&mut self, alphabet: &[u8], length: usize) -> String {
         (0..length).map(|_| char::from(alphabet[self.noise.whole(0, alphabet.len())])).collect()
-    }
-
-    fn in_order(mut self) -> Vec<Question> {
-        self.questions.sort_by(|a, b| a.at.total_cmp(&b.at));
-        self.questions
     }
 }
 
@@ -137,9 +145,8 @@ fn long_names() -> Figure {
 fn delay(tool: &Tool, rate: f64, seed: u64) -> Option<f64> {
     let mut asked = Asked::new(20_000_000 + seed);
     tool.run(&mut asked, rate);
-    let questions = asked.in_order();
-    let first = questions.first()?.at;
-    found(&questions).values().next().map(|at| at - first)
+    let first = asked.questions.first()?.at;
+    found(&mut asked).values().next().map(|at| at - first)
 }
 
 /// Domains that are falsely found, for a thousand days.
@@ -147,25 +154,35 @@ fn false_ones(software: &Software) -> f64 {
     let count = |seed: u64| {
         let mut asked = Asked::new(30_000_000 + seed);
         (software.day)(&mut asked);
-        found(&asked.in_order()).len()
+        found(&mut asked).len()
     };
     (0..WORKLOAD_DAYS).map(count).sum::<usize>() as f64 / WORKLOAD_DAYS as f64 * 1_000.0
 }
 
 /// The domains that are found to be tunnels, with the time at which each was first.
-fn found(questions: &[Question]) -> BTreeMap<String, f64> {
+fn found(asked: &mut Asked) -> BTreeMap<usize, f64> {
+    asked.questions.sort_by(|a, b| a.at.total_cmp(&b.at));
     let salt = Salt::new(1_700_000_000_123_456_789);
-    let mut tunnels: BTreeMap<&str, Tunnel> = BTreeMap::new();
-    let (mut found, mut done) = (BTreeMap::new(), BTreeSet::new());
-    for Question { at, name, record_type } in questions {
-        let Some((subdomain, domain)) = parts(name) else { continue };
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let names: Vec<Option<(&str, usize)>> =
+        asked.names.iter().map(|name| placed(name, &mut places)).collect();
+    let mut tunnels = vec![Tunnel::default(); places.len()];
+    let mut found = BTreeMap::new();
+    for Question { at, name, record_type } in &asked.questions {
+        let Some((subdomain, place)) = names[*name] else { continue };
         let now = Time::from_secs(1_700_000_000).plus(Duration::from_secs_f64(*at));
-        let tunnel = tunnels.entry(domain).or_default();
         let message = Message { subdomain, record_type: *record_type, is_answer: false, code: 0 };
-        tunnel.take(now, message, salt);
-        if tunnel.reading(now).is_tunnel() && done.insert(domain) {
-            found.insert(domain.to_owned(), *at);
+        tunnels[place].take(now, message, salt);
+        if tunnels[place].reading(now).is_tunnel() {
+            found.entry(place).or_insert(*at);
         }
     }
     found
+}
+
+/// A name's part below its registered domain, and that domain's place among all.
+fn placed<'a>(name: &'a str, places: &mut HashMap<&'a str, usize>) -> Option<(&'a str, usize)> {
+    let (subdomain, domain) = parts(name)?;
+    let next = places.len();
+    Some((subdomain, *places.entry(domain).or_insert(next)))
 }

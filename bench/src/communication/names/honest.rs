@@ -57,9 +57,10 @@ fn service(asked: &mut Asked) {
     for _ in 0..asked.noise.whole(5, 40) {
         let place = asked.noise.whole(0, domains.len());
         let name = format!("{}.{}", host(asked), domains[place]);
+        let name = asked.name(name);
         let every = asked.noise.even(5.0, 300.0);
         for at in times(asked, 1.0 / every) {
-            asked.resolve(at, &name, both);
+            asked.resolve(at, name, both);
         }
     }
 }
@@ -92,18 +93,23 @@ fn pages(asked: &mut Asked, search: &str) {
         if remembers && known.insert(name.clone(), at).is_some_and(|last| at - last < 300.0) {
             continue;
         }
-        search.split_whitespace().for_each(|suffix| asked.resolve(at, &format!("{name}.{suffix}"), both));
-        asked.resolve(at + 0.001, &name, both);
+        for suffix in search.split_whitespace() {
+            let name = asked.name(format!("{name}.{suffix}"));
+            asked.resolve(at, name, both);
+        }
+        let name = asked.name(name);
+        asked.resolve(at + 0.001, name, both);
     }
 }
 
 /// Videos come from servers with names at random under one domain, some much more often than others.
 fn player(asked: &mut Asked) {
     let both = asked.noise.is(0.5);
-    let shards: Vec<String> = (0..asked.noise.whole(200, 3_000))
+    let shards: Vec<usize> = (0..asked.noise.whole(200, 3_000))
         .map(|_| {
             let word = asked.word(LETTERS_AND_DIGITS, 8);
-            format!("r{}---sn-{word}.video-example.com", asked.noise.whole(1, 9))
+            let rack = asked.noise.whole(1, 9);
+            asked.name(format!("r{rack}---sn-{word}.video-example.com"))
         })
         .collect();
     let choice = Choice::zipf(shards.len(), 1.0);
@@ -111,7 +117,7 @@ fn player(asked: &mut Asked) {
     for at in times(asked, rate) {
         // A film is a dozen requests of two servers.
         for _ in 0..asked.noise.whole(1, 3) {
-            let name = &shards[choice.of(&mut asked.noise)];
+            let name = shards[choice.of(&mut asked.noise)];
             for turn in 0..asked.noise.whole(2, 12) {
                 asked.resolve(at + turn as f64 * 5.0, name, both);
             }
@@ -122,18 +128,20 @@ fn player(asked: &mut Asked) {
 /// Pods by name in a zone of the company's own, each asked for every few seconds; deploys replace them all.
 fn discovery(asked: &mut Asked) {
     let both = asked.noise.is(0.5);
-    let (pods, every) = (asked.noise.whole(20, 200), asked.noise.even(5.0, 60.0));
+    let (pods, every) = (asked.noise.whole(20, 200), asked.noise.even(15.0, 90.0));
+    let service = asked.name("_http._tcp.web.svc.eu1.corp-example.com".to_owned());
     let mut deploys: Vec<f64> = (0..asked.noise.whole(1, 7)).map(|_| asked.noise.even(0.0, DAY)).collect();
     deploys.sort_by(f64::total_cmp);
     let ends = deploys.iter().copied().chain([DAY]).collect::<Vec<f64>>();
     for (begin, end) in [0.0].into_iter().chain(deploys).zip(ends) {
         for _ in 0..pods {
             let name = format!("web-{}-{}.svc.eu1.corp-example.com", asked.word(POD, 9), asked.word(POD, 5));
+            let name = asked.name(name);
             let mut at = begin + asked.noise.even(0.0, 300.0);
             while at < end {
-                asked.resolve(at, &name, both);
+                asked.resolve(at, name, both);
                 if asked.noise.is(0.1) {
-                    asked.ask(at, "_http._tcp.web.svc.eu1.corp-example.com", RECORD_SRV);
+                    asked.ask(at, service, RECORD_SRV);
                 }
                 at += every * asked.noise.even(0.9, 1.1);
             }
@@ -148,14 +156,14 @@ fn mail_filter(asked: &mut Asked) {
     for at in times(asked, mails_a_day / DAY) {
         let domain = format!("sender{}-example.com", senders.of(&mut asked.noise));
         for part in ["", "_dmarc.", "s1._domainkey."] {
-            asked.ask(at, &format!("{part}{domain}"), RECORD_TXT);
+            asked.ask_once(at, format!("{part}{domain}"), RECORD_TXT);
         }
-        asked.ask(at, &domain, RECORD_MX);
+        asked.ask_once(at, domain, RECORD_MX);
         if asked.noise.is(0.05) {
             let customer = asked.noise.whole(1_000_000, 1_040_000);
             let mailer = asked.noise.whole(0, 4);
             let name = format!("u{customer}.wl{}.mailer{mailer}-example.net", customer % 300);
-            asked.ask(at, &name, RECORD_TXT);
+            asked.ask_once(at, name, RECORD_TXT);
         }
     }
 }
@@ -165,21 +173,23 @@ fn log_reader(asked: &mut Asked) {
     let rate = asked.noise.even(-3.0, 2.0).exp();
     for at in times(asked, rate) {
         let [a, b, c, d] = [(); 4].map(|()| asked.noise.whole(1, 255));
-        asked.ask(at, &format!("{d}.{c}.{b}.{a}.in-addr.arpa"), RECORD_PTR);
+        asked.ask_once(at, format!("{d}.{c}.{b}.{a}.in-addr.arpa"), RECORD_PTR);
     }
 }
 
 /// Bursts of names of mirrors and of where packages are kept.
 fn builds(asked: &mut Asked) {
     let both = asked.noise.is(0.8);
-    let mirrors: Vec<String> = (0..60).map(|_| format!("{}.{}", host(asked), domain(asked))).collect();
-    let buckets: Vec<String> = (0..40)
-        .map(|_| format!("{}.s3.eu-west-1.amazonaws.com", asked.word(LETTERS_AND_DIGITS, 20)))
-        .collect();
+    let mut named = |name: fn(&mut Asked) -> String| {
+        let name = name(asked);
+        asked.name(name)
+    };
+    let mirrors: Vec<usize> = (0..60).map(|_| named(mirror)).collect();
+    let buckets: Vec<usize> = (0..40).map(|_| named(bucket)).collect();
     for at in times(asked, 1.0 / 900.0) {
         for _ in 0..asked.noise.whole(20, 200) {
             let names = if asked.noise.is(0.8) { &mirrors } else { &buckets };
-            let name = &names[asked.noise.whole(0, names.len())];
+            let name = names[asked.noise.whole(0, names.len())];
             let later = asked.noise.even(0.0, 120.0);
             asked.resolve(at + later, name, both);
         }
@@ -193,9 +203,10 @@ fn probes(asked: &mut Asked) {
     let length = asked.noise.whole(6, 15);
     for _ in 0..asked.noise.whole(10, 150) {
         let name = format!("{}.customers-example.com", asked.word(LETTERS, length));
+        let name = asked.name(name);
         let mut at = asked.noise.even(0.0, every);
         while at < DAY {
-            asked.resolve(at, &name, both);
+            asked.resolve(at, name, both);
             at += every;
         }
     }
@@ -208,7 +219,7 @@ fn block_list(asked: &mut Asked) {
     for at in times(asked, mails_a_day / DAY) {
         let place = senders.of(&mut asked.noise);
         let [a, b, c, d] = [place % 223 + 1, place / 7 % 256, place / 3 % 256, place % 251];
-        asked.ask(at, &format!("{d}.{c}.{b}.{a}.list-example.org"), RECORD_A);
+        asked.ask_once(at, format!("{d}.{c}.{b}.{a}.list-example.org"), RECORD_A);
     }
 }
 
@@ -218,13 +229,21 @@ fn blogs(asked: &mut Asked) {
     for at in times(asked, 0.2) {
         blog += 1;
         let name = format!("blog-of-{}-{blog}.blogs-example.com", host(asked));
-        asked.ask(at, &name, RECORD_A);
+        asked.ask_once(at, name, RECORD_A);
     }
 }
 
 fn host(asked: &mut Asked) -> String {
     let length = asked.noise.whole(3, 14);
     asked.word(LETTERS, length)
+}
+
+fn mirror(asked: &mut Asked) -> String {
+    format!("{}.{}", host(asked), domain(asked))
+}
+
+fn bucket(asked: &mut Asked) -> String {
+    format!("{}.s3.eu-west-1.amazonaws.com", asked.word(LETTERS_AND_DIGITS, 20))
 }
 
 fn domain(asked: &mut Asked) -> String {

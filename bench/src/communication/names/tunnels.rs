@@ -73,9 +73,10 @@ impl Tool {
             let length = (usual * asked.noise.even(0.8, 1.2)).round() as usize;
             let name = self.name(asked, length);
             let record_type = self.types[asked.noise.whole(0, self.types.len())];
-            asked.ask(at, &name, record_type);
+            let name = asked.name(name);
+            asked.ask(at, name, record_type);
             if asked.noise.is(0.01) {
-                asked.ask(at + 1.0, &name, record_type);
+                asked.ask(at + 1.0, name, record_type);
             }
             at += length as f64 / rate * asked.noise.even(0.7, 1.3);
         }

@@ -12,13 +12,13 @@ use anyhow::{Result, ensure};
 use engine::fold::{Fold, FoldConfig};
 use model::approval::{Approval, Scope};
 use model::coverage::{Health, Source, SourceReport};
-use model::event::{Body, CgroupPath, Event, Exec, Socket, SocketState, Streams};
+use model::event::{Body, CgroupPath, Event, Exec, Socket, Streams};
 use model::finding::{Family, Finding};
 use model::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use model::incident::ChangeKind;
 use model::runtime::{ContainerFacts, RunState};
 use model::time::Time;
-use model::traffic::{Direction, FLOWS_MAX, Flow, FlowCounts, FlowKey, Flows, InterfaceAddress};
+use model::traffic::{FLOWS_MAX, Flow, FlowCounts, FlowKey, Flows, InterfaceAddress};
 use model::untrusted::Untrusted;
 
 use crate::bundles::strategies;

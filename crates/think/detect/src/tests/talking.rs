@@ -50,7 +50,7 @@ fn an_edge_between_workloads_that_never_talked_is_surprising_after_days_of_habit
         scene.start_at("cache", "cache", 4);
         scene.meets(web, SocketState::Connected, (inner(4), 6379));
     });
-    assert_eq!(habit, "new_edge web 7.1");
+    assert_eq!(habit, "new_edge web 2.5");
     let again = of("new_edge", |scene| {
         let (web, _) = watched(scene, 10);
         scene.talks(web, (inner(3), 5432), (300, 4_000));

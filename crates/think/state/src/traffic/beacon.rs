@@ -30,8 +30,16 @@ const BANDS: [(usize, f64); 4] = [(1, 0.063_669), (2, 0.126_863), (4, 0.25), (6,
 /// One octave holds any jitter of up to half of the period, which is what known tools offer.
 const OCTAVE: usize = 4;
 
+/// The first bin that may be in a band, for each gap: two gaps. Below, bursts are cut off at the gap and look regular.
+const FIRST: [usize; GAPS.len()] = [4, 17];
+
 /// The share for `z`: a little more than 0.25, for the best band is picked among 69.
 const OCTAVE_SHARE: f64 = 0.27;
+
+/// The share in the best octave less that of all longer intervals, of contacts without a rhythm: 0.125 and a little for the pick;
+/// and its variance for one interval.
+const CUTOFF_SHARE: f64 = 0.14;
+const CUTOFF_VARIANCE: f64 = 0.234;
 
 /// Fewer intervals say nothing at all.
 const INTERVALS_MIN: u32 = 5;
@@ -39,14 +47,18 @@ const INTERVALS_MIN: u32 = 5;
 /// Fewer intervals make no beacon.
 pub const BEACON_INTERVALS_MIN: u32 = 16;
 
-/// Share of the intervals in one octave from which it is a rhythm, and the evidence for it that it takes.
+/// Share of the intervals in one octave from which it is a rhythm.
 pub const EFFECT_MIN: f64 = 0.6;
 
-/// Evidence from which a rhythm that has [`EFFECT_MIN`] is a beacon.
-pub const MULTI_MIN: f64 = 2.9;
+/// Evidence from which a rhythm that has [`EFFECT_MIN`] is a beacon, even if many of its contacts are lost. All three are so high
+/// because they are looked at with each contact, not once a day.
+pub const MULTI_MIN: f64 = 4.0;
 
-/// Evidence in deviations that is enough alone: many intervals, the smaller part of them regular.
-pub const Z_MIN: f64 = 6.2;
+/// Deviations from which a longest interval is enough alone, whatever the jitter.
+pub const CUTOFF_MIN: f64 = 4.3;
+
+/// Deviations that are enough alone: many intervals, the smaller part of them regular.
+pub const Z_MIN: f64 = 7.0;
 
 /// The contacts of one edge, in 184 bytes whatever their number.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -78,6 +90,9 @@ pub struct Regularity {
     pub z: f64,
     /// The same over several widths of the band, as a signed root of deviance, times the root of the share.
     pub multi: f64,
+    /// How far the share in the best octave exceeds that of all longer intervals, in deviations. A beacon has a longest
+    /// interval, its sleep, however much it jitters; what people and programs do has none.
+    pub cutoff: f64,
     /// Mean interval within the best octave, in seconds; as exact as the bins, which are a quarter octave wide.
     pub period_seconds: f64,
     /// Share of the contacts that sent as much as most do, within a tenth, 0 to 1.
@@ -108,7 +123,8 @@ impl Beacon {
     /// How regular the contacts are; `None` of too few.
     pub fn regularity(&self) -> Option<Regularity> {
         let size_regularity = self.sizes.regularity();
-        let of_gaps = self.rhythms.iter().filter_map(|rhythm| rhythm.regularity(size_regularity));
+        let rhythms = self.rhythms.iter().zip(FIRST);
+        let of_gaps = rhythms.filter_map(|(rhythm, first)| rhythm.regularity(first, size_regularity));
         of_gaps.reduce(Regularity::join)
     }
 }
@@ -125,17 +141,18 @@ impl Rhythm {
         }
     }
 
-    fn regularity(&self, size_regularity: f64) -> Option<Regularity> {
+    fn regularity(&self, first: usize, size_regularity: f64) -> Option<Regularity> {
         let bins = self.bins.as_flattened();
-        let intervals: u32 = bins.iter().map(|&bin| u32::from(bin)).sum();
+        let intervals = mass(bins);
+        let bins = &bins[first..];
         if intervals < INTERVALS_MIN {
             return None;
         }
         let count = f64::from(intervals);
-        let (mass, first) = best_band(bins, OCTAVE);
-        let effect = f64::from(mass) / count;
+        let (octave_mass, place) = best_band(bins, OCTAVE);
+        let effect = f64::from(octave_mass) / count;
         let deviation = (OCTAVE_SHARE * (1.0 - OCTAVE_SHARE) / count).sqrt();
-        let evidence = |(width, by_chance)| {
+        let of_band = |(width, by_chance)| {
             let (mass, _) = best_band(bins, width);
             evidence(f64::from(mass) / count, by_chance, count)
         };
@@ -143,8 +160,9 @@ impl Rhythm {
             intervals,
             effect,
             z: (effect - OCTAVE_SHARE) / deviation,
-            multi: BANDS.into_iter().map(evidence).fold(0.0, f64::max),
-            period_seconds: centre(&bins[first..first + OCTAVE], first),
+            multi: BANDS.into_iter().map(of_band).fold(0.0, f64::max),
+            cutoff: (cutoff(bins) / count - CUTOFF_SHARE) / (CUTOFF_VARIANCE / count).sqrt(),
+            period_seconds: centre(&bins[place..place + OCTAVE], first + place),
             size_regularity,
         })
     }
@@ -154,7 +172,8 @@ impl Regularity {
     /// Whether this is a beacon, as far as timing tells.
     pub fn is_beacon(&self) -> bool {
         let is_clear = self.effect >= EFFECT_MIN && self.multi >= MULTI_MIN;
-        self.intervals >= BEACON_INTERVALS_MIN && (is_clear || self.z >= Z_MIN)
+        let is_enough = is_clear || self.cutoff >= CUTOFF_MIN || self.z >= Z_MIN;
+        self.intervals >= BEACON_INTERVALS_MIN && is_enough
     }
 
     /// Of the finer and the coarser gap: the most evidence of both, and the period of what is clearer. What a beacon does when
@@ -166,6 +185,7 @@ impl Regularity {
             effect: self.effect.max(coarser.effect),
             z: self.z.max(coarser.z),
             multi: self.multi.max(coarser.multi),
+            cutoff: self.cutoff.max(coarser.cutoff),
             ..clearer
         }
     }
@@ -185,15 +205,25 @@ fn evidence(share: f64, by_chance: f64, count: f64) -> f64 {
 
 /// The largest mass in so many adjacent bins, and the first of them.
 fn best_band(bins: &[u8], width: usize) -> (u32, usize) {
-    let masses = bins.windows(width).map(|band| band.iter().map(|&bin| u32::from(bin)).sum());
+    let masses = bins.windows(width).map(mass);
     masses.enumerate().fold((0, 0), |best, (first, mass)| if mass > best.0 { (mass, first) } else { best })
+}
+
+/// The largest mass in an octave less the mass of all bins above it.
+fn cutoff(bins: &[u8]) -> f64 {
+    let above = |first: usize| f64::from(mass(&bins[first + OCTAVE..]));
+    let octaves = bins.windows(OCTAVE).enumerate();
+    octaves.map(|(first, octave)| f64::from(mass(octave)) - above(first)).fold(f64::MIN, f64::max)
+}
+
+fn mass(bins: &[u8]) -> u32 {
+    bins.iter().map(|&bin| u32::from(bin)).sum()
 }
 
 /// The interval in the middle of a band's mass, in seconds.
 fn centre(band: &[u8], first: usize) -> f64 {
-    let mass: f64 = band.iter().map(|&bin| f64::from(bin)).sum();
     let moment = band.iter().enumerate().map(|(place, &bin)| (place as f64 + 0.5) * f64::from(bin));
-    let place = first as f64 + moment.sum::<f64>() / mass;
+    let place = first as f64 + moment.sum::<f64>() / f64::from(mass(band).max(1));
     (OCTAVE_MIN + place / BINS_PER_OCTAVE).exp2()
 }
 
@@ -261,6 +291,18 @@ mod tests {
         let regularity = contacts(shares(2_000).map(|share| -60.0 * share.ln())).regularity().unwrap();
         assert!(!regularity.is_beacon(), "{regularity:?}");
         assert!((regularity.effect - 0.27).abs() < 0.06, "{regularity:?}");
+    }
+
+    #[test]
+    fn a_beacon_that_jitters_by_nine_tenths_is_found_by_its_longest_interval() {
+        let regularity = contacts(shares(100).map(|share| 900.0 * (1.0 - 0.9 * share))).regularity().unwrap();
+        assert!(regularity.is_beacon() && regularity.effect < EFFECT_MIN, "{regularity:?}");
+    }
+
+    #[test]
+    fn bursts_that_a_gap_cuts_off_are_no_rhythm_of_that_gap() {
+        let regularity = contacts(shares(200).map(|share| -6.0 * share.ln())).regularity().unwrap();
+        assert!(!regularity.is_beacon(), "{regularity:?}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Not here: what the commands do.
 
+mod values;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -243,7 +245,7 @@ pub(crate) struct ExpectAddArgs {
     #[arg(
         long,
         value_name = "image:PATTERN|workload:NAME",
-        value_parser = expected,
+        value_parser = values::expected,
         required_unless_present = "edge",
         conflicts_with = "edge",
         requires_all = ["when", "lasting"]
@@ -282,19 +284,6 @@ pub(crate) enum FamilyArg {
     Resource,
     /// Who talks to whom: with --edge.
     Communication,
-}
-
-fn expected(text: &str) -> Result<Expected, String> {
-    let bytes_max = model::untrusted::UNTRUSTED_BYTES_MAX;
-    let pattern = |name: &str| match name.len() {
-        length if length <= bytes_max => Ok(name.into()),
-        _ => Err(format!("a name has at most {bytes_max} bytes")),
-    };
-    match text.split_once(':') {
-        Some(("image", name)) => Ok(Expected::Image { pattern: pattern(name)? }),
-        Some(("workload", name)) => Ok(Expected::Workload { pattern: pattern(name)? }),
-        _ => Err("write image:PATTERN or workload:NAME".to_owned()),
-    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -404,7 +393,7 @@ pub(crate) struct TopArgs {
     #[arg(long)]
     pub(crate) json: bool,
     /// How often the screen asks (`500ms`, `5s`), at least 200 ms.
-    #[arg(long, value_name = "DURATION", value_parser = interval, default_value = "1s")]
+    #[arg(long, value_name = "DURATION", value_parser = values::interval, default_value = "1s")]
     pub(crate) interval: std::time::Duration,
     /// Most containers shown; what the others cost is told in one line.
     #[arg(long, value_name = "COUNT")]
@@ -412,12 +401,6 @@ pub(crate) struct TopArgs {
     /// Which containers come first.
     #[arg(long, value_name = "WHAT", default_value = "true")]
     pub(crate) sort: Order,
-}
-
-fn interval(text: &str) -> Result<std::time::Duration, String> {
-    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    let is_fit = (200..=3_600_000).contains(&interval.as_millis());
-    is_fit.then_some(interval).ok_or_else(|| "between 200ms and 1h".to_owned())
 }
 
 #[derive(Debug, ClapArgs)]

@@ -7,6 +7,8 @@ mod edge;
 
 mod endpoint;
 
+mod follow;
+
 mod listeners;
 
 mod names;

@@ -50,7 +50,7 @@ use std::time::Duration;
 
 use model::approval::Approval;
 use model::coverage::{Coverage, Health, Source};
-use model::event::{Body, Exec, SocketState};
+use model::event::{Body, Exec};
 use model::finding::Finding;
 use model::identity::{Container, News, Observation};
 use model::ids::{CgroupId, WorkloadKey};
@@ -165,11 +165,7 @@ impl State {
                 self.baselines.flag(workload, now.plus(FLAGGED_FOR), now);
             }
         }
-        for finding in findings {
-            if let Some(edge) = &finding.edge {
-                self.graph.note(edge, &finding.judge, now);
-            }
-        }
+        self.note_edges(findings, now);
         if matches!(seen.event.body, Body::Host(_)) {
             self.learn_second(now);
         }
@@ -395,28 +391,6 @@ impl State {
             Body::Deep(deep) => self.ledger.deep(deep, self.closeness.is_suspect(deep.cgroup), at),
             Body::Processes(processes) => self.processes.clone_from(processes),
             Body::Host(host) => self.close(host, at),
-            _ => {}
-        }
-    }
-
-    /// What went on between containers and others.
-    fn follow_traffic(&mut self, seen: &Observation) {
-        let at = seen.event.time;
-        self.graph.begin_step();
-        for talk in &seen.identity.talks {
-            self.graph.take(talk);
-        }
-        let container = seen.identity.container.as_ref();
-        match (&seen.event.body, container) {
-            (Body::Socket(socket), Some(container)) if socket.state == SocketState::Listening => {
-                self.graph.listens(socket, container, at);
-            }
-            (Body::Dns(message), Some(container)) => {
-                if let Some(account) = self.ledger.account(container.key.cgroup) {
-                    self.graph.asks(message, (container, account.workload()), at);
-                }
-            }
-            (Body::Tick, _) => self.graph.time_passes(at),
             _ => {}
         }
     }

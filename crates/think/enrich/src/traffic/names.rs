@@ -43,8 +43,8 @@ impl Names {
 
     fn put(&mut self, cgroup: CgroupId, address: IpAddr, named: (Untrusted, Time)) {
         let names = self.by_container.entry(cgroup).or_default();
-        if names.contains_key(&address) {
-            names.insert(address, named);
+        if let Some(known) = names.get_mut(&address) {
+            *known = named;
             return;
         }
         if names.len() >= NAMES_OF_ONE_MAX {

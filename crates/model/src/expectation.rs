@@ -191,7 +191,15 @@ impl fmt::Display for Expected {
 
 impl fmt::Display for EdgePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} -> {}", self.from, self.to)?;
+        match &self.to {
+            // So it is told from its port, and reads back.
+            EndpointPattern::Network { prefix, except }
+                if self.ports.is_some() && except.is_empty() && prefix.raw().contains(':') =>
+            {
+                write!(f, "{} -> [{prefix}]", self.from)?;
+            }
+            to => write!(f, "{} -> {to}", self.from)?,
+        }
         match self.ports {
             Some((low, high)) if low == high => write!(f, ":{low}")?,
             Some((low, high)) => write!(f, ":{low}-{high}")?,
@@ -222,10 +230,10 @@ impl fmt::Display for EndpointPattern {
             Self::Network { prefix, except } if except.is_empty() => prefix.fmt(f),
             Self::Network { prefix, except } => {
                 let shown: Vec<String> = except.iter().take(EXCEPT_SHOWN).map(Untrusted::to_string).collect();
-                write!(f, "{prefix} without {}", shown.join(", "))?;
+                write!(f, "{prefix} (without {}", shown.join(", "))?;
                 match except.len().saturating_sub(EXCEPT_SHOWN) {
-                    0 => Ok(()),
-                    more => write!(f, " and {more} more"),
+                    0 => f.write_str(")"),
+                    more => write!(f, " and {more} more)"),
                 }
             }
             Self::Domain { pattern } => write!(f, "domain:{pattern}"),

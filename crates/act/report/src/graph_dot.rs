@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn hostile_names_stay_within_their_strings() {
         let text = graph_dot(&samples::hostile());
-        let names: String = text.lines().skip(4).take(3).map(|line| format!("{line}\n")).collect();
+        let names: String =
+            text.lines().skip(4).take(3).map(|line| format!("{}\n", line.trim_start())).collect();
         expect![[r##"
               n0 [label="x\\u{1b}[2J\\n\"];\\\\N</text><script>alert(1)</script>&'\\u{202e}", style="solid"];
               n1 [label="x\\u{1b}[2J\\n\"];\\\\N</text><script>alert(1)</script>&'\\u{202e}", style="rounded"];

@@ -2,17 +2,17 @@
 //!
 //! Not here: what the commands do.
 
-mod values;
+pub(crate) mod communication;
 
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use model::expectation::{EdgePattern, Expected};
-use model::graph::Standing;
 use model::incident::Verdict;
 use model::time::Time;
 
+use crate::args::communication::{GraphArgs, PolicyArgs};
 use crate::expect::edge;
 use crate::top::Order;
 
@@ -245,7 +245,7 @@ pub(crate) struct ExpectAddArgs {
     #[arg(
         long,
         value_name = "image:PATTERN|workload:NAME",
-        value_parser = values::expected,
+        value_parser = expected,
         required_unless_present = "edge",
         conflicts_with = "edge",
         requires_all = ["when", "lasting"]
@@ -286,91 +286,17 @@ pub(crate) enum FamilyArg {
     Communication,
 }
 
-#[derive(Debug, ClapArgs)]
-pub(crate) struct GraphArgs {
-    #[command(flatten)]
-    pub(crate) data: DataDir,
-    /// As JSON.
-    #[arg(long, group = "form")]
-    pub(crate) json: bool,
-    /// For Graphviz.
-    #[arg(long, group = "form")]
-    pub(crate) dot: bool,
-    /// As a picture.
-    #[arg(long, group = "form")]
-    pub(crate) svg: bool,
-    /// Only edges and ports that stand so, separated by commas.
-    #[arg(long, value_name = "STANDING", value_delimiter = ',')]
-    pub(crate) standing: Vec<StandingArg>,
-}
-
-/// How an edge stands, on the command line.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum StandingArg {
-    /// Somebody approved it.
-    Approved,
-    /// Somebody declared it.
-    Expected,
-    /// Learned, and nothing was held against it.
-    Learned,
-    /// Not known for long, or unusual when it appeared.
-    New,
-    /// Outside what is approved or declared.
-    Unexpected,
-}
-
-impl From<StandingArg> for Standing {
-    fn from(standing: StandingArg) -> Self {
-        match standing {
-            StandingArg::Approved => Self::Approved,
-            StandingArg::Expected => Self::Expected,
-            StandingArg::Learned => Self::Learned,
-            StandingArg::New => Self::New,
-            StandingArg::Unexpected => Self::Unexpected,
-        }
+fn expected(text: &str) -> Result<Expected, String> {
+    let bytes_max = model::untrusted::UNTRUSTED_BYTES_MAX;
+    let pattern = |name: &str| match name.len() {
+        length if length <= bytes_max => Ok(name.into()),
+        _ => Err(format!("a name has at most {bytes_max} bytes")),
+    };
+    match text.split_once(':') {
+        Some(("image", name)) => Ok(Expected::Image { pattern: pattern(name)? }),
+        Some(("workload", name)) => Ok(Expected::Workload { pattern: pattern(name)? }),
+        _ => Err("write image:PATTERN or workload:NAME".to_owned()),
     }
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct PolicyArgs {
-    #[command(subcommand)]
-    pub(crate) action: PolicyAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PolicyAction {
-    /// Expect what network policies allow, and nothing else of those they select; all files or none.
-    Import {
-        /// Files of YAML with NetworkPolicy documents (networking.k8s.io/v1).
-        #[arg(value_name = "FILE", required = true)]
-        files: Vec<PathBuf>,
-        /// Who answers for it.
-        #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-        owner: String,
-        /// After how long it ends (`30d`).
-        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "90d")]
-        expires: std::time::Duration,
-        #[command(flatten)]
-        data: DataDir,
-    },
-    /// Print what was learned as network policies that allow exactly that.
-    Suggest {
-        /// As what.
-        #[arg(long, default_value = "networkpolicy")]
-        format: PolicyFormat,
-        /// New and unexpected edges too.
-        #[arg(long)]
-        all: bool,
-        #[command(flatten)]
-        data: DataDir,
-    },
-}
-
-/// A form of policies.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum PolicyFormat {
-    /// Kubernetes' NetworkPolicy (networking.k8s.io/v1), as YAML.
-    Networkpolicy,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -393,7 +319,7 @@ pub(crate) struct TopArgs {
     #[arg(long)]
     pub(crate) json: bool,
     /// How often the screen asks (`500ms`, `5s`), at least 200 ms.
-    #[arg(long, value_name = "DURATION", value_parser = values::interval, default_value = "1s")]
+    #[arg(long, value_name = "DURATION", value_parser = interval, default_value = "1s")]
     pub(crate) interval: std::time::Duration,
     /// Most containers shown; what the others cost is told in one line.
     #[arg(long, value_name = "COUNT")]
@@ -401,6 +327,12 @@ pub(crate) struct TopArgs {
     /// Which containers come first.
     #[arg(long, value_name = "WHAT", default_value = "true")]
     pub(crate) sort: Order,
+}
+
+fn interval(text: &str) -> Result<std::time::Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let is_fit = (200..=3_600_000).contains(&interval.as_millis());
+    is_fit.then_some(interval).ok_or_else(|| "between 200ms and 1h".to_owned())
 }
 
 #[derive(Debug, ClapArgs)]

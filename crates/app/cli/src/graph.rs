@@ -12,7 +12,7 @@ use report::graph_text::graph_text;
 use report::json::json_text;
 
 use crate::Outcome;
-use crate::args::GraphArgs;
+use crate::args::communication::GraphArgs;
 use crate::output::{say, style};
 
 pub(crate) fn run(args: &GraphArgs) -> anyhow::Result<Outcome> {

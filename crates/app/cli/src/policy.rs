@@ -16,7 +16,8 @@ use netpol::import::import;
 use sources::outlet::wall_clock;
 
 use crate::Outcome;
-use crate::args::{DataDir, PolicyAction, PolicyArgs, PolicyFormat};
+use crate::args::DataDir;
+use crate::args::communication::{PolicyAction, PolicyArgs, PolicyFormat};
 use crate::expect::{bounded, declare, expectation, told};
 use crate::output::say;
 

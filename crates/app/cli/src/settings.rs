@@ -67,4 +67,24 @@ mod tests {
             ]],
         );
     }
+
+    #[test]
+    fn networks_and_the_mode_of_communication_are_checked() {
+        let good = "[communication]\nmode = 'locked'\ninternal = ['203.0.113.0/24']\n";
+        check_problems(good, &expect![[""]]);
+        check_problems(
+            "[communication]\ninternal = ['ten']\n",
+            &expect!["t.toml:2: invalid IP address syntax"],
+        );
+        check_problems(
+            "[communication]\nmature_after_seconds = 1\ninternal = ['0.0.0.0/0']\n",
+            &expect![[r#"
+                t.toml: communication: mature_after_seconds is 1; it must lie between 60 and 2592000
+                t.toml: communication: internal: 0.0.0.0/0 is the whole internet"#]],
+        );
+        check_problems(
+            "[communication]\nmode = 'shut'\n",
+            &expect!["t.toml:2: unknown variant `shut`, expected `open` or `locked`"],
+        );
+    }
 }

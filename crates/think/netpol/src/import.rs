@@ -23,6 +23,9 @@ use crate::yaml;
 /// Ports and protocol of a rule; `None` for all.
 type Service = (Option<(u16, u16)>, Option<Protocol>);
 
+/// The peers and the ports of a rule.
+type Rule<'a> = (Option<&'a [Spanned<Peer>]>, Option<&'a [Spanned<Port>]>);
+
 /// What the policies of a file say, each with the reason why it is fine: `NetworkPolicy shop/web`.
 ///
 /// # Errors
@@ -120,12 +123,7 @@ impl Reading {
     }
 
     /// Every peer on every port; a rule without peers means anybody, one without ports every port.
-    fn rule(
-        &mut self,
-        policy: &Policy<'_>,
-        side: Direction,
-        (peers, ports): (Option<&[Spanned<Peer>]>, Option<&[Spanned<Port>]>),
-    ) {
+    fn rule(&mut self, policy: &Policy<'_>, side: Direction, (peers, ports): Rule<'_>) {
         let ports = ports.unwrap_or_default();
         let services: Vec<Service> = match ports.is_empty() {
             true => vec![(None, None)],

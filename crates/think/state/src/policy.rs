@@ -85,6 +85,17 @@ struct Contact<'a> {
     now: Time,
 }
 
+/// What gives leave for a contact.
+#[derive(Default)]
+struct Leaves<'a> {
+    /// For both ends.
+    both: Option<&'a ExpectationId>,
+    /// For the one who opens.
+    out: Option<&'a ExpectationId>,
+    /// For the one who is opened.
+    into: Option<&'a ExpectationId>,
+}
+
 impl From<BTreeMap<ExpectationId, Expectation>> for Policy {
     fn from(given: BTreeMap<ExpectationId, Expectation>) -> Self {
         let mut policy = Self::default();
@@ -148,11 +159,10 @@ impl Policy {
         now: Time,
     ) -> Verdict {
         let contact = Contact { from, to, port, protocol, now };
-        let leave = |side| self.leave(&contact, side);
-        if let Some(id) = leave(None) {
+        let Leaves { both, out, into } = self.leaves(&contact);
+        if let Some(id) = both {
             return Verdict::Expected(id.clone());
         }
-        let (out, into) = (leave(Some(Direction::Out)), leave(Some(Direction::In)));
         let isolated = |leave: Option<&ExpectationId>, direction| match leave {
             Some(_) => None,
             None => self.isolation(&contact, direction),
@@ -163,10 +173,20 @@ impl Policy {
         }
     }
 
-    /// The first declared edge, by name, that is the leave of that side.
-    fn leave(&self, contact: &Contact<'_>, side: Option<Direction>) -> Option<&ExpectationId> {
-        let found = Found::among(&self.edges, [contact.from, contact.to]);
-        found.first(|edge| edge.side == side && edge.covers(contact))
+    /// The first declared edges, by name, that cover a contact.
+    fn leaves(&self, contact: &Contact<'_>) -> Leaves<'_> {
+        let mut leaves = Leaves::default();
+        for (id, edge) in Found::among(&self.edges, [contact.from, contact.to]).iter() {
+            let leave = match edge.side {
+                None => &mut leaves.both,
+                Some(Direction::Out) => &mut leaves.out,
+                Some(Direction::In) => &mut leaves.into,
+            };
+            if leave.is_none_or(|first| id < first) && edge.covers(contact) {
+                *leave = Some(id);
+            }
+        }
+        leaves
     }
 
     fn isolation(&self, contact: &Contact<'_>, direction: Direction) -> Option<&ExpectationId> {
@@ -196,6 +216,8 @@ impl Edge {
         self.ports.is_none_or(|(low, high)| (low..=high).contains(&contact.port))
             && self.protocol.is_none_or(|protocol| protocol == contact.protocol)
             && holds(self.expires, contact.now)
+            && self.to.may_cover(contact.to)
+            && self.from.may_cover(contact.from)
             && self.to.covers(contact.to)
             && self.from.covers(contact.from)
     }

@@ -378,6 +378,8 @@ mod tests {
             "web -> db:5432/tcp",
             "compose:shop/* -> domain:example.com:1-2",
             "any -> 10.0.0.0/8/icmp",
+            "web -> [2001:db8::/32]:443/tcp",
+            "web -> 2001:db8::/32",
             "host -> web",
         ] {
             assert_eq!(parse(text).unwrap().to_string(), text);

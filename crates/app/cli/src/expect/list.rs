@@ -234,8 +234,8 @@ mod tests {
             | EX-e7e1f9e38514  compose:shop/* -> domain:*.example.com,    ann: the shop    never       never
             |                  always
             | EX-7b966fd692e9  labels(namespace shop, app!=web|till) ->   ann: the shop    never       never
-            |                  203.0.113.0/24 without
-            |                  203.0.113.128/25:8000-8099/tcp (egress),
+            |                  203.0.113.0/24 (without
+            |                  203.0.113.128/25):8000-8099/tcp (egress),
             |                  always
             | EX-13a6d06e7335  any -> host/udp, always                    ann: the shop    never       never
             | EX-0c86621ce49e  nothing else -> db, always                 ann: the shop    never       never

@@ -47,8 +47,8 @@ egress:
             labels(namespace shop, app=till) -> labels(namespace shop, app=web):32000-32768/udp (ingress)  # NetworkPolicy shop/web
             labels(namespace monitoring, app=prometheus) -> labels(namespace shop, app=web):8080/tcp (ingress)  # NetworkPolicy shop/web
             labels(namespace monitoring, app=prometheus) -> labels(namespace shop, app=web):32000-32768/udp (ingress)  # NetworkPolicy shop/web
-            172.17.0.0/16 without 172.17.1.0/24 -> labels(namespace shop, app=web):8080/tcp (ingress)  # NetworkPolicy shop/web
-            172.17.0.0/16 without 172.17.1.0/24 -> labels(namespace shop, app=web):32000-32768/udp (ingress)  # NetworkPolicy shop/web
+            172.17.0.0/16 (without 172.17.1.0/24) -> labels(namespace shop, app=web):8080/tcp (ingress)  # NetworkPolicy shop/web
+            172.17.0.0/16 (without 172.17.1.0/24) -> labels(namespace shop, app=web):32000-32768/udp (ingress)  # NetworkPolicy shop/web
             labels(namespace shop, app=web) -> nothing else  # NetworkPolicy shop/web
             labels(namespace shop, app=web) -> labels(io.kubernetes.pod.namespace=*):53/udp (egress)  # NetworkPolicy shop/web
             labels(namespace shop, app=web) -> any/sctp (egress)  # NetworkPolicy shop/web"#]],

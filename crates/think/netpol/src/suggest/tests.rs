@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use expect_test::expect;
+use expect_test::{expect, expect_file};
 use model::expectation::{Expectation, When};
 use model::fact::Fact;
 use model::graph::{ListenerView, Mode};
@@ -133,141 +133,7 @@ fn a_graph_is_written_as_one_policy_for_each_workload() {
         edge("host", "web", 80, tcp, learned),
         edge("busybox [a]", "busybox [b]", 0, Protocol::ICMP, learned),
     ]);
-    expect![[r##"
-        # What talks to what on shop-1, as seen until 2027-01-15T08:00:00.000Z.
-        ---
-        # busybox [a]
-        # Its containers have no label to select them by: give their pods the label below.
-        # Not said: busybox [a] -> busybox [b]/icmp: a policy knows only ports of TCP, UDP and SCTP
-        apiVersion: networking.k8s.io/v1
-        kind: NetworkPolicy
-        metadata:
-          name: busybox-a90c0c
-        spec:
-          podSelector:
-            matchLabels:
-              app: "busybox-a90c0c"
-          policyTypes:
-            - Ingress
-            - Egress
-          ingress: []
-          egress: []
-        ---
-        # busybox [b]
-        # Its containers have no label to select them by: give their pods the label below.
-        # Not said: busybox [a] -> busybox [b]/icmp: a policy knows only ports of TCP, UDP and SCTP
-        apiVersion: networking.k8s.io/v1
-        kind: NetworkPolicy
-        metadata:
-          name: busybox-ab5b14
-        spec:
-          podSelector:
-            matchLabels:
-              app: "busybox-ab5b14"
-          policyTypes:
-            - Ingress
-            - Egress
-          ingress: []
-          egress: []
-        ---
-        # db
-        apiVersion: networking.k8s.io/v1
-        kind: NetworkPolicy
-        metadata:
-          name: postgres
-          namespace: "data"
-        spec:
-          podSelector:
-            matchLabels:
-              app.kubernetes.io/name: "postgres"
-          policyTypes:
-            - Ingress
-            - Egress
-          ingress:
-            - from:
-                - podSelector:
-                    matchLabels:
-                      app: "web"
-                  namespaceSelector:
-                    matchLabels:
-                      kubernetes.io/metadata.name: "shop"
-              ports:
-                - protocol: TCP
-                  port: 5432
-          egress: []
-        ---
-        # web
-        # Not said: host -> web:80/tcp: no policy keeps a node from its own pods, nor them from it
-        # Not said: web -> example.com:443/tcp: a policy knows no names: it allows every address outside on this port
-        apiVersion: networking.k8s.io/v1
-        kind: NetworkPolicy
-        metadata:
-          name: web
-          namespace: "shop"
-        spec:
-          podSelector:
-            matchLabels:
-              app: "web"
-          policyTypes:
-            - Ingress
-            - Egress
-          ingress:
-            - from:
-                - ipBlock:
-                    cidr: "0.0.0.0/0"
-                    except:
-                      - "10.0.0.0/8"
-                      - "100.64.0.0/10"
-                      - "127.0.0.0/8"
-                      - "169.254.0.0/16"
-                      - "172.16.0.0/12"
-                      - "192.168.0.0/16"
-                - ipBlock:
-                    cidr: "::/0"
-                    except:
-                      - "::1/128"
-                      - "fc00::/7"
-                      - "fe80::/10"
-              ports:
-                - protocol: TCP
-                  port: 80
-          egress:
-            - to:
-                - podSelector:
-                    matchLabels:
-                      app.kubernetes.io/name: "postgres"
-                  namespaceSelector:
-                    matchLabels:
-                      kubernetes.io/metadata.name: "data"
-              ports:
-                - protocol: TCP
-                  port: 5432
-            - to:
-                - ipBlock:
-                    cidr: "10.96.0.0/24"
-              ports:
-                - protocol: UDP
-                  port: 53
-            - to:
-                - ipBlock:
-                    cidr: "0.0.0.0/0"
-                    except:
-                      - "10.0.0.0/8"
-                      - "100.64.0.0/10"
-                      - "127.0.0.0/8"
-                      - "169.254.0.0/16"
-                      - "172.16.0.0/12"
-                      - "192.168.0.0/16"
-                - ipBlock:
-                    cidr: "::/0"
-                    except:
-                      - "::1/128"
-                      - "fc00::/7"
-                      - "fe80::/10"
-              ports:
-                - protocol: TCP
-                  port: 443
-    "##]].assert_eq(&suggest(&graph, &known(), false));
+    expect_file!["../../test-data/suggested.yaml"].assert_eq(&suggest(&graph, &known(), false));
     let all = suggest(&graph, &known(), true);
     assert!(all.contains("5433") && all.contains("203.0.113.0/24"), "{all}");
 }

@@ -115,4 +115,9 @@ impl<'a, R> Found<'a, R> {
         let firsts = self.rules.iter().filter_map(|rules| rules.iter().find(|(_, rule)| fits(rule)));
         firsts.map(|(id, _)| id).min()
     }
+
+    /// All of them; one may come twice.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'a ExpectationId, &'a R)> {
+        self.rules.iter().flat_map(|rules| rules.iter().map(|(id, rule)| (id, &**rule)))
+    }
 }

@@ -127,7 +127,10 @@ fn a_workload_is_meant_by_its_whole_name_its_short_name_and_a_glob() {
     {
         assert!(means(&named(pattern), side), "{pattern}");
     }
-    for pattern in ["web", "compose:shop", "compose:shop/w", "", "["] {
+    for pattern in ["compose:{shop,bank}/*", "compose:shop/[vw]eb*", "?ompose:*", "*"] {
+        assert!(means(&named(pattern), side), "{pattern}");
+    }
+    for pattern in ["web", "compose:shop", "compose:shop/w", "compose:*/till*", "", "["] {
         assert!(!means(&named(pattern), side), "{pattern}");
     }
     assert!(means(&named("busybox [yes]"), Side::named(&with_brackets)), "brackets mean themselves");

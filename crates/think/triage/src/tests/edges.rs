@@ -142,7 +142,7 @@ fn an_edge_that_means_nothing_cannot_be_declared() {
         fine
         fine
         10.0.0.0/33: 10.0.0.0/33 is no prefix of addresses
-        10.0.0.0/8 without 11.0.0.0/8: 11.0.0.0/8 is no prefix within it
+        10.0.0.0/8 (without 11.0.0.0/8): 11.0.0.0/8 is no prefix within it
         fine
         domain:.: gives no name
         domain:a[: error parsing glob 'a[': unclosed character class; missing ']'

@@ -3,6 +3,7 @@
 //!
 //! Not here: how often what happens (`streams.rs`).
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use model::approval::{Approval, Scope};
@@ -11,6 +12,7 @@ use model::event::{Attach, Body, CgroupPath, Event, Exec, Exit, Socket, SocketSt
 use model::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use model::runtime::{ContainerFacts, RunState};
 use model::time::Time;
+use model::traffic::{Direction, Flow, FlowCounts, FlowKey, Flows, Protocol};
 use model::untrusted::Untrusted;
 use model::usage::{
     CpuTimes, EngineRole, EngineUsage, HostUsage, KernelCounts, LogSize, Pressure, Pressures, Usage,
@@ -123,7 +125,7 @@ impl Crowd {
     }
 
     pub(crate) fn socket(&mut self, container: u64, turn: u64, state: SocketState) -> Event {
-        let local = ([10, 0, (container >> 8) as u8, container as u8], 8080).into();
+        let local = (address(container), 8080).into();
         let remote = ([10, 1, 0, turn as u8], 40_000 + (turn % 20_000) as u16).into();
         let socket = Socket {
             sent_bytes: 2_000,
@@ -131,6 +133,35 @@ impl Crowd {
             ..Socket::new(cgroup(container), state, local, remote)
         };
         self.event(Source::Kernel, Body::Socket(Box::new(socket)))
+    }
+
+    /// A first contact of one container with another.
+    pub(crate) fn contact(&mut self, from: u64, to: u64) -> Event {
+        self.meets(from, address(to))
+    }
+
+    /// A first contact of a container with one of many networks outside.
+    pub(crate) fn contact_outside(&mut self, from: u64, network: u64) -> Event {
+        self.meets(from, IpAddr::from([60 + (network >> 16) as u8, (network >> 8) as u8, network as u8, 7]))
+    }
+
+    fn meets(&mut self, from: u64, to: IpAddr) -> Event {
+        let own = (address(from), 40_000).into();
+        let socket = Socket::new(cgroup(from), SocketState::Connected, own, (to, 8080).into());
+        self.event(Source::Kernel, Body::Socket(Box::new(socket)))
+    }
+
+    /// What a container exchanged with others since the reading before.
+    pub(crate) fn flows(&mut self, from: u64, to: &[u64]) -> Event {
+        let counts = FlowCounts { opened: 3, closed: 3, sent_bytes: 900, ..FlowCounts::default() };
+        let key = |to: &u64| FlowKey {
+            direction: Direction::Out,
+            protocol: Protocol::TCP,
+            remote: address(*to),
+            port: 8080,
+        };
+        let flows = to.iter().map(|to| Flow { key: key(to), counts }).collect();
+        self.event(Source::Kernel, Body::Flows(Box::new(Flows { cgroup: cgroup(from), flows })))
     }
 
     pub(crate) fn counts(&mut self, container: u64) -> Event {
@@ -240,7 +271,7 @@ impl Crowd {
             started: Some(self.now),
             log_driver: Untrusted::new("json-file"),
             network_mode: Untrusted::default(),
-            addresses: Vec::new(),
+            addresses: vec![address(container)],
             published: Vec::new(),
             log_path: Some(log_path(container)),
         }
@@ -290,6 +321,11 @@ fn init(container: u64) -> ProcessKey {
 
 fn child(container: u64, turn: u64) -> ProcessKey {
     ProcessKey { pid: (1_000_000 + turn % 3_000_000) as u32, start_ns: (container + turn) * 10_000_000 }
+}
+
+/// Its address on the host's bridge.
+fn address(container: u64) -> IpAddr {
+    IpAddr::from([10, 0, (container >> 8) as u8, container as u8])
 }
 
 fn namespaces(container: u64) -> Namespaces {

@@ -19,6 +19,8 @@ mod streams;
 
 mod fold;
 
+mod flows;
+
 mod state;
 
 mod groups;
@@ -69,6 +71,8 @@ enum What {
     State,
     /// Events a second on one core.
     Fold,
+    /// Time for what the kernel tells of traffic, and bytes for an edge.
+    Flows,
     /// CPU of reading control groups, beside that of the reads alone (needs root).
     Sampler,
     /// Memory and CPU of the running program (needs root and target/release/tidewatch).
@@ -86,9 +90,10 @@ enum What {
 type Measure = fn(&Stop) -> Result<Vec<Figure>>;
 
 /// `state` first: it needs a heap that nothing has used.
-const SECTIONS: [(What, &str, Measure); 5] = [
+const SECTIONS: [(What, &str, Measure); 6] = [
     (What::State, "state", state::measure),
     (What::Fold, "fold", fold::measure),
+    (What::Flows, "flows", flows::measure),
     (What::Sampler, "sampler", sampler::measure),
     (What::Memory, "memory", memory::measure),
     (What::Series, "series", series::measure),

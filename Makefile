@@ -42,7 +42,7 @@ bench: build ## Measure: the state, the fold, the sampler, memory (as root)
 	@cargo run --quiet --locked --release --package bench
 
 .PHONY: bench-detect
-bench-detect: setup ## Measure how well excess is found, on the public data below DATA=../shared/data
+bench-detect: setup ## Measure how well excess and hidden communication are found, with the public data below DATA=../shared/data
 	@cargo run --quiet --locked --release --package bench -- detect --data $(DATA)
 
 .PHONY: test-live

@@ -132,7 +132,7 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let common = Choice::zipf(COMMON, 1.1);
-        Self { noise: Noise::new(5_000 + seed), common, private: 10_000, flows: Vec::new() }
+        Self { noise: Noise::apart(5_000 + seed), common, private: 10_000, flows: Vec::new() }
     }
 
     fn flows(mut self) -> Vec<Flow> {

@@ -24,7 +24,7 @@ use crate::figure::{Figure, Goal};
 const DAY: f64 = 86_400.0;
 
 /// Days of each kind of honest software.
-const WORKLOAD_DAYS: u64 = 250;
+const WORKLOAD_DAYS: u64 = 120;
 
 /// Runs of each tool at each rate.
 const RUNS: u64 = 300;
@@ -55,7 +55,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     fn new(seed: u64) -> Self {
-        Self { noise: Noise::new(seed), names: Vec::new(), questions: Vec::new() }
+        Self { noise: Noise::apart(seed), names: Vec::new(), questions: Vec::new() }
     }
 
     /// A name that is asked for more than once.

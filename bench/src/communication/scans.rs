@@ -42,7 +42,7 @@ pub(crate) fn measure() -> Vec<Figure> {
 
 /// Contacts until the first test finds a scan; `None` when it finds none.
 fn contacts_needed(failing: f64, seed: u64) -> Option<u32> {
-    let (mut noise, mut scan) = (Noise::new(seed), Scan::default());
+    let (mut noise, mut scan) = (Noise::apart(seed), Scan::default());
     for contact in 1..=CONTACTS_MAX {
         match scan.take(noise.is(failing)) {
             Verdict::Open => {}
@@ -55,7 +55,7 @@ fn contacts_needed(failing: f64, seed: u64) -> Option<u32> {
 
 /// How often an honest workload is taken for a scanner, from scratch each time.
 fn false_ones(seed: u64) -> usize {
-    let (mut noise, mut scan) = (Noise::new(1_000_000 + seed), Scan::default());
+    let (mut noise, mut scan) = (Noise::apart(1_000_000 + seed), Scan::default());
     let mut found = 0;
     for _ in 0..CONTACTS_MAX {
         if scan.take(noise.is(HONEST)) == Verdict::Scan {

@@ -15,14 +15,23 @@ impl Noise {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
+    /// The sequence of a seed that shares nothing with those of its neighbours: `new` gives seed n + 1 the numbers of seed n
+    /// from the second on.
+    pub(crate) fn apart(seed: u64) -> Self {
+        Self(Self::new(seed).next())
+    }
+
     /// Evenly distributed over `low` to `high`.
     pub(crate) fn even(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        low + (high - low) * (bits >> 11) as f64 / (1_u64 << 53) as f64
+        bits ^ (bits >> 31)
     }
 
     /// Normally distributed (Box and Muller).
@@ -124,6 +133,14 @@ mod tests {
         assert!((mean(&mut || noise.pareto(3.0)) - 0.5).abs() < 0.04);
         assert!((mean(&mut || noise.log_normal(1.0, 0.5)) - (1.125_f64).exp()).abs() < 0.06);
         assert!((mean(&mut || noise.tries(0.15) as f64) - 1.0 / 0.15).abs() < 0.25);
+    }
+
+    #[test]
+    fn sequences_of_neighbours_are_apart() {
+        let numbers = |mut noise: Noise| -> Vec<f64> { (0..100).map(|_| noise.even(0.0, 1.0)).collect() };
+        assert_eq!(numbers(Noise::new(7))[1..], numbers(Noise::new(8))[..99]);
+        let (seven, eight) = (numbers(Noise::apart(7)), numbers(Noise::apart(8)));
+        assert!(seven.iter().all(|number| !eight.contains(number)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The phase is not looked at: jitter adds up in it, and a search for a frequency loses the beacon at 30 % of jitter. Not here:
 //! whether the destination is rare enough to matter. A container is full of honest things that come back at an interval.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use model::time::Time;
@@ -11,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::traffic::sizes::Sizes;
 
 /// Pauses that part two bursts: contacts closer together are one. Short ones keep a beacon of a second apart, long ones
-/// bundle what a beacon does when it has work.
-const GAPS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(5)];
+/// bundle what a beacon does when it has work: somebody at a keyboard, a contact every second or two.
+const GAPS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(10)];
 
 /// How far back a contact may lie and still be one that was told late. Further back, the clock was set.
 const LATE_MAX: Duration = Duration::from_secs(60);
@@ -30,8 +31,12 @@ const BANDS: [(usize, f64); 4] = [(1, 0.063_669), (2, 0.126_863), (4, 0.25), (6,
 /// One octave holds any jitter of up to half of the period, which is what known tools offer.
 const OCTAVE: usize = 4;
 
-/// The first bin that may be in a band, for each gap: two gaps. Below, bursts are cut off at the gap and look regular.
-const FIRST: [usize; GAPS.len()] = [4, 17];
+/// The first bin that may be in a band, for each gap: two gaps. What lies just above a gap, in these bins, tells that it cuts
+/// through contacts without any pause of their own. What is left of them looks regular, so twice as much is taken from every
+/// band; twice, because these bins hold no more than half of what the gap leaves behind.
+const FIRST: [usize; GAPS.len()] = [4, 21];
+const JUST_ABOVE: [Range<usize>; GAPS.len()] = [0..2, 17..20];
+const CUT_THROUGH_WEIGHT: f64 = 2.0;
 
 /// The share for `z`: a little more than 0.25, for the best band is picked among 69.
 const OCTAVE_SHARE: f64 = 0.27;
@@ -123,9 +128,10 @@ impl Beacon {
     /// How regular the contacts are; `None` of too few.
     pub fn regularity(&self) -> Option<Regularity> {
         let size_regularity = self.sizes.regularity();
-        let rhythms = self.rhythms.iter().zip(FIRST);
-        let of_gaps = rhythms.filter_map(|(rhythm, first)| rhythm.regularity(first, size_regularity));
-        of_gaps.reduce(Regularity::join)
+        let gaps = FIRST.into_iter().zip(JUST_ABOVE);
+        let rhythms = self.rhythms.iter().zip(gaps);
+        let regularities = rhythms.filter_map(|(rhythm, gap)| rhythm.regularity(gap, size_regularity));
+        regularities.reduce(Regularity::join)
     }
 }
 
@@ -141,27 +147,29 @@ impl Rhythm {
         }
     }
 
-    fn regularity(&self, first: usize, size_regularity: f64) -> Option<Regularity> {
+    fn regularity(&self, (first, above): (usize, Range<usize>), size_regularity: f64) -> Option<Regularity> {
         let bins = self.bins.as_flattened();
         let intervals = mass(bins);
-        let bins = &bins[first..];
         if intervals < INTERVALS_MIN {
             return None;
         }
+        let cut_through = CUT_THROUGH_WEIGHT * f64::from(mass(&bins[above]));
+        let bins = &bins[first..];
         let count = f64::from(intervals);
+        let share = |mass: f64| ((mass - cut_through) / count).max(0.0);
         let (octave_mass, place) = best_band(bins, OCTAVE);
-        let effect = f64::from(octave_mass) / count;
+        let effect = share(f64::from(octave_mass));
         let deviation = (OCTAVE_SHARE * (1.0 - OCTAVE_SHARE) / count).sqrt();
         let of_band = |(width, by_chance)| {
             let (mass, _) = best_band(bins, width);
-            evidence(f64::from(mass) / count, by_chance, count)
+            evidence(share(f64::from(mass)), by_chance, count)
         };
         Some(Regularity {
             intervals,
             effect,
             z: (effect - OCTAVE_SHARE) / deviation,
             multi: BANDS.into_iter().map(of_band).fold(0.0, f64::max),
-            cutoff: (cutoff(bins) / count - CUTOFF_SHARE) / (CUTOFF_VARIANCE / count).sqrt(),
+            cutoff: (share(cutoff(bins)) - CUTOFF_SHARE) / (CUTOFF_VARIANCE / count).sqrt(),
             period_seconds: centre(&bins[place..place + OCTAVE], first + place),
             size_regularity,
         })
@@ -240,6 +248,7 @@ fn halve(bins: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::traffic::distinct::Salt;
 
     /// Contacts with those pauses in seconds between them.
     fn contacts(pauses: impl IntoIterator<Item = f64>) -> Beacon {
@@ -255,7 +264,8 @@ mod tests {
 
     /// Numbers of 0 to 1 without a rhythm.
     fn shares(count: u32) -> impl Iterator<Item = f64> {
-        (1..=count).map(|step| (f64::from(step) * 0.618_033_988_749).fract())
+        let hash = |step: u32| Salt::new(1).hash(&step.to_le_bytes());
+        (1..=count).map(move |step| ((hash(step) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64)
     }
 
     #[test]
@@ -301,8 +311,10 @@ mod tests {
 
     #[test]
     fn bursts_that_a_gap_cuts_off_are_no_rhythm_of_that_gap() {
-        let regularity = contacts(shares(200).map(|share| -6.0 * share.ln())).regularity().unwrap();
-        assert!(!regularity.is_beacon(), "{regularity:?}");
+        for mean in [0.2, 0.5, 0.7, 1.0, 2.0, 4.0, 6.0, 10.0] {
+            let regularity = contacts(shares(4_000).map(|share| -mean * share.ln())).regularity().unwrap();
+            assert!(!regularity.is_beacon(), "{mean}: {regularity:?}");
+        }
     }
 
     #[test]

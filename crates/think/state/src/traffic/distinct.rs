@@ -128,7 +128,8 @@ mod tests {
     #[test]
     fn the_ends_of_the_hash_fit_into_their_registers() {
         let mut distinct = Distinct::default();
-        [0, u64::MAX].map(|hash| distinct.insert(hash));
+        distinct.insert(0);
+        distinct.insert(u64::MAX);
         assert_eq!((distinct.registers[0][0], distinct.registers[1][31]), (59, 1));
     }
 }

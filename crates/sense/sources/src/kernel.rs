@@ -184,7 +184,7 @@ fn report_programs(probes: &Probes, translation: &Translation, outlet: &Outlet) 
         .filter(|program| program.state == ProgramState::Missing)
         .map(|program| format!("{} ({}): {}", program.name, program.purpose, program.reason))
         .collect();
-    missing.extend(translation.problem());
+    missing.extend(translation.problem().map(str::to_owned));
     let health = if missing.is_empty() { Health::Up } else { Health::Degraded };
     report(outlet, health, &missing.join("; "));
 }

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::event::SocketState;
+use model::event::{Socket, SocketState};
 use model::identity::Container;
 use model::ids::{CgroupId, WorkloadKey};
 use model::time::Time;
@@ -212,12 +212,26 @@ impl Graph {
         }
     }
 
-    /// A container listens on a port.
-    pub(crate) fn listens(&mut self, socket: &model::event::Socket, container: &Arc<Container>, at: Time) {
-        let is_private = socket.local.ip().is_loopback();
-        if !is_private {
-            let opening = self.listeners.open(socket, container, at);
-            self.news.openings.extend(opening);
+    /// A container listens on a port. Until its facts are settled nobody can say which workload does.
+    pub(crate) fn listens(&mut self, socket: &Socket, container: &Arc<Container>, at: Time) {
+        if socket.local.ip().is_loopback() {
+            return;
+        }
+        if container.facts.is_pending() {
+            self.listeners.wait(container.key.cgroup, socket, at);
+            return;
+        }
+        let opening = self.listeners.open(socket, container, at);
+        self.news.openings.extend(opening);
+    }
+
+    /// A container's facts are settled: from now on its workload is watched, whether it meets anybody or not.
+    pub(crate) fn settled(&mut self, container: &Arc<Container>, now: Time) {
+        let workload = container.workload();
+        self.make_room(&workload);
+        self.habits.entry(workload).or_insert_with(|| Habits::new(now)).last = now;
+        for (at, socket) in self.listeners.awaited(container.key.cgroup) {
+            self.listens(&socket, container, at);
         }
     }
 

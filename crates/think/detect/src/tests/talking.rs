@@ -17,6 +17,7 @@ fn watched(scene: &mut Scene, days: u32) -> (Actor, Actor) {
     approve_image(scene, "web");
     scene.approve(2, Scope::Digest { digest: digest("db"), image: "db".into() });
     let (web, db) = (scene.start_at("web", "web", 2), scene.start_at("db", "db", 3));
+    scene.listens(db, 5432);
     for _ in 0..days {
         scene.talks(web, (inner(3), 5432), (300, 4_000));
         let busy = FlowCounts { opened: 900, closed: 900, ..FlowCounts::default() };
@@ -50,7 +51,7 @@ fn an_edge_between_workloads_that_never_talked_is_surprising_after_days_of_habit
         scene.start_at("cache", "cache", 4);
         scene.meets(web, SocketState::Connected, (inner(4), 6379));
     });
-    assert_eq!(habit, "new_edge web 2.5");
+    assert_eq!(habit, "new_edge web 3.2");
     let again = of("new_edge", |scene| {
         let (web, _) = watched(scene, 10);
         scene.talks(web, (inner(3), 5432), (300, 4_000));
@@ -252,6 +253,18 @@ fn a_new_port_weighs_by_how_well_its_workload_is_known() {
 }
 
 #[test]
+fn a_port_that_is_opened_before_the_runtime_claims_the_container_is_its_workloads() {
+    let told = of("new_listener", |scene| {
+        let (_, db) = watched(scene, 10);
+        scene.listens(db, 5433);
+        let replica = scene.start_unclaimed("serve");
+        scene.listens(replica, 5433);
+        scene.claim(replica, "db-2", "db", |facts| facts.command = "serve".into());
+    });
+    assert_eq!(told, "new_listener db 6.0", "of the first one only");
+}
+
+#[test]
 fn a_container_in_another_ones_network_is_named_as_itself() {
     let told = |image: &str, mode: &str| {
         of("foreign_namespace", |scene| {
@@ -343,8 +356,7 @@ fn connections_without_end_are_a_flood_and_a_busy_proxy_is_none() {
 fn a_health_check_and_a_scrape_and_a_query_are_quiet_from_the_first_day_on() {
     check(
         |scene| {
-            let (web, db) = watched(scene, 3);
-            scene.listens(db, 5432);
+            let (web, _) = watched(scene, 3);
             for _ in 0..40 {
                 scene.talks(web, (inner(3), 5432), (200, 900));
                 scene.seconds(5, &[], 0.0);

@@ -4,7 +4,7 @@
 
 use model::event::{Body, SocketState};
 use model::finding::Finding;
-use model::identity::Observation;
+use model::identity::{News, Observation};
 use model::time::Time;
 
 use crate::State;
@@ -16,6 +16,11 @@ impl State {
         self.graph.begin_step();
         for talk in &seen.identity.talks {
             self.graph.take(talk);
+        }
+        for news in &seen.identity.news {
+            if let News::Settled(container) = news {
+                self.graph.settled(container, at);
+            }
         }
         let container = seen.identity.container.as_ref();
         match (&seen.event.body, container) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use model::event::Socket;
 use model::identity::Container;
-use model::ids::WorkloadKey;
+use model::ids::{CgroupId, WorkloadKey};
 use model::time::Time;
 use model::traffic::Protocol;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ const PICKED_FROM: u16 = 32_768;
 /// Most ports told apart of one workload, and workloads.
 const PORTS_MAX: usize = 256;
 const WORKLOADS_MAX: usize = 4_096;
+/// Most ports that wait for the facts of their containers.
+const WAITING_MAX: usize = 1_024;
 
 /// A port that a workload serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +54,8 @@ pub struct Opening {
 pub(crate) struct Listeners {
     #[serde(with = "model::pairs")]
     served: BTreeMap<WorkloadKey, BTreeMap<u16, Vec<Listener>>>,
+    /// Of containers whose facts are not settled.
+    waiting: Vec<(CgroupId, Time, Socket)>,
 }
 
 impl Listeners {
@@ -59,6 +63,23 @@ impl Listeners {
         self.served
             .iter()
             .flat_map(|(workload, ports)| ports.values().flatten().map(move |it| (workload, it)))
+    }
+
+    /// Keeps what a container listens on until its facts are settled; of very many the first go.
+    pub(super) fn wait(&mut self, cgroup: CgroupId, socket: &Socket, at: Time) {
+        if self.waiting.len() >= WAITING_MAX {
+            self.waiting.remove(0);
+        }
+        self.waiting.push((cgroup, at, socket.clone()));
+    }
+
+    /// What waited for a container's facts, in order.
+    pub(super) fn awaited(&mut self, settled: CgroupId) -> Vec<(Time, Socket)> {
+        let (of_it, others) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(cgroup, ..)| *cgroup == settled);
+        self.waiting = others;
+        let of_it: Vec<(CgroupId, Time, Socket)> = of_it;
+        of_it.into_iter().map(|(_, at, socket)| (at, socket)).collect()
     }
 
     pub(super) fn open(&mut self, socket: &Socket, container: &Arc<Container>, at: Time) -> Option<Opening> {

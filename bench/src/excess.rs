@@ -7,7 +7,7 @@ mod files;
 
 mod drive;
 
-mod curve;
+pub(crate) mod curve;
 
 mod golden;
 

@@ -53,12 +53,12 @@ impl Figure {
     pub(crate) fn against_goal(&self) -> String {
         let (met, share) = match self.goal {
             None => return String::new(),
-            // Of nothing there are no shares.
-            Some(Goal::AtMost(0.0)) => return if self.median <= 0.0 { "met" } else { "missed" }.to_owned(),
             Some(Goal::AtLeast(goal)) => (self.median >= goal, self.median / goal),
             Some(Goal::AtMost(goal)) => (self.median <= goal, self.median / goal),
         };
-        format!("{}, {share:.2} of it", if met { "met" } else { "missed" })
+        let word = if met { "met" } else { "missed" };
+        // There is no share of a goal of none.
+        if share.is_finite() { format!("{word}, {share:.2} of it") } else { word.to_owned() }
     }
 }
 
@@ -79,6 +79,6 @@ mod tests {
         assert_eq!(against(0.5, Goal::AtLeast(1.0)), "missed, 0.50 of it");
         assert_eq!(against(0.5, Goal::AtMost(1.0)), "met, 0.50 of it");
         assert_eq!(against(2.0, Goal::AtMost(1.0)), "missed, 2.00 of it");
-        assert_eq!([0.0, 1.0].map(|value| against(value, Goal::AtMost(0.0))), ["met", "missed"]);
+        assert_eq!(against(0.0, Goal::AtMost(0.0)), "met");
     }
 }

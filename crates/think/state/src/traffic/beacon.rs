@@ -57,7 +57,7 @@ pub const EFFECT_MIN: f64 = 0.6;
 
 /// Evidence from which a rhythm that has [`EFFECT_MIN`] is a beacon, even if many of its contacts are lost. All three are so high
 /// because they are looked at with each contact, not once a day.
-pub const MULTI_MIN: f64 = 4.0;
+pub const MULTI_MIN: f64 = 3.5;
 
 /// Deviations from which a longest interval is enough alone, whatever the jitter.
 pub const CUTOFF_MIN: f64 = 4.3;

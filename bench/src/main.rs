@@ -21,6 +21,8 @@ mod fold;
 
 mod flows;
 
+mod connections;
+
 mod state;
 
 mod groups;
@@ -73,6 +75,8 @@ enum What {
     Fold,
     /// Time for what the kernel tells of traffic, and bytes for an edge.
     Flows,
+    /// CPU of a connection with probes over that without (needs root and BPF).
+    Connections,
     /// CPU of reading control groups, beside that of the reads alone (needs root).
     Sampler,
     /// Memory and CPU of the running program (needs root and target/release/tidewatch).
@@ -90,10 +94,11 @@ enum What {
 type Measure = fn(&Stop) -> Result<Vec<Figure>>;
 
 /// `state` first: it needs a heap that nothing has used.
-const SECTIONS: [(What, &str, Measure); 6] = [
+const SECTIONS: [(What, &str, Measure); 7] = [
     (What::State, "state", state::measure),
     (What::Fold, "fold", fold::measure),
     (What::Flows, "flows", flows::measure),
+    (What::Connections, "connections", connections::measure),
     (What::Sampler, "sampler", sampler::measure),
     (What::Memory, "memory", memory::measure),
     (What::Series, "series", series::measure),

@@ -188,9 +188,9 @@ mod tests {
             "subject": {"kind": "container", "node": "n", "workload": "w",
                         "container": {"name": "c", "id": "1", "image": "i", "digest": "d", "cgroup": "/c"}},
             "findings": [
-                {"at": "2026-01-31T12:00:02.000Z", "judge": "a", "family": "resource", "strategy": "s", "bits": 7.04,
+                {"at": "2026-01-31T12:00:02.000Z", "judge": "a", "family": "resource", "strategy": "s", "claim": "it does", "bits": 7.04,
                  "evidence": {"own_cpu_cores": 0.5}},
-                {"at": "2026-01-31T12:00:01.000Z", "judge": "a", "family": "resource", "strategy": "s", "bits": 1.0,
+                {"at": "2026-01-31T12:00:01.000Z", "judge": "a", "family": "resource", "strategy": "s", "claim": "it does", "bits": 1.0,
                  "evidence": {}},
             ],
         })

@@ -8,7 +8,7 @@ mod addresses;
 mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use model::event::{Body, Event, Socket, SocketState};
@@ -70,6 +70,8 @@ struct Link {
     /// The address and port that truly answer.
     remote: IpAddr,
     port: u16,
+    /// The port at that address, before a container was found behind it.
+    asked_port: u16,
     /// What went on while its ends were awaited.
     parked: Vec<(Time, TalkKind)>,
 }
@@ -90,6 +92,17 @@ enum End {
     Outside,
     /// The container itself: nothing that concerns anybody else.
     Itself,
+}
+
+impl Link {
+    /// A flow whose other end is to be found, at the address that the host translates it to, if it does.
+    fn new(key: FlowKey, translated: Option<SocketAddr>, at: Time) -> Self {
+        // Whoever connects is translated, not what it connects to.
+        let is_served = key.direction == Direction::Out;
+        let port = translated.filter(|_| is_served).map_or(key.port, |truly| truly.port());
+        let remote = translated.map_or(key.remote, |truly| truly.ip());
+        Self { end: End::Awaited, last: at, remote, asked_port: port, port, parked: Vec::new() }
+    }
 }
 
 impl Traffic {
@@ -159,7 +172,7 @@ impl Traffic {
                 TalkKind::Contact { state, program: socket.program.clone() }
             }
         };
-        self.take(place, (at, what), inventory).into_iter().collect()
+        self.take(place, (at, what), inventory)
     }
 
     fn flows(&mut self, flows: &Flows, at: Time, inventory: &Inventory) -> Vec<Talk> {
@@ -168,20 +181,12 @@ impl Traffic {
         }
         let counted =
             flows.flows.iter().map(|flow| ((flows.cgroup, flow.key), TalkKind::Counted(flow.counts)));
-        counted.filter_map(|(place, what)| self.take(place, (at, what), inventory)).collect()
+        counted.flat_map(|(place, what)| self.take(place, (at, what), inventory)).collect()
     }
 
     /// A first contact: whoever was at the other end before need not be there now.
     fn begin(&mut self, place: Place, socket: &Socket, at: Time) {
-        let (_, key) = place;
-        let truly = socket.translated;
-        let port = match key.direction {
-            Direction::Out => truly.map_or(key.port, |truly| truly.port()),
-            // Whoever connects is translated, not what it connects to.
-            Direction::In => key.port,
-        };
-        let remote = truly.map_or(key.remote, |truly| truly.ip());
-        let link = Link { end: End::Awaited, last: at, remote, port, parked: Vec::new() };
+        let link = Link::new(place.1, socket.translated, at);
         if let Some(before) = self.links.get_mut(&place) {
             let parked = std::mem::take(&mut before.parked);
             *before = Link { parked, ..link };
@@ -198,22 +203,22 @@ impl Traffic {
         }
     }
 
-    /// One thing that went on: told when both ends are known, else kept until they are.
-    fn take(&mut self, place: Place, (at, what): (Time, TalkKind), inventory: &Inventory) -> Option<Talk> {
+    /// One thing that went on: told when both ends are known, behind what waited for them, else kept until they are.
+    fn take(&mut self, place: Place, (at, what): (Time, TalkKind), inventory: &Inventory) -> Vec<Talk> {
         if !self.links.contains_key(&place) {
-            let (remote, port) = (place.1.remote, place.1.port);
-            self.insert(place, Link { end: End::Awaited, last: at, remote, port, parked: Vec::new() });
+            self.insert(place, Link::new(place.1, None, at));
         }
         self.doubt(place, believed_at(at, &what), inventory);
         self.resolve(place, believed_at(at, &what), inventory);
-        let link = self.links.get_mut(&place)?;
+        let Some(link) = self.links.get_mut(&place) else { return Vec::new() };
         link.last = at;
         if link.end == End::Awaited {
             self.park(place, (at, what));
-            return None;
+            return Vec::new();
         }
-        let link = self.links.get(&place)?;
-        self.talk(place, link, (at, what), inventory)
+        let mut talks = self.tell_parked(place, inventory);
+        talks.extend(self.links.get(&place).and_then(|link| self.talk(place, link, (at, what), inventory)));
+        talks
     }
 
     fn park(&mut self, place: Place, (at, what): (Time, TalkKind)) {
@@ -272,6 +277,7 @@ impl Traffic {
         };
         if is_doubtful && let Some(link) = self.links.get_mut(&place) {
             link.end = End::Awaited;
+            link.port = link.asked_port;
         }
     }
 

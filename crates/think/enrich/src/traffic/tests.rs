@@ -178,6 +178,28 @@ fn an_address_of_our_own_network_that_nobody_has_is_inside_in_the_end() {
 }
 
 #[test]
+fn what_waited_is_told_before_what_comes_after_it() {
+    let mut stage = Stage::new();
+    let web = stage.start("web", 2);
+    let late = stage.scene.start_unclaimed("serve");
+    stage.scene.claim(late, "late", "shop/web", |_| ());
+    stage.fold();
+    stage.scene.pause(Duration::from_secs(5));
+    let to = SocketAddr::from(([172, 18, 0, 9], 80));
+    stage.socket(web, SocketState::Failed, to);
+    // Its own socket tells whose the address is: no claim comes, with which all that waits would be looked through.
+    let own = Socket::new(late.cgroup(), SocketState::Accepted, to, (GATEWAY, 5).into());
+    stage.tell(Body::Socket(Box::new(own)));
+    let again = Socket::new(web.cgroup(), SocketState::Connected, (GATEWAY, 1).into(), to);
+    let flow = Flow { key: again.flow().unwrap(), counts: FlowCounts { opened: 1, ..FlowCounts::default() } };
+    stage.tell(Body::Flows(Box::new(Flows { cgroup: web.cgroup(), flows: vec![flow] })));
+    stage.check(&expect![[r#"
+        late In the host :80 Accepted
+        web Out late :80 Failed
+        web Out late :80 counted 1"#]]);
+}
+
+#[test]
 fn what_is_told_before_ones_own_runtime_has_claimed_one_waits_too() {
     let mut stage = Stage::new();
     let early = stage.scene.start_unclaimed("serve");

@@ -178,6 +178,27 @@ fn a_health_check_within_and_calls_without_rhythm_are_no_beacons() {
     assert_eq!((inside.as_str(), irregular.as_str()), ("", ""));
 }
 
+/// Sends over one open connection so often, with pauses of so many seconds.
+fn messages(scene: &mut Scene, actor: Actor, (times, seconds): (u32, u64)) {
+    scene.meets(actor, SocketState::Connected, (outer(9), 443));
+    for _ in 0..times {
+        let counts = FlowCounts { sent_bytes: 300, received_bytes: 300, ..FlowCounts::default() };
+        scene.carries(actor, (outer(9), 443), counts);
+        scene.pause(Duration::from_secs(seconds));
+    }
+}
+
+#[test]
+fn messages_over_one_connection_are_a_beacon_and_a_stream_is_none() {
+    let told = |seconds| {
+        of("beacon", |scene| {
+            let atk = scene.start_at("atk", "busybox", 9);
+            messages(scene, atk, (40, seconds));
+        })
+    };
+    assert_eq!((told(5).as_str(), told(1).as_str()), ("beacon atk 11.0", ""));
+}
+
 #[test]
 fn data_in_names_is_a_tunnel_and_a_mail_server_that_asks_much_is_none() {
     let tunnel = of("dns_tunnel", |scene| {

@@ -22,6 +22,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Weight of the newest window in what is usual.
 const USUAL_WEIGHT: f64 = 0.1;
 
+/// A pause that parts messages: two readings of the kernel's table, but for the jitter of the first.
+const SILENCE: Duration = Duration::from_millis(1_500);
+
 /// How long what was found about an edge marks it.
 const JUDGED_FOR: Duration = Duration::from_secs(86_400);
 
@@ -38,6 +41,8 @@ pub struct Edge {
     /// Only of edges to the outside, where a rhythm tells something.
     rhythm: Option<Box<Beacon>>,
     volume: Volume,
+    /// When it last sent over an open connection, or without one.
+    sent: Time,
     /// Judges that spoke about it, and when last.
     judged: BTreeMap<String, Time>,
 }
@@ -65,6 +70,7 @@ impl Edge {
             name: None,
             rhythm: key.to.is_outside().then(Box::default),
             volume: Volume { began: at, ..Volume::default() },
+            sent: Time::default(),
             judged: BTreeMap::new(),
         }
     }
@@ -149,10 +155,14 @@ impl Edge {
     fn count(&mut self, counts: &FlowCounts, talk: &Talk) {
         self.counts.add(counts);
         self.volume.add(counts, talk.at);
-        // What goes on over one connection, or without any, beats when it sends.
-        let sends = counts.sent_bytes > 0 && counts.opened == 0 && counts.closed == 0;
-        if sends || (counts.opened > 0 && !talk.key.protocol.has_connections()) {
-            self.beat(talk.at, counts.sent_bytes);
+        // What goes on over one connection, or without any, beats when it sends again after a second of silence: what is
+        // sent all the time is told each second, and has no rhythm but ours.
+        let is_message = !talk.key.protocol.has_connections() || (counts.opened == 0 && counts.closed == 0);
+        if counts.sent_bytes > 0 && is_message {
+            if talk.at.since(self.sent) >= SILENCE {
+                self.beat(talk.at, counts.sent_bytes);
+            }
+            self.sent = talk.at;
         }
     }
 

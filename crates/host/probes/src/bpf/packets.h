@@ -192,9 +192,11 @@ static __always_inline void tell_names(struct __sk_buff *packet, struct counters
 	record->full = full;
 	__builtin_memcpy(record->server, ends->remote, sizeof(record->server));
 	__builtin_memset(record->message, 0, sizeof(record->message));
-	/* The verifier must see the bound on the very register it checks. */
+	/* The verifier must see both bounds on the very register it checks. Two comparisons would be made one, of another
+	 * register, which older kernels (6.1) do not follow. */
 	asm volatile("" : "+r"(len));
-	if (len == 0 || len > DNS_BYTES || bpf_skb_load_bytes(packet, ends->payload, record->message, len))
+	len = ((len - 1) & (DNS_BYTES - 1)) + 1;
+	if (bpf_skb_load_bytes(packet, ends->payload, record->message, len))
 		len = 0;
 	record->len = len;
 	submit(record);

@@ -3,7 +3,7 @@
 //! Not here: whose address is whose (`enrich`), and what is usual (`state`).
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,18 @@ pub const OWN_NETWORKS: [&str; 9] = [
     "fc00::/7",
     "fe80::/10",
 ];
+
+/// Whether an address lies in one of [`OWN_NETWORKS`].
+pub fn is_own(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let is_shared = first == 100 && second & 0xc0 == 64;
+            v4.is_private() || is_shared || v4.is_link_local() || v4.is_loopback()
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_loopback(),
+    }
+}
 
 /// Most addresses kept of one DNS answer.
 pub const DNS_ADDRESSES_MAX: usize = 16;
@@ -310,11 +322,6 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// The first in their order.
-    pub fn first() -> Self {
-        Self::Workload(WorkloadKey::new(""))
-    }
-
     /// Whether it lies beyond this host and its private networks.
     pub fn is_outside(&self) -> bool {
         matches!(self, Self::Outside(_) | Self::Anybody)
@@ -354,9 +361,6 @@ impl fmt::Display for EdgeKey {
         write!(f, "/{}", self.protocol)
     }
 }
-
-/// The address that a socket truly reaches, where somebody translates addresses on the way.
-pub type Translated = Option<SocketAddr>;
 
 #[cfg(test)]
 mod tests {

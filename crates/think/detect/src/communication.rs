@@ -29,7 +29,7 @@ pub(crate) mod unusual_protocol;
 use model::finding::{Aspect, Family, Finding};
 use model::identity::Container;
 use state::Authority;
-use state::graph::Meeting;
+use state::graph::{Meeting, Use};
 use state::traffic::novelty::bits;
 
 use crate::Case;
@@ -52,6 +52,17 @@ fn channel(case: &Case, container: &Container, judge: &'static str, bits: f64) -
 
 fn about(case: &Case, container: &Container, judge: &'static str, bits: f64, aspect: Aspect) -> Finding {
     Finding::about(container, judge, Family::Communication, case.at(), bits).of_aspect(aspect)
+}
+
+/// A claim about what goes on over an edge to the outside, and who expects it.
+fn about_use(case: &Case, used: &Use, judge: &'static str, bits: f64) -> Finding {
+    let finding = channel(case, &used.container, judge, bits)
+        .on_edge(&used.edge)
+        .with("edge", used.edge.to_string().as_str());
+    match case.state.expected_by(&used.edge, &used.container) {
+        Some(id) => finding.expected_by(&id),
+        None => finding,
+    }
 }
 
 /// A claim about a first contact, with what is known of it.

@@ -16,7 +16,7 @@ use model::identity::{Container, News};
 use model::ids::CgroupId;
 use model::time::Time;
 use model::traffic::{
-    Direction, DnsMessage, FlowKey, Flows, InterfaceAddress, Peer, Protocol, Talk, TalkKind,
+    Direction, DnsMessage, FlowKey, Flows, InterfaceAddress, Peer, Protocol, Talk, TalkKind, is_own,
 };
 use serde::{Deserialize, Serialize};
 
@@ -435,29 +435,11 @@ fn contains(own: &InterfaceAddress, address: IpAddr) -> bool {
     }
 }
 
-/// Ranges that are nobody's on the Internet: private, shared, link-local, multicast (RFC 1918, 6598, 3927, 4193, 4291).
-/// Those set aside for documentation are not among them: they stand for the Internet where one has none.
+/// Addresses that are nobody's on the Internet: of networks of one's own, and for many at once. Those set aside for
+/// documentation are not among them: they stand for the Internet where one has none.
 fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            let is_shared = first == 100 && second & 0xc0 == 64;
-            v4.is_private()
-                || is_shared
-                || v4.is_link_local()
-                || v4.is_loopback()
-                || v4.is_multicast()
-                || v4.is_broadcast()
-                || v4.is_unspecified()
-        }
-        IpAddr::V6(v6) => {
-            v6.is_unique_local()
-                || v6.is_unicast_link_local()
-                || v6.is_loopback()
-                || v6.is_multicast()
-                || v6.is_unspecified()
-        }
-    }
+    let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    is_own(address) || is_broadcast || address.is_multicast() || address.is_unspecified()
 }
 
 #[cfg(test)]

@@ -2,11 +2,14 @@
 //!
 //! Not here: how they said it (`approvals.rs`, `policy.rs`).
 
+use std::net::IpAddr;
+
 use model::expectation::ExpectationId;
 use model::graph::Mode;
 use model::identity::Container;
 use model::ids::WorkloadKey;
 use model::traffic::{EdgeKey, Endpoint};
+use model::untrusted::Untrusted;
 
 use crate::State;
 use crate::graph::{Edge, Meeting, Opening};
@@ -35,60 +38,45 @@ impl State {
 
     /// What people said about a contact.
     pub fn authority(&self, meeting: &Meeting) -> Authority {
-        // Of an edge from elsewhere the container is the one that is opened.
-        let own = Side {
-            container: Some(&*meeting.container),
-            ..Side::named(if is_workload(&meeting.edge.from) { &meeting.edge.from } else { &meeting.edge.to })
-        };
-        let other = Side {
-            container: meeting.other.as_deref(),
-            address: Some(meeting.address),
-            name: meeting.name.as_ref().map(|name| name.raw()),
-            ..Side::named(if is_workload(&meeting.edge.from) { &meeting.edge.to } else { &meeting.edge.from })
-        };
-        self.asked(&meeting.edge, own, other)
+        let containers = (Some(&*meeting.container), meeting.other.as_deref());
+        let far = Far { address: Some(meeting.address), name: meeting.name.as_ref() };
+        self.asked(&meeting.edge, containers, far)
     }
 
     /// What people said about an edge that was seen.
     pub(crate) fn edge_authority(&self, key: &EdgeKey, edge: &Edge) -> Authority {
-        let (own, other) = if is_workload(&key.from) { (&key.from, &key.to) } else { (&key.to, &key.from) };
-        let own = Side { container: self.container_of(own), ..Side::named(own) };
-        let other = Side {
-            container: self.container_of(other),
-            address: edge.address(),
-            name: edge.name().map(|name| name.raw()),
-            ..Side::named(other)
-        };
-        self.asked(key, own, other)
+        let (own, other) = own_first(key);
+        self.asked(key, (self.container_of(own), self.container_of(other)), Far::of(edge))
     }
 
     /// The declaration that covers an edge, by the container that uses it.
     pub fn expected_by(&self, key: &EdgeKey, container: &Container) -> Option<ExpectationId> {
         let edge = self.graph.edge(key)?;
-        let own = Side { container: Some(container), ..Side::named(&key.from) };
-        let name = edge.name().map(|name| name.raw());
-        let other = Side {
-            container: self.container_of(&key.to),
-            address: edge.address(),
-            name,
-            ..Side::named(&key.to)
-        };
-        match self.policy().verdict(&own, &other, (key.port, key.protocol), self.now()) {
+        let (_, other) = own_first(key);
+        match self.declared(key, (Some(container), self.container_of(other)), Far::of(edge)) {
             Verdict::Expected(id) => Some(id),
             Verdict::Isolated(_) | Verdict::Unsaid => None,
         }
     }
 
-    fn asked(&self, key: &EdgeKey, own: Side<'_>, other: Side<'_>) -> Authority {
+    fn asked(&self, key: &EdgeKey, containers: Containers<'_>, far: Far<'_>) -> Authority {
         if self.approvals.has_edge(key) {
             return Authority::Approved;
         }
-        let (from, to) = if is_workload(&key.from) { (own, other) } else { (other, own) };
-        match self.policy().verdict(&from, &to, (key.port, key.protocol), self.now()) {
+        match self.declared(key, containers, far) {
             Verdict::Expected(id) => Authority::Expected(id),
             Verdict::Isolated(id) => Authority::Isolated(id),
             Verdict::Unsaid => Authority::Unsaid,
         }
+    }
+
+    fn declared(&self, key: &EdgeKey, (own, other): Containers<'_>, far: Far<'_>) -> Verdict {
+        let (own_end, other_end) = own_first(key);
+        let own = Side { container: own, ..Side::named(own_end) };
+        let (address, name) = (far.address, far.name.map(|name| name.raw()));
+        let other = Side { container: other, address, name, ..Side::named(other_end) };
+        let (from, to) = if is_workload(&key.from) { (own, other) } else { (other, own) };
+        self.policy().verdict(&from, &to, (key.port, key.protocol), self.now())
     }
 
     /// One of the running containers of a workload: labels are alike among them.
@@ -112,6 +100,27 @@ impl State {
     pub fn host_net_ns(&self) -> Option<u32> {
         self.host_net_ns
     }
+}
+
+/// The containers of the end whose edge it is, and of the other.
+type Containers<'a> = (Option<&'a Container>, Option<&'a Container>);
+
+/// What is known of the other end beside its name in the graph.
+#[derive(Clone, Copy)]
+struct Far<'a> {
+    address: Option<IpAddr>,
+    name: Option<&'a Untrusted>,
+}
+
+impl<'a> Far<'a> {
+    fn of(edge: &'a Edge) -> Self {
+        Self { address: edge.address(), name: edge.name() }
+    }
+}
+
+/// The ends of an edge, the one whose edge it is first: of an edge from elsewhere, the one that is opened.
+fn own_first(key: &EdgeKey) -> (&Endpoint, &Endpoint) {
+    if is_workload(&key.from) { (&key.from, &key.to) } else { (&key.to, &key.from) }
 }
 
 fn is_workload(end: &Endpoint) -> bool {

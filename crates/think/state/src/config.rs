@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use model::graph::Mode;
-use model::traffic::OWN_NETWORKS;
+use model::traffic::is_own;
 use serde::{Deserialize, Serialize};
 
 /// Shortest and longest time a workload may be watched until what is new to it counts in full, in seconds.
@@ -58,14 +58,14 @@ impl CommunicationConfig {
     /// Whether an address lies in a private, shared or local range, or in a network of one's own.
     pub fn is_internal(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        let own = || OWN_NETWORKS.iter().filter_map(|network| network.parse::<IpNet>().ok());
-        self.internal.iter().any(|network| network.contains(&address))
-            || own().any(|network| network.contains(&address))
+        is_own(address) || self.internal.iter().any(|network| network.contains(&address))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use model::traffic::OWN_NETWORKS;
+
     use super::*;
 
     #[test]
@@ -83,6 +83,33 @@ mod tests {
                 "internal: ::/0 is the whole internet"
             ]
         );
+    }
+
+    #[test]
+    fn the_edges_of_every_own_network_are_told_apart() {
+        for text in OWN_NETWORKS {
+            let network: IpNet = text.parse().unwrap();
+            let (first, last) = (network.network(), network.broadcast());
+            assert!(is_own(first) && is_own(last), "{text}");
+            let [before, after] = neighbours(first, last);
+            assert!(!is_own(before) && !is_own(after), "{text}: {before}, {after}");
+        }
+    }
+
+    /// The addresses just outside of a range.
+    fn neighbours(first: IpAddr, last: IpAddr) -> [IpAddr; 2] {
+        match (first, last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                [u32::from(first) - 1, u32::from(last) + 1].map(|bits| IpAddr::from(bits.to_be_bytes()))
+            }
+            (first, last) => {
+                let bits = |address| match address {
+                    IpAddr::V6(v6) => u128::from(v6),
+                    IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
+                };
+                [bits(first) - 1, bits(last) + 1].map(|bits| IpAddr::from(bits.to_be_bytes()))
+            }
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use model::event::{Socket, SocketState};
 use model::identity::Container;
 use model::ids::{CgroupId, WorkloadKey};
 use model::time::Time;
-use model::traffic::{Direction, EdgeKey, Endpoint, Peer, Talk, TalkKind};
+use model::traffic::{Direction, DnsMessage, EdgeKey, Endpoint, Peer, Protocol, Talk, TalkKind};
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +35,8 @@ use crate::graph::listeners::Listeners;
 pub use crate::graph::listeners::{Listener, Opening};
 pub use crate::graph::names::Asked;
 use crate::graph::names::Questions;
+pub use crate::graph::source::Scanning;
 use crate::graph::source::Sources;
-pub use crate::graph::source::{Scanning, Source};
 use crate::traffic::novelty::{Novelty, maturity, score};
 
 /// Most edges of one workload, and of all.
@@ -190,11 +190,6 @@ impl Graph {
         self.habits.get(workload).map(|habits| habits.first)
     }
 
-    /// What a container met lately.
-    pub fn source(&self, cgroup: CgroupId) -> Option<&Source> {
-        self.sources.of(cgroup)
-    }
-
     /// What was served, by workload and port.
     pub fn listeners(&self) -> impl Iterator<Item = (&WorkloadKey, &Listener)> {
         self.listeners.iter()
@@ -236,12 +231,7 @@ impl Graph {
     }
 
     /// A container asks for a name, or is answered.
-    pub(crate) fn asks(
-        &mut self,
-        message: &model::traffic::DnsMessage,
-        asker: (&Arc<Container>, &WorkloadKey),
-        at: Time,
-    ) {
+    pub(crate) fn asks(&mut self, message: &DnsMessage, asker: (&Arc<Container>, &WorkloadKey), at: Time) {
         let salt = self.sources.salt();
         self.news.asked.extend(self.questions.take(message, asker, at, salt));
     }
@@ -355,8 +345,7 @@ impl Graph {
         } else if self.edges.len() >= EDGES_MAX {
             self.evict(None);
         }
-        let is_known = self.edges_of(&key.from).any(|(other, _)| other.to == key.to);
-        if !is_known {
+        if !self.knows(&key.from, &key.to) {
             *self.known_by.entry(key.to.clone()).or_default() += 1;
         }
         if let Some(habits) = self.habits.get_mut(&workload) {
@@ -373,7 +362,7 @@ impl Graph {
         let Some(key) = rarest else { return };
         self.edges.remove(&key);
         self.forgotten += 1;
-        if !self.edges_of(&key.from).any(|(other, _)| other.to == key.to)
+        if !self.knows(&key.from, &key.to)
             && let Some(known_by) = self.known_by.get_mut(&key.to)
         {
             *known_by -= 1;
@@ -384,19 +373,15 @@ impl Graph {
         if let Endpoint::Workload(workload) = opener(&key)
             && let Some(habits) = self.habits.get_mut(workload)
         {
-            habits.edges -= 1;
+            // Habits that made room for others began anew, and know of fewer edges than there are.
+            habits.edges = habits.edges.saturating_sub(1);
         }
     }
 
-    fn edges_of(&self, from: &Endpoint) -> impl Iterator<Item = (&EdgeKey, &Edge)> {
-        let first = EdgeKey {
-            from: from.clone(),
-            to: Endpoint::first(),
-            port: 0,
-            protocol: model::traffic::Protocol(0),
-        };
-        let from = from.clone();
-        self.edges.range(first..).take_while(move |(key, _)| key.from == from)
+    /// Whether any edge leads from the one to the other.
+    fn knows(&self, from: &Endpoint, to: &Endpoint) -> bool {
+        let first = EdgeKey { from: from.clone(), to: to.clone(), port: 0, protocol: Protocol(0) };
+        self.edges.range(first..).next().is_some_and(|(key, _)| key.from == *from && key.to == *to)
     }
 
     fn use_edge(&mut self, key: &EdgeKey, talk: &Talk) {

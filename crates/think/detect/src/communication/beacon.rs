@@ -8,7 +8,7 @@ use state::graph::Use;
 use state::traffic::beacon::Regularity;
 
 use crate::Case;
-use crate::communication::channel;
+use crate::communication::about_use;
 
 pub(crate) const ID: &str = "beacon";
 
@@ -38,17 +38,12 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             period(regularity.period_seconds),
             regularity.intervals + 1
         );
-        let mut finding = channel(case, &used.container, ID, bits)
+        let finding = about_use(case, used, ID, bits)
             .claiming(claim)
-            .on_edge(&used.edge)
-            .with("edge", used.edge.to_string().as_str())
             .with("period_seconds", regularity.period_seconds)
             .with("intervals", u64::from(regularity.intervals))
             .with("share_in_one_octave", regularity.effect)
             .with("same_size_share", regularity.size_regularity);
-        if let Some(id) = case.state.expected_by(&used.edge, &used.container) {
-            finding = finding.expected_by(&id);
-        }
         out.push(finding);
     }
 }

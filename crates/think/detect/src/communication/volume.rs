@@ -6,7 +6,7 @@ use model::finding::Finding;
 use state::graph::Volume;
 
 use crate::Case;
-use crate::communication::channel;
+use crate::communication::about_use;
 
 pub(crate) const ID: &str = "volume";
 
@@ -37,16 +37,11 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             used.edge.to,
             volume.received_bytes as f64 / 1e6
         );
-        let mut finding = channel(case, &used.container, ID, bits)
+        let finding = about_use(case, used, ID, bits)
             .claiming(claim)
-            .on_edge(&used.edge)
-            .with("edge", used.edge.to_string().as_str())
             .with("sent_bytes", volume.sent_bytes)
             .with("received_bytes", volume.received_bytes)
             .with("usual_sent_bytes_per_minute", volume.usual_bytes.unwrap_or(0.0));
-        if let Some(id) = case.state.expected_by(&used.edge, &used.container) {
-            finding = finding.expected_by(&id);
-        }
         out.push(finding);
     }
 }

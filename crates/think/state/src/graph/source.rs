@@ -41,7 +41,7 @@ pub(crate) struct Sources {
 
 /// The contacts of one container.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Source {
+struct Source {
     container: Arc<Container>,
     scan: Scan,
     fan: FanOut,
@@ -87,10 +87,6 @@ impl Sources {
 
     pub(super) fn salt(&self) -> Salt {
         self.salt
-    }
-
-    pub(super) fn of(&self, cgroup: CgroupId) -> Option<&Source> {
-        self.of.get(&cgroup)
     }
 
     pub(super) fn forget(&mut self, cgroup: CgroupId) {
@@ -149,9 +145,8 @@ impl Source {
     fn meet(&mut self, talk: &Talk, state: SocketState, salt: Salt) -> Option<Scanning> {
         let met = (talk.address, talk.key.port, talk.key.protocol);
         let destination = destination_hash(met, salt);
-        if let Some(closed) = self.fan.take(talk.at, destination) {
-            self.usual_fan = Some(self.usual_fan.map_or(closed, |usual| usual.max(closed)));
-        }
+        let closed = self.fan.take(talk.at, destination);
+        self.learn_fan(closed);
         let destinations = self.fan.count(talk.at);
         let is_far_more = destinations >= FAN_OUT_FACTOR * self.usual_fan.unwrap_or(0.0);
         let met_very_many = destinations >= FAN_OUT_MIN && is_far_more;
@@ -181,15 +176,22 @@ impl Source {
     }
 
     fn time_passes(&mut self, now: Time) -> Option<Scanning> {
-        if let Some(closed) = self.fan.close(now) {
-            self.usual_fan = Some(self.usual_fan.map_or(closed, |usual| usual.max(closed)));
-        }
+        let closed = self.fan.close(now);
+        self.learn_fan(closed);
         let mut found = None;
         while let Some(key) = self.late(now) {
             self.unanswered.remove(&key);
             found = self.count(true, now).or(found);
         }
         found
+    }
+
+    /// What it met in a window that is over.
+    fn learn_fan(&mut self, closed: Option<f64>) {
+        self.usual_fan = match (self.usual_fan, closed) {
+            (Some(usual), Some(closed)) => Some(usual.max(closed)),
+            (usual, closed) => usual.or(closed),
+        };
     }
 
     fn late(&self, now: Time) -> Option<FlowKey> {

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_linger;
+
 /// How long an attempt to connect is waited for.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -93,22 +95,25 @@ pub(crate) fn upload(to: SocketAddr, megabytes: usize) -> io::Result<()> {
 
 /// Opens and closes connections to itself, so many a second, from that many threads.
 pub(crate) fn churn(per_second: u32, threads: u32) -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let at = listener.local_addr()?;
-    thread::spawn(move || listener.incoming().for_each(drop));
     let pause = Duration::from_secs(1) * threads / per_second.max(1);
-    let dialers: Vec<_> = (0..threads).map(|_| thread::spawn(move || dial(at, pause))).collect();
+    let dialers: Vec<_> = (0..threads).map(|_| thread::spawn(move || dial(pause))).collect();
     for dialer in dialers {
-        // It ends only by a panic, which has said so.
-        drop(dialer.join());
+        dialer.join().map_err(|_| io::Error::other("a thread that opens connections panicked"))??;
     }
     Ok(())
 }
 
-fn dial(at: SocketAddr, pause: Duration) {
+/// Opens connections to a listener of its own, one after the other.
+fn dial(pause: Duration) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let at = listener.local_addr()?;
+    thread::spawn(move || listener.incoming().for_each(drop));
     let mut due = Instant::now();
     loop {
-        drop(TcpStream::connect(at));
+        if let Ok(stream) = TcpStream::connect(at) {
+            // Closed with a reset, else ports that wait a minute for stragglers are what limits it.
+            set_socket_linger(&stream, Some(Duration::ZERO))?;
+        }
         due = (due + pause).max(Instant::now() - Duration::from_millis(50));
         thread::sleep(due.saturating_duration_since(Instant::now()));
     }

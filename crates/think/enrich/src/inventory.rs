@@ -57,9 +57,9 @@ impl Inventory {
         self.dropped
     }
 
-    pub(crate) fn container_of(&self, cgroup: CgroupId) -> Option<Arc<Container>> {
+    pub(crate) fn container_of(&self, cgroup: CgroupId) -> Option<&Arc<Container>> {
         let own = self.containers.get(&cgroup);
-        own.or_else(|| self.containers.get(self.nested.get(&cgroup)?)).cloned()
+        own.or_else(|| self.containers.get(self.nested.get(&cgroup)?))
     }
 
     pub(crate) fn claimed(&self, id: &Untrusted) -> Option<Arc<Container>> {

@@ -69,25 +69,25 @@ impl Enrich {
             Body::Exec(exec) | Body::Process(exec) => {
                 identity.process = Some(exec.process);
                 self.runs(exec, &event, news);
-                identity.container = self.inventory.container_of(exec.cgroup);
+                identity.container = self.inventory.container_of(exec.cgroup).cloned();
             }
             Body::Exit(exit) => {
                 identity.process = Some(exit.process);
-                identity.container = self.inventory.container_of(exit.cgroup);
+                identity.container = self.inventory.container_of(exit.cgroup).cloned();
                 self.inventory.process_ended(exit, event.time, news);
             }
             Body::CgroupCreated(at) => self.inventory.cgroup_made(at.cgroup, &at.path, news),
             Body::CgroupAttached(attach) => self.inventory.cgroup_made(attach.cgroup, &attach.path, news),
             Body::CgroupRemoved(at) => {
-                identity.container = self.inventory.container_of(at.cgroup);
+                identity.container = self.inventory.container_of(at.cgroup).cloned();
                 self.inventory.cgroup_removed(at.cgroup, event.time, news);
             }
-            Body::Usage(usage) => identity.container = self.inventory.container_of(usage.cgroup),
-            Body::Deep(deep) => identity.container = self.inventory.container_of(deep.cgroup),
-            Body::Counts(counts) => identity.container = self.inventory.container_of(counts.cgroup),
-            Body::Socket(socket) => identity.container = self.inventory.container_of(socket.cgroup),
-            Body::Flows(flows) => identity.container = self.inventory.container_of(flows.cgroup),
-            Body::Dns(message) => identity.container = self.inventory.container_of(message.cgroup),
+            Body::Usage(usage) => identity.container = self.inventory.container_of(usage.cgroup).cloned(),
+            Body::Deep(deep) => identity.container = self.inventory.container_of(deep.cgroup).cloned(),
+            Body::Counts(counts) => identity.container = self.inventory.container_of(counts.cgroup).cloned(),
+            Body::Socket(socket) => identity.container = self.inventory.container_of(socket.cgroup).cloned(),
+            Body::Flows(flows) => identity.container = self.inventory.container_of(flows.cgroup).cloned(),
+            Body::Dns(message) => identity.container = self.inventory.container_of(message.cgroup).cloned(),
             Body::Log(log) => identity.container = self.inventory.claimed(&log.container_id),
             Body::EngineExec { id } => identity.container = self.inventory.claimed(id),
             Body::Container(facts) => {

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use model::event::{Body, Event, Socket, SocketState};
 use model::identity::{Container, News};
 use model::ids::CgroupId;
@@ -48,7 +49,7 @@ const PARKED_MAX: usize = 16;
 pub(crate) struct Traffic {
     /// Network namespace of the host.
     host_net_ns: u32,
-    interfaces: BTreeSet<InterfaceAddress>,
+    interfaces: BTreeSet<IpNet>,
     addresses: Addresses,
     names: Names,
     #[serde(with = "model::pairs")]
@@ -103,6 +104,49 @@ impl Link {
         let remote = translated.map_or(key.remote, |truly| truly.ip());
         Self { end: End::Awaited, last: at, remote, asked_port: port, port, parked: Vec::new() }
     }
+
+    /// A flow goes on in the kernel's table when its address is given to another container.
+    fn is_doubtful(&self, at: Time, addresses: &Addresses, inventory: &Inventory) -> bool {
+        match self.end {
+            End::Container(cgroup, started) => !inventory
+                .container_of(cgroup)
+                .is_some_and(|it| it.key.started == started && it.ended.is_none_or(|ended| at <= ended)),
+            End::Inside => addresses.owner(self.remote, None, at).is_some(),
+            _ => false,
+        }
+    }
+
+    /// The end is looked for anew.
+    fn doubt(&mut self) {
+        self.end = End::Awaited;
+        self.port = self.asked_port;
+    }
+
+    /// A thing that went on with its ends as they are known.
+    fn talk(
+        &self,
+        (cgroup, key): Place,
+        (at, what): (Time, TalkKind),
+        names: &Names,
+        inventory: &Inventory,
+    ) -> Option<Talk> {
+        let container = inventory.container_of(cgroup)?;
+        let peer = match &self.end {
+            End::Awaited | End::Itself => return None,
+            End::Container(cgroup, started) => {
+                let there = inventory.container_of(*cgroup);
+                Peer::Container(there.filter(|container| container.key.started == *started)?.clone())
+            }
+            End::Host => Peer::Host,
+            End::Inside => Peer::Inside(self.remote),
+            End::Outside => {
+                let name = names.of(cgroup, self.remote).cloned();
+                Peer::Outside { address: self.remote, name }
+            }
+        };
+        let (container, key) = (container.clone(), FlowKey { port: self.port, ..key });
+        Some(Talk { container, peer, key, address: self.remote, at, what })
+    }
 }
 
 impl Traffic {
@@ -132,30 +176,26 @@ impl Traffic {
 
     /// Gives what went on whose ends are known now.
     pub(crate) fn identify(&mut self, event: &Event, inventory: &Inventory) -> Vec<Talk> {
+        let mut talks = Vec::new();
         match &event.body {
-            Body::Socket(socket) => self.socket(socket, event.time, inventory),
-            Body::Flows(flows) => self.flows(flows, event.time, inventory),
-            Body::Dns(message) => {
-                self.learn_names(message, event.time, inventory);
-                Vec::new()
-            }
-            Body::Interfaces(interfaces) => {
-                self.interfaces = interfaces.iter().copied().collect();
-                Vec::new()
-            }
+            Body::Socket(socket) => self.socket(socket, event.time, inventory, &mut talks),
+            Body::Flows(flows) => self.flows(flows, event.time, inventory, &mut talks),
+            Body::Dns(message) => self.learn_names(message, event.time, inventory),
+            Body::Interfaces(interfaces) => self.interfaces = interfaces.iter().filter_map(network).collect(),
             Body::Tick => {
                 self.sweep(event.time);
-                self.release(event.time, inventory)
+                self.release(event.time, inventory, &mut talks);
             }
-            Body::Container(_) => self.release(event.time, inventory),
-            _ => Vec::new(),
+            Body::Container(_) => self.release(event.time, inventory, &mut talks),
+            _ => {}
         }
+        talks
     }
 
-    fn socket(&mut self, socket: &Socket, at: Time, inventory: &Inventory) -> Vec<Talk> {
-        let Some(container) = inventory.container_of(socket.cgroup) else { return Vec::new() };
-        self.learn_address(socket, &container);
-        let Some(key) = socket.flow() else { return Vec::new() };
+    fn socket(&mut self, socket: &Socket, at: Time, inventory: &Inventory, talks: &mut Vec<Talk>) {
+        let Some(container) = inventory.container_of(socket.cgroup) else { return };
+        self.learn_address(socket, container);
+        let Some(key) = socket.flow() else { return };
         let place = (socket.cgroup, key);
         let what = match socket.state {
             SocketState::Closed => {
@@ -166,32 +206,32 @@ impl Traffic {
                     received_bytes: socket.received_bytes,
                 }
             }
-            SocketState::Listening => return Vec::new(),
+            SocketState::Listening => return,
             state => {
                 self.begin(place, socket, at);
                 TalkKind::Contact { state, program: socket.program.clone() }
             }
         };
-        self.take(place, (at, what), inventory)
+        self.take(place, (at, what), inventory, talks);
     }
 
-    fn flows(&mut self, flows: &Flows, at: Time, inventory: &Inventory) -> Vec<Talk> {
+    fn flows(&mut self, flows: &Flows, at: Time, inventory: &Inventory, talks: &mut Vec<Talk>) {
         if inventory.container_of(flows.cgroup).is_none() {
-            return Vec::new();
+            return;
         }
-        let counted =
-            flows.flows.iter().map(|flow| ((flows.cgroup, flow.key), TalkKind::Counted(flow.counts)));
-        counted.flat_map(|(place, what)| self.take(place, (at, what), inventory)).collect()
+        talks.reserve(flows.flows.len());
+        for flow in &flows.flows {
+            let place = (flows.cgroup, flow.key);
+            self.take(place, (at, TalkKind::Counted(flow.counts)), inventory, talks);
+        }
     }
 
     /// A first contact: whoever was at the other end before need not be there now.
     fn begin(&mut self, place: Place, socket: &Socket, at: Time) {
         let link = Link::new(place.1, socket.translated, at);
-        if let Some(before) = self.links.get_mut(&place) {
-            let parked = std::mem::take(&mut before.parked);
-            *before = Link { parked, ..link };
-        } else {
-            self.insert(place, link);
+        match self.links.get_mut(&place) {
+            Some(before) => *before = Link { parked: std::mem::take(&mut before.parked), ..link },
+            None => self.insert(place, link),
         }
     }
 
@@ -204,21 +244,37 @@ impl Traffic {
     }
 
     /// One thing that went on: told when both ends are known, behind what waited for them, else kept until they are.
-    fn take(&mut self, place: Place, (at, what): (Time, TalkKind), inventory: &Inventory) -> Vec<Talk> {
-        if !self.links.contains_key(&place) {
-            self.insert(place, Link::new(place.1, None, at));
+    fn take(
+        &mut self,
+        place: Place,
+        (at, what): (Time, TalkKind),
+        inventory: &Inventory,
+        talks: &mut Vec<Talk>,
+    ) {
+        let believed = believed_at(at, &what);
+        let is_awaited = match self.links.get_mut(&place) {
+            Some(link) => {
+                link.last = at;
+                if link.is_doubtful(believed, &self.addresses, inventory) {
+                    link.doubt();
+                }
+                link.end == End::Awaited
+            }
+            None => {
+                self.insert(place, Link::new(place.1, None, at));
+                true
+            }
+        };
+        if is_awaited {
+            self.resolve(place, believed, inventory);
         }
-        self.doubt(place, believed_at(at, &what), inventory);
-        self.resolve(place, believed_at(at, &what), inventory);
-        let Some(link) = self.links.get_mut(&place) else { return Vec::new() };
-        link.last = at;
+        let Some(link) = self.links.get_mut(&place) else { return };
         if link.end == End::Awaited {
             self.park(place, (at, what));
-            return Vec::new();
+            return;
         }
-        let mut talks = self.tell_parked(place, inventory);
-        talks.extend(self.links.get(&place).and_then(|link| self.talk(place, link, (at, what), inventory)));
-        talks
+        let told = std::mem::take(&mut link.parked).into_iter().chain([(at, what)]);
+        talks.extend(told.filter_map(|what| link.talk(place, what, &self.names, inventory)));
     }
 
     fn park(&mut self, place: Place, (at, what): (Time, TalkKind)) {
@@ -239,8 +295,7 @@ impl Traffic {
     }
 
     /// What has waited long enough, or can be told now.
-    fn release(&mut self, now: Time, inventory: &Inventory) -> Vec<Talk> {
-        let mut talks = Vec::new();
+    fn release(&mut self, now: Time, inventory: &Inventory, talks: &mut Vec<Talk>) {
         let waiting: Vec<(Time, Place)> = self.waiting.iter().copied().collect();
         for (until, place) in waiting {
             let at = until.minus(WAIT);
@@ -253,31 +308,9 @@ impl Traffic {
                 self.give_up(place, at);
             }
             self.waiting.remove(&(until, place));
-            talks.extend(self.tell_parked(place, inventory));
-        }
-        talks
-    }
-
-    fn tell_parked(&mut self, place: Place, inventory: &Inventory) -> Vec<Talk> {
-        let Some(link) = self.links.get_mut(&place) else { return Vec::new() };
-        let parked = std::mem::take(&mut link.parked);
-        let link = link.clone();
-        parked.into_iter().filter_map(|what| self.talk(place, &link, what, inventory)).collect()
-    }
-
-    /// A flow goes on in the kernel's table when its address is given to another container: its end is looked for anew.
-    fn doubt(&mut self, place: Place, at: Time, inventory: &Inventory) {
-        let Some(link) = self.links.get(&place) else { return };
-        let is_doubtful = match link.end {
-            End::Container(cgroup, started) => !inventory
-                .container_of(cgroup)
-                .is_some_and(|it| it.key.started == started && it.ended.is_none_or(|ended| at <= ended)),
-            End::Inside => self.addresses.owner(link.remote, None, at).is_some(),
-            _ => false,
-        };
-        if is_doubtful && let Some(link) = self.links.get_mut(&place) {
-            link.end = End::Awaited;
-            link.port = link.asked_port;
+            let Some(link) = self.links.get_mut(&place) else { continue };
+            let parked = std::mem::take(&mut link.parked).into_iter();
+            talks.extend(parked.filter_map(|what| link.talk(place, what, &self.names, inventory)));
         }
     }
 
@@ -288,7 +321,7 @@ impl Traffic {
         if container.facts.is_pending() {
             return;
         }
-        if let Some((end, port)) = self.end_of(&container, link, (place.1, at), inventory)
+        if let Some((end, port)) = self.end_of(container, link, (place.1, at), inventory)
             && let Some(link) = self.links.get_mut(&place)
         {
             link.end = end;
@@ -318,11 +351,12 @@ impl Traffic {
             let is_pending = owner.facts.is_pending() && owner.ended.is_none();
             return (!is_pending).then_some((End::Container(cgroup, started), link.port));
         }
-        if self.interfaces.iter().any(|own| own.address == link.remote) {
+        if self.interfaces.iter().any(|own| own.addr() == link.remote) {
             return Some(self.published(served, at).unwrap_or((End::Host, link.port)));
         }
         // An address of a network that this host is on may be that of a container which has not been told yet.
-        let may_be_ours = self.interfaces.iter().any(|own| contains(own, link.remote));
+        let may_be_ours =
+            self.interfaces.iter().any(|own| own.prefix_len() > 0 && own.contains(&link.remote));
         (!may_be_ours).then(|| (end_by_address(link.remote), link.port))
     }
 
@@ -342,33 +376,6 @@ impl Traffic {
         if let Some(link) = self.links.get_mut(&place) {
             link.end = end;
         }
-    }
-
-    /// A thing that went on with its ends as they are known.
-    fn talk(
-        &self,
-        place: Place,
-        link: &Link,
-        (at, what): (Time, TalkKind),
-        inventory: &Inventory,
-    ) -> Option<Talk> {
-        let (cgroup, key) = place;
-        let container = inventory.container_of(cgroup)?;
-        let peer = match &link.end {
-            End::Awaited | End::Itself => return None,
-            End::Container(cgroup, started) => {
-                let there = inventory.container_of(*cgroup);
-                Peer::Container(there.filter(|container| container.key.started == *started)?)
-            }
-            End::Host => Peer::Host,
-            End::Inside => Peer::Inside(link.remote),
-            End::Outside => {
-                let name = self.names.of(cgroup, link.remote).cloned();
-                Peer::Outside { address: link.remote, name }
-            }
-        };
-        let key = FlowKey { port: link.port, ..key };
-        Some(Talk { container, peer, key, address: link.remote, at, what })
     }
 
     /// The address by which a container is reached, as its own sockets show it.
@@ -418,21 +425,9 @@ fn believed_at(at: Time, what: &TalkKind) -> Time {
     }
 }
 
-/// Whether an address lies in the network that an interface is on.
-fn contains(own: &InterfaceAddress, address: IpAddr) -> bool {
-    match (own.address, address) {
-        (IpAddr::V4(own_address), IpAddr::V4(address)) => {
-            let bits = u32::from(own.prefix_bits.min(32));
-            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-            bits > 0 && (u32::from(own_address) ^ u32::from(address)) & mask == 0
-        }
-        (IpAddr::V6(own_address), IpAddr::V6(address)) => {
-            let bits = u32::from(own.prefix_bits.min(128));
-            let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-            bits > 0 && (u128::from(own_address) ^ u128::from(address)) & mask == 0
-        }
-        _ => false,
-    }
+/// The host's own address with the network that it is in; `None` for a prefix that no address has.
+fn network(own: &InterfaceAddress) -> Option<IpNet> {
+    IpNet::new(own.address, own.prefix_bits).ok()
 }
 
 /// Addresses that are nobody's on the Internet: of networks of one's own, and for many at once. Those set aside for

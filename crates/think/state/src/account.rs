@@ -185,7 +185,7 @@ impl Account {
     }
 
     /// What it spent over the last `window_seconds` of closed books, or since its start if that is less;
-    /// `None` before the first second is closed.
+    /// `None` before the first second is closed, and of one without length.
     pub fn spent(&self, window_seconds: f64) -> Option<Spent> {
         self.spent_over(window_seconds).map(|(spent, _)| spent)
     }
@@ -201,7 +201,8 @@ impl Account {
             sum.add(entry);
             books += 1;
         }
-        (books > 0).then_some((sum, books))
+        // Books that were closed twice at one moment have no length, and no rate.
+        (sum.seconds > 0.0).then_some((sum, books))
     }
 
     /// The closed second that now leaves the window of the judges: none of them has found anything in it, or it would

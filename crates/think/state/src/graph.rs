@@ -1,9 +1,11 @@
 //! Who talks to whom: edges between workloads and with the outside, and what each step shows to be new about them.
 //!
-//! Bounded: of a workload that has too many edges, and of all, the one that was seen least and the longest ago makes
+//! Bounded: of a workload that has too many edges, and of all, the ones that were seen least and the longest ago make
 //! room. Not here: any claim (`detect`), what is allowed (`policy.rs`), and who the ends are (`enrich`).
 
 mod edge;
+
+mod edges;
 
 mod endpoint;
 
@@ -31,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::CommunicationConfig;
 pub use crate::graph::edge::{Edge, Volume};
+use crate::graph::edges::Edges;
 use crate::graph::listeners::Listeners;
 pub use crate::graph::listeners::{Listener, Opening};
 pub use crate::graph::names::Asked;
@@ -43,6 +46,8 @@ use crate::traffic::novelty::{Novelty, maturity, score};
 pub const EDGES_OF_ONE_MAX: usize = 4_096;
 /// See [`EDGES_OF_ONE_MAX`].
 pub const EDGES_MAX: usize = 65_536;
+/// Which share of them makes room at once, as a divisor.
+const EVICTED_SHARE: usize = 16;
 /// Most workloads whose habits are known; the one seen the longest ago makes room.
 const WORKLOADS_MAX: usize = 4_096;
 
@@ -52,8 +57,7 @@ const FLOWS_TAKEN_MAX: u64 = 300;
 /// The graph, and what the last step showed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Graph {
-    #[serde(with = "model::pairs")]
-    edges: BTreeMap<EdgeKey, Edge>,
+    edges: Edges,
     habits: BTreeMap<WorkloadKey, Habits>,
     /// How many workloads know each other end.
     #[serde(with = "model::pairs")]
@@ -98,7 +102,7 @@ pub struct GraphNews {
 #[derive(Clone, Debug)]
 pub struct Meeting {
     /// Who, whom, which service.
-    pub edge: EdgeKey,
+    pub edge: Arc<EdgeKey>,
     /// The container that opened it, or that was opened when the opener is none of ours.
     pub container: Arc<Container>,
     /// The container at the other end, when it is one.
@@ -129,7 +133,7 @@ pub struct Meeting {
 #[derive(Clone, Debug)]
 pub struct Use {
     /// Which.
-    pub edge: EdgeKey,
+    pub edge: Arc<EdgeKey>,
     /// By whom.
     pub container: Arc<Container>,
 }
@@ -172,7 +176,7 @@ impl Graph {
 
     /// All edges, ordered by who opens.
     pub fn edges(&self) -> impl Iterator<Item = (&EdgeKey, &Edge)> {
-        self.edges.iter()
+        self.edges.iter().map(|(key, edge)| (&**key, edge))
     }
 
     /// Workloads that know the other end.
@@ -258,20 +262,36 @@ impl Graph {
             self.news.scans.extend(self.sources.crowd(talk));
             return;
         }
-        let Some(key) = self.edge_key(talk) else { return };
         let is_own = talk.key.direction == Direction::Out || !matches!(talk.peer, Peer::Container(_));
-        if let TalkKind::Contact { state, program } = &talk.what {
-            self.meet(&key, talk, (*state, program), is_own);
-        } else if !self.edges.contains_key(&key) {
-            // Its contact was lost, or forgotten: the flow itself shows that there was one.
-            self.meet(&key, talk, (SocketState::Connected, &Untrusted::default()), is_own);
-        }
+        let Some(number) = self.edge_of(talk, is_own) else { return };
         if is_own {
-            self.use_edge(&key, talk);
+            self.use_edge(number, talk);
             if talk.key.direction == Direction::Out {
                 self.news.scans.extend(self.sources.take(talk));
             }
         }
+    }
+
+    /// The edge that something went over, met if it is a contact or was not known; `None` for what is no edge.
+    fn edge_of(&mut self, talk: &Talk, is_own: bool) -> Option<usize> {
+        let routed = self.edges.routed(talk);
+        let (state, program) = match (&talk.what, routed) {
+            (TalkKind::Contact { state, program }, _) => (Some(*state), program.clone()),
+            (_, Some(number)) => return Some(number),
+            _ => (None, Untrusted::default()),
+        };
+        let key = Arc::new(self.edge_key(talk)?);
+        let known = self.edges.number(&key);
+        let number = match (state, known) {
+            (None, Some(number)) => number,
+            // Its contact was lost, or forgotten: the flow itself shows that there was one.
+            (state, known) => {
+                let state = state.unwrap_or(SocketState::Connected);
+                self.meet((&key, known), talk, (state, program), is_own)?
+            }
+        };
+        self.edges.route(talk, number);
+        Some(number)
     }
 
     /// The edge that something went on over; `None` for what is no edge, as broadcasts are.
@@ -285,24 +305,23 @@ impl Graph {
         Some(EdgeKey { from, to, port: talk.key.port, protocol: talk.key.protocol })
     }
 
+    /// A contact on an edge, known or not: its number.
     fn meet(
         &mut self,
-        key: &EdgeKey,
+        (key, known): (&Arc<EdgeKey>, Option<usize>),
         talk: &Talk,
-        (state, program): (SocketState, &Untrusted),
+        (state, program): (SocketState, Untrusted),
         is_own: bool,
-    ) {
-        let is_new = !self.edges.contains_key(key);
-        if !is_new && !is_own {
-            return;
+    ) -> Option<usize> {
+        if known.is_some() && !is_own {
+            return known;
         }
+        let is_new = known.is_none();
         let novelty = self.weigh_novelty(key, is_new, talk.at);
-        if is_new {
-            self.insert(key, talk.at);
-        }
+        let number = known.or_else(|| self.insert(key, talk.at));
         let (container, other) = ends(talk);
         self.news.meetings.push(Meeting {
-            edge: key.clone(),
+            edge: Arc::clone(key),
             container,
             other,
             address: talk.address,
@@ -312,13 +331,14 @@ impl Graph {
             },
             at: talk.at,
             state,
-            program: program.clone(),
+            program,
             is_new,
             score: novelty.score,
             maturity: novelty.maturity,
             is_first_outside: novelty.is_first_outside,
             known_by: novelty.known_by,
         });
+        number
     }
 
     fn weigh_novelty(&mut self, key: &EdgeKey, is_new: bool, at: Time) -> Unusual {
@@ -337,30 +357,38 @@ impl Graph {
         Unusual { score, maturity, is_first_outside, known_by }
     }
 
-    fn insert(&mut self, key: &EdgeKey, at: Time) {
-        let Endpoint::Workload(workload) = opener(key).clone() else { return };
-        let own = self.habits.get(&workload).map_or(0, |habits| habits.edges);
+    fn insert(&mut self, key: &Arc<EdgeKey>, at: Time) -> Option<usize> {
+        let Endpoint::Workload(workload) = opener(key) else { return None };
+        let own = self.habits.get(workload).map_or(0, |habits| habits.edges);
         if own >= EDGES_OF_ONE_MAX {
-            self.evict(Some(opener(key)));
+            self.evict(Some(opener(key)), EDGES_OF_ONE_MAX / EVICTED_SHARE);
         } else if self.edges.len() >= EDGES_MAX {
-            self.evict(None);
+            self.evict(None, EDGES_MAX / EVICTED_SHARE);
         }
         if !self.knows(&key.from, &key.to) {
             *self.known_by.entry(key.to.clone()).or_default() += 1;
         }
-        if let Some(habits) = self.habits.get_mut(&workload) {
+        if let Some(habits) = self.habits.get_mut(workload) {
             habits.edges += 1;
             habits.outside += usize::from(key.to.is_outside());
         }
-        self.edges.insert(key.clone(), Edge::new(key, at));
+        Some(self.edges.add(Arc::clone(key), Edge::new(key, at)))
     }
 
-    /// The edge that was used least often, of equals the one used the longest ago, makes room.
-    fn evict(&mut self, of: Option<&Endpoint>) {
+    /// The edges that were used least often, of equals those used the longest ago, make room: many at once, because to find
+    /// them all are looked at.
+    fn evict(&mut self, of: Option<&Endpoint>, count: usize) {
         let candidates = self.edges.iter().filter(|(key, _)| of.is_none_or(|of| opener(key) == of));
-        let rarest = candidates.min_by_key(|(_, edge)| edge.worth()).map(|(key, _)| key.clone());
-        let Some(key) = rarest else { return };
-        self.edges.remove(&key);
+        let mut candidates: Vec<_> = candidates.map(|(key, edge)| (edge.worth(), Arc::clone(key))).collect();
+        if candidates.len() > count {
+            candidates.select_nth_unstable(count);
+            candidates.truncate(count);
+        }
+        candidates.iter().for_each(|(_, key)| self.forget(key));
+    }
+
+    fn forget(&mut self, key: &EdgeKey) {
+        self.edges.remove(key);
         self.forgotten += 1;
         if !self.knows(&key.from, &key.to)
             && let Some(known_by) = self.known_by.get_mut(&key.to)
@@ -370,7 +398,7 @@ impl Graph {
                 self.known_by.remove(&key.to);
             }
         }
-        if let Endpoint::Workload(workload) = opener(&key)
+        if let Endpoint::Workload(workload) = opener(key)
             && let Some(habits) = self.habits.get_mut(workload)
         {
             // Habits that made room for others began anew, and know of fewer edges than there are.
@@ -381,13 +409,14 @@ impl Graph {
     /// Whether any edge leads from the one to the other.
     fn knows(&self, from: &Endpoint, to: &Endpoint) -> bool {
         let first = EdgeKey { from: from.clone(), to: to.clone(), port: 0, protocol: Protocol(0) };
-        self.edges.range(first..).next().is_some_and(|(key, _)| key.from == *from && key.to == *to)
+        self.edges.keys_from(first).next().is_some_and(|key| key.from == *from && key.to == *to)
     }
 
-    fn use_edge(&mut self, key: &EdgeKey, talk: &Talk) {
-        let Some(edge) = self.edges.get_mut(key) else { return };
+    fn use_edge(&mut self, number: usize, talk: &Talk) {
+        let Some((key, edge)) = self.edges.numbered(number) else { return };
         edge.take(talk);
         if let TalkKind::Counted(counts) = &talk.what
+            && counts.opened > 1
             && let Endpoint::Workload(workload) = opener(key)
             && let Some(habits) = self.habits.get_mut(workload)
         {
@@ -395,8 +424,7 @@ impl Graph {
             (1..counts.opened.min(FLOWS_TAKEN_MAX)).for_each(|_| habits.novelty.take(false));
         }
         if key.to.is_outside() {
-            let container = Arc::clone(&talk.container);
-            self.news.used.push(Use { edge: key.clone(), container });
+            self.news.used.push(Use { edge: Arc::clone(key), container: Arc::clone(&talk.container) });
         }
     }
 

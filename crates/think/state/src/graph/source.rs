@@ -96,10 +96,11 @@ impl Sources {
     /// Takes what a container opened.
     pub(super) fn take(&mut self, talk: &Talk) -> Option<Scanning> {
         let salt = self.salt;
-        let source = self.source(talk)?;
         match &talk.what {
-            TalkKind::Contact { state, .. } => source.meet(talk, *state, salt),
-            TalkKind::Counted(counts) if counts.received_packets > 0 => source.answered(talk),
+            TalkKind::Contact { state, .. } => self.source(talk)?.meet(talk, *state, salt),
+            TalkKind::Counted(counts) if counts.received_packets > 0 && is_datagram(talk) => {
+                self.source(talk)?.answered(talk)
+            }
             _ => None,
         }
     }
@@ -159,7 +160,7 @@ impl Source {
         self.addresses.insert(salt.hash(talk.address.to_string().as_bytes()));
         self.ports.insert(salt.hash(&talk.key.port.to_le_bytes()));
         self.latest = Some((talk.address, talk.key.port));
-        if talk.key.protocol.has_connections() {
+        if !is_datagram(talk) {
             let search = self.count(state == SocketState::Failed, talk.at);
             return search.or_else(|| met_very_many.then(|| self.scanning(false, talk.at)));
         }
@@ -225,6 +226,11 @@ impl Source {
             latest: self.latest,
         }
     }
+}
+
+/// Whether only an answer tells that it succeeded.
+fn is_datagram(talk: &Talk) -> bool {
+    !talk.key.protocol.has_connections()
 }
 
 fn destination_hash((address, port, protocol): (IpAddr, u16, Protocol), salt: Salt) -> u64 {

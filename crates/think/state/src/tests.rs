@@ -6,6 +6,8 @@ mod closeness;
 
 mod coverage;
 
+mod graph;
+
 mod histories;
 
 mod provenance;

@@ -206,7 +206,7 @@ impl Graph {
 
     /// A judge spoke about an edge.
     pub(crate) fn note(&mut self, key: &EdgeKey, judge: &str, at: Time) {
-        if let Some(edge) = self.edges.get_mut(key) {
+        if let Some(edge) = self.edges.edge_mut(key) {
             edge.note(judge, at);
         }
     }

@@ -49,7 +49,7 @@ impl Edges {
         Some(edge)
     }
 
-    pub(super) fn get_mut(&mut self, key: &EdgeKey) -> Option<&mut Edge> {
+    pub(super) fn edge_mut(&mut self, key: &EdgeKey) -> Option<&mut Edge> {
         let number = self.number(key)?;
         self.numbered(number).map(|(_, edge)| edge)
     }

@@ -2,9 +2,11 @@
 //!
 //! Not here: how it is kept (`state`), and how it is drawn (`report`).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::ids::NodeId;
+use crate::ids::{NodeId, WorkloadKey};
 use crate::time::Time;
 use crate::traffic::{EdgeKey, Endpoint, Protocol};
 use crate::untrusted::Untrusted;
@@ -107,4 +109,6 @@ pub struct GraphView {
     pub listeners: Vec<ListenerView>,
     /// Edges that were forgotten to make room for others.
     pub forgotten: u64,
+    /// What people call the container of a workload that has just one.
+    pub names: BTreeMap<WorkloadKey, Untrusted>,
 }

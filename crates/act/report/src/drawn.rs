@@ -69,7 +69,8 @@ pub(crate) fn served(port: u16, protocol: Protocol) -> String {
     if port == 0 { protocol.to_string() } else { format!("{port}/{protocol}") }
 }
 
-/// What every end of the graph is called, escaped: workloads by their short name, unless two would be called alike.
+/// What every end of the graph is called, escaped: workloads by their short name; if two would be called alike, with the
+/// name of their only container (`busybox (batch-1)`), else by all that is known.
 pub(crate) fn called(view: &GraphView) -> BTreeMap<&Endpoint, String> {
     let ends = view.edges.iter().flat_map(|edge| [&edge.key.from, &edge.key.to]);
     let all: BTreeSet<&Endpoint> =
@@ -78,10 +79,16 @@ pub(crate) fn called(view: &GraphView) -> BTreeMap<&Endpoint, String> {
     for end in &all {
         *times.entry(short(end)).or_default() += 1;
     }
-    let name = |end: &Endpoint| match short(end) {
-        "" => end.to_string(),
-        short if times.get(short) == Some(&1) => Untrusted::new(short).to_string(),
-        _ => end.to_string(),
+    let name = |end: &Endpoint| {
+        let is_short = times.get(short(end)) == Some(&1);
+        match end {
+            Endpoint::Workload(workload) if is_short => Untrusted::new(workload.short()).to_string(),
+            Endpoint::Workload(workload) => match view.names.get(workload) {
+                Some(name) => format!("{} ({name})", Untrusted::new(workload.short())),
+                None => end.to_string(),
+            },
+            _ => end.to_string(),
+        }
     };
     all.into_iter().map(|end| (end, name(end))).collect()
 }
@@ -138,6 +145,7 @@ pub(crate) mod samples {
             edges,
             listeners,
             forgotten: 0,
+            names: BTreeMap::new(),
         }
     }
 
@@ -171,6 +179,7 @@ pub(crate) mod samples {
             first: Time::from_secs(NOW - 90),
         });
         view.forgotten = 2;
+        view.names.insert(WorkloadKey::new("busybox [sh]"), "batch-1".into());
         view
     }
 
@@ -201,7 +210,7 @@ mod tests {
     fn ends_are_called_by_their_short_name_unless_two_would_be_called_alike() {
         let view = samples::shop();
         let names: Vec<String> = called(&view).into_values().collect();
-        let workloads = ["busybox [sh]", "busybox [wget]", "compose:shop/db", "compose:shop/web"];
+        let workloads = ["busybox (batch-1)", "busybox [wget]", "compose:shop/db", "compose:shop/web"];
         assert_eq!(names[..4], workloads);
         assert_eq!(names[4..], ["host", "203.0.113.0/24", "example.com", "anybody outside"]);
     }

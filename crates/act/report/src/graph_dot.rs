@@ -76,7 +76,7 @@ mod tests {
               rankdir=LR;
               node [shape=box, fontname="sans-serif"];
               edge [fontname="sans-serif", fontsize=10];
-              n0 [label="busybox [sh]", style="solid"];
+              n0 [label="busybox (batch-1)", style="solid"];
               n1 [label="busybox [wget]", style="solid"];
               n2 [label="compose:shop/db", style="solid"];
               n3 [label="compose:shop/web", style="solid"];

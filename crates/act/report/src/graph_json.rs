@@ -12,6 +12,7 @@ pub fn graph_json(view: &GraphView) -> Value {
         "edges": view.edges.iter().map(edge_json).collect::<Value>(),
         "listeners": view.listeners.iter().map(listener_json).collect::<Value>(),
         "forgotten": view.forgotten,
+        "names": view.names,
     })
 }
 

@@ -139,16 +139,16 @@ mod tests {
     fn each_edge_is_a_line_with_a_word_for_how_it_stands() {
         expect![[r#"
             shop-1, 2026-01-31T12:00:00.000Z, mode open: 1 approved, 1 expected, 5 learned, 1 new, 1 unexpected
-            FROM              TO                SERVICE   STANDING    FIRST    LAST  CONTACTS  FAILED  OUT      IN     PERIOD
-            busybox [sh]      compose:shop/db   5432/tcp  new         2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
-            busybox [sh]      compose:shop/db   22/tcp    learned     2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
-            busybox [wget]    203.0.113.0/24    443/tcp   unexpected  2 d 7 h  5 s   1200      0       98.3 MB  512 B  1 min
-            compose:shop/web  compose:shop/db   5432/tcp  approved    2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
-            compose:shop/web  example.com       443/tcp   expected    2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
-            compose:shop/web  compose:shop/web  icmp      learned     2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
-            host              compose:shop/web  80/tcp    learned     2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
-            anybody outside   compose:shop/web  80/tcp    learned     2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
-            compose:shop/db   compose:shop/web  9000/tcp  learned     2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
+            FROM               TO                SERVICE   STANDING    FIRST    LAST  CONTACTS  FAILED  OUT      IN     PERIOD
+            busybox (batch-1)  compose:shop/db   5432/tcp  new         2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
+            busybox (batch-1)  compose:shop/db   22/tcp    learned     2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
+            busybox [wget]     203.0.113.0/24    443/tcp   unexpected  2 d 7 h  5 s   1200      0       98.3 MB  512 B  1 min
+            compose:shop/web   compose:shop/db   5432/tcp  approved    2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
+            compose:shop/web   example.com       443/tcp   expected    2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
+            compose:shop/web   compose:shop/web  icmp      learned     2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
+            host               compose:shop/web  80/tcp    learned     2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
+            anybody outside    compose:shop/web  80/tcp    learned     2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
+            compose:shop/db    compose:shop/web  9000/tcp  learned     2 d 7 h  5 s   1203      3       98.3 MB  512 B  -
             serves 5432/tcp: compose:shop/db, new, since 1 min 30 s
             2 edges were forgotten to make room for others
         "#]].assert_eq(&graph_text(&samples::shop(), Style { width: 150, ..Style::PLAIN }));

@@ -41,6 +41,8 @@ fn keep(view: &mut GraphView, wanted: &[Standing]) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use model::graph::{ListenerView, Mode};
     use model::ids::NodeId;
     use model::time::Time;
@@ -64,6 +66,7 @@ mod tests {
             edges: Vec::new(),
             listeners: vec![listener(Standing::Learned), listener(Standing::New)],
             forgotten: 0,
+            names: BTreeMap::new(),
         };
         let kept = |wanted: &[Standing]| {
             let mut view = view.clone();

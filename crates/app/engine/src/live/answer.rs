@@ -1,9 +1,12 @@
 //! Answers to what the other commands ask of a running Tidewatch.
 
+use std::sync::Arc;
+
 use model::approval::Scope;
 use model::coverage::Source;
 use model::event::Body;
 use model::expectation::{Expectation, ExpectationId};
+use model::graph::GraphView;
 use model::identity::Kind;
 use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId};
 use model::traffic::Endpoint;
@@ -30,9 +33,7 @@ impl Engine {
             Request::Revoke { id, owner } => self.revoke(id, &owner),
             Request::Expect { expectations } => self.declare(&expectations),
             Request::Unexpect { id, owner } => self.undeclare(&id, &owner),
-            Request::Graph => {
-                Ok(Answer::Graph(Box::new(self.fold.state().graph_view(self.rim.outlet.node()))))
-            }
+            Request::Graph => Ok(Answer::Graph(Box::new(self.graph()))),
             Request::SuggestPolicy { everything } => Ok(Answer::Policy(self.suggested_policy(everything))),
             Request::Close { ids, all, closing } => self.close(&ids, all, &closing, show),
         }
@@ -76,9 +77,15 @@ impl Engine {
         Ok(Answer::Approved { approved: approved?, left_out })
     }
 
+    /// Who talks to whom.
+    fn graph(&self) -> GraphView {
+        let containers = self.fold.enrich().containers().map(Arc::as_ref);
+        self.fold.state().graph_view(self.rim.outlet.node(), containers)
+    }
+
     /// What was learned of who talks to whom and who serves what; not what something was found about.
     fn add_traffic(&self, scopes: &mut Vec<Scope>, left_out: &mut Vec<String>) {
-        let view = self.fold.state().graph_view(self.rim.outlet.node());
+        let view = self.graph();
         for edge in &view.edges {
             if edge.judges.is_empty() {
                 scopes.push(Scope::Edge(edge.key.clone()));
@@ -137,7 +144,7 @@ impl Engine {
 
     /// Who talks to whom as network policies; pods are selected by the labels of the containers that run.
     fn suggested_policy(&self, everything: bool) -> String {
-        let view = self.fold.state().graph_view(self.rim.outlet.node());
+        let view = self.graph();
         let containers = self.fold.enrich().containers();
         let known = containers.filter_map(|it| Some((it.workload(), Pods::of(it)?))).collect();
         suggest(&view, &known, everything)

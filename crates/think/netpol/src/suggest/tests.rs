@@ -48,7 +48,7 @@ fn edge(from: &str, to: &str, port: u16, protocol: Protocol, standing: Standing)
 
 fn view(edges: Vec<EdgeView>) -> GraphView {
     let (node, listeners) = (NodeId::new("shop-1"), Vec::new());
-    GraphView { node, at: AT, mode: Mode::Open, edges, listeners, forgotten: 0 }
+    GraphView { node, at: AT, mode: Mode::Open, edges, listeners, forgotten: 0, names: BTreeMap::new() }
 }
 
 /// A container with these labels.

@@ -2,10 +2,12 @@
 //!
 //! Not here: how it is drawn (`report`).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::graph::{EdgeView, GraphView, ListenerView, Mode, Standing};
-use model::ids::NodeId;
+use model::identity::Container;
+use model::ids::{NodeId, WorkloadKey};
 use model::traffic::{EdgeKey, Endpoint};
 use model::untrusted::Untrusted;
 
@@ -17,8 +19,12 @@ const NEW_FOR: Duration = Duration::from_secs(3_600);
 const WATCHED_MIN: Duration = Duration::from_secs(600);
 
 impl State {
-    /// Who talks to whom, as of the latest event.
-    pub fn graph_view(&self, node: &NodeId) -> GraphView {
+    /// Who talks to whom, as of the latest event; `containers` are those that run.
+    pub fn graph_view<'a>(
+        &self,
+        node: &NodeId,
+        containers: impl Iterator<Item = &'a Container>,
+    ) -> GraphView {
         let edges = self.graph.edges().map(|(key, edge)| self.edge_view(key, edge));
         let listeners = self.graph.listeners().map(|(workload, listener)| ListenerView {
             workload: Endpoint::Workload(workload.clone()),
@@ -34,6 +40,7 @@ impl State {
             edges: edges.collect(),
             listeners: listeners.collect(),
             forgotten: self.graph.forgotten(),
+            names: names(containers),
         }
     }
 
@@ -76,7 +83,7 @@ impl State {
         was_watched && self.now().since(edge.first()) < NEW_FOR
     }
 
-    fn listener_standing(&self, workload: &model::ids::WorkloadKey, listener: &Listener) -> Standing {
+    fn listener_standing(&self, workload: &WorkloadKey, listener: &Listener) -> Standing {
         if self.approvals.has_listener(workload, listener.port, listener.protocol) {
             return Standing::Approved;
         }
@@ -88,4 +95,17 @@ impl State {
             Mode::Open => Standing::Learned,
         }
     }
+}
+
+/// The names of containers that are the only ones of their workload.
+fn names<'a>(containers: impl Iterator<Item = &'a Container>) -> BTreeMap<WorkloadKey, Untrusted> {
+    let mut names: BTreeMap<WorkloadKey, Vec<&Untrusted>> = BTreeMap::new();
+    for container in containers.filter(|it| it.ended.is_none()) {
+        names.entry(container.workload()).or_default().push(container.name());
+    }
+    let only = |(workload, names): (_, Vec<&Untrusted>)| match names[..] {
+        [name] => Some((workload, name.clone())),
+        _ => None,
+    };
+    names.into_iter().filter_map(only).collect()
 }

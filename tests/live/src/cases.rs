@@ -29,6 +29,7 @@ mod restarts;
 mod sample_command;
 mod searches;
 mod service_flood;
+mod steps;
 mod storage;
 mod sync;
 mod syslog;
@@ -61,7 +62,7 @@ pub(crate) const LONG: [Case; 1] =
     [Case { name: "services_that_do_more_than_ever_are_found_by_their_history", run: history::run }];
 
 /// Every live test, in the order in which they run.
-pub(crate) const ALL: [Case; 46] = [
+pub(crate) const ALL: [Case; 48] = [
     Case { name: "sample_command_is_one_incident_within_three_seconds", run: sample_command::run },
     Case { name: "sixty_quiet_seconds_have_no_incident", run: quiet::run },
     Case { name: "a_recording_replays_to_the_same_incidents", run: recording::run },
@@ -100,11 +101,13 @@ pub(crate) const ALL: [Case; 46] = [
     Case { name: "a_flood_of_connections_names_who_opens_them", run: service_flood::run },
     Case { name: "a_slow_ramp_is_found_within_a_minute", run: ramp::run },
     Case { name: "edges_that_nobody_approved_are_found_while_they_are_locked", run: edges::run },
+    Case { name: "a_known_service_that_steps_sideways_and_outside_is_marked_and_found", run: steps::run },
     Case { name: "a_scan_of_ports_and_a_sweep_of_addresses_are_found", run: searches::run },
     Case { name: "beacons_of_any_jitter_up_to_a_half_are_found_within_24_intervals", run: beacons::run },
     Case { name: "data_in_names_is_found", run: hidden::tunnel },
     Case { name: "an_upload_of_100_megabytes_is_found", run: hidden::upload },
     Case { name: "a_reverse_shell_is_found", run: hidden::shell },
+    Case { name: "data_in_echoes_is_found", run: hidden::echoes },
     Case { name: "a_container_in_another_ones_network_is_named_as_itself", run: hidden::borrowed },
     Case { name: "the_engines_socket_mounted_and_used_is_found", run: hidden::socket },
     Case { name: "fifty_restarts_with_each_others_addresses_blame_nobody", run: restarts::run },

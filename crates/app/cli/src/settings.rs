@@ -79,7 +79,7 @@ mod tests {
         check_problems(
             "[communication]\nmature_after_seconds = 1\ninternal = ['0.0.0.0/0']\n",
             &expect![[r#"
-                t.toml: communication: mature_after_seconds is 1; it must lie between 60 and 2592000
+                t.toml: communication: mature_after_seconds is 1; it must lie between 10 and 2592000
                 t.toml: communication: internal: 0.0.0.0/0 is the whole internet"#]],
         );
         check_problems(

@@ -150,6 +150,11 @@ impl Graph {
         since.map_or(0.0, |since| maturity(now.since(since), self.known_after()))
     }
 
+    /// Whether the other end lies beyond this host and every network of one's own.
+    pub fn is_outside(&self, peer: &Peer) -> bool {
+        matches!(peer, Peer::Outside { address, .. } if !self.config.is_internal(*address))
+    }
+
     fn known_after(&self) -> Duration {
         Duration::from_secs(self.config.mature_after_seconds)
     }

@@ -19,7 +19,8 @@ use crate::tidewatch::Room;
 /// How long edges are learned before what runs is approved.
 pub(crate) const LEARN: Duration = Duration::from_secs(8);
 
-const CLIENT: &str = "tw-live-client";
+/// Who asks a server.
+pub(crate) const CLIENT: &str = "tw-live-client";
 
 /// Settings under which whatever nobody approved or declared is a finding.
 pub(crate) fn locked_config(room: &Room) -> Result<PathBuf> {
@@ -60,11 +61,16 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     Ok(Outcome { delays, note: "an edge within, one to the outside, a port".to_owned() })
 }
 
+/// Runs a program in the client, in the background.
+pub(crate) fn in_client(scene: &Scene, argv: &[&str]) -> Result<()> {
+    let client = scene.stage.benign().iter().find(|container| container.name == CLIENT);
+    client.context("the client is gone")?.exec(argv)
+}
+
 /// Runs a program in the client and waits for the incident; how late it came.
 fn provoke(scene: &mut Scene, judge: &str, argv: &[&str]) -> Result<f64> {
     let started = host::unix_now();
-    let client = scene.stage.benign().iter().find(|container| container.name == CLIENT);
-    client.context("the client is gone")?.exec(argv)?;
+    in_client(scene, argv)?;
     let expected = Expected { container: CLIENT, judge, within: 10.0 };
     let found = scene.one_incident(&expected, started).with_context(|| argv.join(" "))?;
     scene.close_all()?;

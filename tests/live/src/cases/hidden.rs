@@ -35,6 +35,12 @@ pub(crate) fn shell(room: &Room) -> Result<Outcome> {
     attack.carry_out(room, &[BUSYBOX, "sh", "-c", &script])
 }
 
+/// Large control messages to the outside, as a tunnel through echoes sends them.
+pub(crate) fn echoes(room: &Room) -> Result<Outcome> {
+    let attack = Attack { name: "tw-live-attack-echoes", judge: "unusual_protocol", within: 10.0 };
+    attack.carry_out(room, &[BUSYBOX, "ping", "-i", "0.1", "-s", "1000", HOSTS[0]])
+}
+
 /// A container in the network namespace of one that is trusted, from where it calls the outside.
 pub(crate) fn borrowed(room: &Room) -> Result<Outcome> {
     let to = format!("{}:{PORT}", HOSTS[0]);

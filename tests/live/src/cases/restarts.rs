@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::cases::Outcome;
-use crate::cases::edges::{LEARN, locked_config};
+use crate::cases::edges::{CLIENT, LEARN, in_client, locked_config};
 use crate::docker::Network;
 use crate::images::WEB;
 use crate::scene::Scene;
@@ -14,7 +14,6 @@ use crate::stage::Stage;
 use crate::tidewatch::Room;
 
 const RESTARTS: u32 = 50;
-const CLIENT: &str = "tw-live-client";
 const SERVICES: [&str; 2] = ["tw-live-shop", "tw-live-till"];
 
 /// One edge, to the service that was meant, and nobody is blamed, though edges are locked.
@@ -25,10 +24,7 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     service(&mut stage, &network, SERVICES[1], 8002)?;
     stage
         .add(CLIENT, &["--network", &network.name, WEB, "sh", "-c", "sleep 2; while sleep 3; do :; done"])?;
-    let ask = |scene: &Scene, address: &str| -> Result<()> {
-        let client = scene.stage.benign().iter().find(|container| container.name == CLIENT);
-        client.context("no client")?.exec(&["load", "ask", &format!("{address}:8001")])
-    };
+    let ask = |scene: &Scene, address: &str| in_client(scene, &["load", "ask", &format!("{address}:8001")]);
     let mut scene = Scene::started(room, stage, Some(locked_config(room)?))?;
     ask(&scene, &shop)?;
     scene.learn(LEARN)?;

@@ -336,12 +336,12 @@ fn whoever_reaches_for_what_controls_others_is_told() {
 
 #[test]
 fn echoes_that_carry_data_and_sockets_below_ip_are_told_and_a_ping_is_not() {
-    let pings = |bytes: u64| {
+    let pings = |to, bytes: u64| {
         of("unusual_protocol", |scene| {
             let atk = scene.start_at("atk", "busybox", 9);
             let mut events = scene.take();
             let counts = FlowCounts { sent_packets: 10, sent_bytes: 10 * bytes, ..FlowCounts::default() };
-            scene.carries(atk, (outer(9), 0), counts);
+            scene.carries(atk, (to, 0), counts);
             events.extend(scene.take().into_iter().map(|mut event| {
                 if let Body::Flows(flows) = &mut event.body {
                     flows.flows[0].key.protocol = Protocol::ICMP;
@@ -355,7 +355,11 @@ fn echoes_that_carry_data_and_sockets_below_ip_are_told_and_a_ping_is_not() {
         let atk = scene.start_at("atk", "busybox", 9);
         scene.look(atk, |deep| deep.packet_sockets = Some(1));
     });
-    assert_eq!((pings(84).as_str(), pings(1_000).as_str()), ("", "unusual_protocol atk 8.0"));
+    assert_eq!(
+        (pings(outer(9), 84), pings(outer(9), 1_000)),
+        (String::new(), "unusual_protocol atk 9.0".to_owned())
+    );
+    assert_eq!(pings([10, 8, 0, 1].into(), 1_000), "unusual_protocol atk 6.0");
     assert_eq!(below, "unusual_protocol atk 5.0");
 }
 

@@ -60,6 +60,19 @@ fn an_edge_between_workloads_that_never_talked_is_surprising_after_days_of_habit
 }
 
 #[test]
+fn replicas_of_a_new_version_share_what_is_new_and_it_is_told_once() {
+    let told = of("new_edge", |scene| {
+        watched(scene, 10);
+        scene.start_at("cache", "cache", 4);
+        for last in 5..9 {
+            let replica = scene.start_at(&format!("web-{last}"), "web", last);
+            scene.meets(replica, SocketState::Connected, (inner(4), 6379));
+        }
+    });
+    assert_eq!(told, "new_edge web-5 3.2");
+}
+
+#[test]
 fn an_approved_edge_is_no_news() {
     let told = of("new_edge", |scene| {
         let (web, _) = watched(scene, 10);

@@ -8,6 +8,7 @@ use model::identity::{Container, Kind, News};
 use model::ids::{ContainerKey, Namespaces};
 use model::novelty::Provenance;
 use model::runtime::{ContainerFacts, Deploy, EngineWork, ImageWork, RunState, ServiceChange};
+use model::traffic::{EdgeKey, Endpoint, Protocol};
 
 use super::*;
 
@@ -83,7 +84,11 @@ impl Desk {
 
     /// What a finding of four bits about a workload weighs now, and why.
     fn weighs(&mut self, workload: &str, provenance: Provenance) -> String {
-        let finding = Finding { at: self.now, ..busy(workload, provenance) };
+        self.weighs_now(busy(workload, provenance))
+    }
+
+    fn weighs_now(&mut self, finding: Finding) -> String {
+        let finding = Finding { at: self.now, ..finding };
         let subject = finding.subject.clone();
         self.triage.weigh(&seen(self.now, Body::Tick), vec![finding]);
         let kept = &self.triage.subjects[&subject].findings()[0];
@@ -122,6 +127,33 @@ fn another_digest_of_the_same_workload_is_a_rollout() {
     let mut desk = settled();
     desk.starts(&Replica { cgroup: 2, digest: "sha256:02", image: "web:2", ..FIRST });
     assert_eq!(desk.web(), "2.0 rollout");
+}
+
+/// A finding of four bits about an edge of the web service's; one that is about a surprise stands that high.
+fn on_an_edge(judge: &'static str, provenance: Provenance, surprise: Option<f64>) -> Finding {
+    let workload = |name| Endpoint::Workload(WorkloadKey::new(name));
+    let (from, to) = (workload("compose:shop/web web"), workload("compose:shop/cache cache"));
+    let edge = EdgeKey { from, to, port: 6379, protocol: Protocol::TCP };
+    let found = finding(judge, Family::Communication, 4.0).on_edge(&edge);
+    let found = match surprise {
+        Some(surprise) => found.explainable("surprise_powers_of_ten", surprise),
+        None => found,
+    };
+    Finding { provenance, ..in_workload(found, "compose:shop/web web") }
+}
+
+#[test]
+fn edges_that_a_rollout_brings_weigh_half_and_it_sets_no_policy_aside() {
+    for (judge, provenance, surprise, weighs) in [
+        ("new_edge", Provenance::Approved, Some(3.7), "2.0 rollout"),
+        ("new_external", Provenance::ImageApproved, Some(3.7), "2.0 rollout"),
+        ("new_edge", Provenance::Unapproved, Some(3.7), "4.0"),
+        ("edge_outside_policy", Provenance::Approved, None, "4.0"),
+    ] {
+        let mut desk = settled();
+        desk.starts(&Replica { cgroup: 2, digest: "sha256:02", image: "web:2", ..FIRST });
+        assert_eq!(desk.weighs_now(on_an_edge(judge, provenance, surprise)), weighs, "{judge}");
+    }
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub struct Interfaces {
     pub addresses: Vec<InterfaceAddress>,
     /// Those beyond it, and one for each table that was too long to see the end of.
     pub left_out: u64,
+    /// How long the tables were that this was read from, in bytes.
+    pub read_bytes: usize,
 }
 
 /// The host's own addresses: about 50 µs.
@@ -41,17 +43,19 @@ pub fn interface_addresses(root: &HostRoot) -> Result<Interfaces, HostfsError> {
     let (routes, is_whole) = read("proc/1/net/fib_trie", ROUTES_BYTES_MAX)?;
     let mut found = Routes::parse(&routes).addresses();
     let mut left_out = u64::from(!is_whole);
+    let mut read_bytes = routes.len();
     match read("proc/1/net/if_inet6", V6_BYTES_MAX) {
         Ok((table, is_whole)) => {
             found.extend(lines(&table).filter_map(v6_address));
             left_out += u64::from(!is_whole);
+            read_bytes += table.len();
         }
         // IPv6 is off.
         Err(error) if error.is_gone() => {}
         Err(error) => return Err(error),
     }
     left_out += found.len().saturating_sub(ADDRESSES_MAX) as u64;
-    Ok(Interfaces { addresses: found.into_iter().take(ADDRESSES_MAX).collect(), left_out })
+    Ok(Interfaces { addresses: found.into_iter().take(ADDRESSES_MAX).collect(), left_out, read_bytes })
 }
 
 /// What the kernel's IPv4 routes say of its own addresses. It lists the addresses without their networks: these show as

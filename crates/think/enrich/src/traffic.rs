@@ -40,7 +40,7 @@ const LINK_KEPT: Duration = Duration::from_secs(300);
 /// How often those not heard of are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// Most flows that wait at once, and things that went on over one of them meanwhile.
+/// Most flows that wait at once (more are told by their address alone), and things that went on over one of them meanwhile.
 const WAITING_MAX: usize = 4_096;
 const PARKED_MAX: usize = 16;
 
@@ -181,7 +181,7 @@ impl Traffic {
             Body::Socket(socket) => self.socket(socket, event.time, inventory, &mut talks),
             Body::Flows(flows) => self.flows(flows, event.time, inventory, &mut talks),
             Body::Dns(message) => self.learn_names(message, event.time, inventory),
-            Body::Interfaces(interfaces) => self.interfaces = interfaces.iter().filter_map(network).collect(),
+            Body::Interfaces(interfaces) => self.interfaces_are(interfaces),
             Body::Tick => {
                 self.sweep(event.time);
                 self.release(event.time, inventory, &mut talks);
@@ -190,6 +190,23 @@ impl Traffic {
             _ => {}
         }
         talks
+    }
+
+    /// Networks come and go while flows go on: whoever had, or has now, one of the host's addresses is looked for anew.
+    fn interfaces_are(&mut self, interfaces: &[InterfaceAddress]) {
+        self.interfaces = interfaces.iter().filter_map(network).collect();
+        let own: BTreeSet<IpAddr> = self.interfaces.iter().map(IpNet::addr).collect();
+        for link in self.links.values_mut() {
+            let is_ours = link.remote.is_loopback() || own.contains(&link.remote);
+            let is_wrong = match link.end {
+                End::Host => !is_ours,
+                End::Inside => is_ours,
+                _ => false,
+            };
+            if is_wrong {
+                link.doubt();
+            }
+        }
     }
 
     fn socket(&mut self, socket: &Socket, at: Time, inventory: &Inventory, talks: &mut Vec<Talk>) {
@@ -267,6 +284,7 @@ impl Traffic {
         };
         if is_awaited {
             self.resolve(place, believed, inventory);
+            self.make_do(place, believed);
         }
         let Some(link) = self.links.get_mut(&place) else { return };
         if link.end == End::Awaited {
@@ -280,10 +298,6 @@ impl Traffic {
     fn park(&mut self, place: Place, (at, what): (Time, TalkKind)) {
         let Some(link) = self.links.get_mut(&place) else { return };
         if link.parked.is_empty() {
-            if self.waiting.len() >= WAITING_MAX {
-                self.dropped += 1;
-                return;
-            }
             self.waiting.insert((at.plus(WAIT), place));
         }
         let has_room = link.parked.len() < PARKED_MAX;
@@ -354,9 +368,9 @@ impl Traffic {
         if self.interfaces.iter().any(|own| own.addr() == link.remote) {
             return Some(self.published(served, at).unwrap_or((End::Host, link.port)));
         }
-        // An address of a network that this host is on may be that of a container which has not been told yet.
-        let may_be_ours =
-            self.interfaces.iter().any(|own| own.prefix_len() > 0 && own.contains(&link.remote));
+        // That of a container which has not been told yet, or of a network that was made just now.
+        let may_be_ours = is_own(link.remote)
+            || self.interfaces.iter().any(|own| own.prefix_len() > 0 && own.contains(&link.remote));
         (!may_be_ours).then(|| (end_by_address(link.remote), link.port))
     }
 
@@ -365,6 +379,14 @@ impl Traffic {
         let (protocol, port) = served?;
         let (cgroup, started, port) = self.addresses.behind_host_port(protocol, port, at)?;
         Some((End::Container(cgroup, started), port))
+    }
+
+    /// When too many wait already: what can be said now is better than nothing.
+    fn make_do(&mut self, place: Place, at: Time) {
+        let is_next = |link: &Link| link.end == End::Awaited && link.parked.is_empty();
+        if self.waiting.len() >= WAITING_MAX && self.links.get(&place).is_some_and(is_next) {
+            self.give_up(place, at);
+        }
     }
 
     /// Nobody told of having the address: who had it last, if that was just before, else what the address itself says.

@@ -70,6 +70,16 @@ impl Stage {
         self.socket(actor, SocketState::Connected, remote);
     }
 
+    /// Flows that the kernel's table holds already go on: to whom, and how many connections were opened.
+    fn goes_on(&mut self, actor: Actor, to: &[(SocketAddr, u64)]) {
+        let flow = |&(to, opened): &(SocketAddr, u64)| Flow {
+            key: Socket::new(actor.cgroup(), SocketState::Connected, (GATEWAY, 1).into(), to).flow().unwrap(),
+            counts: FlowCounts { opened, ..FlowCounts::default() },
+        };
+        let flows = to.iter().map(flow).collect();
+        self.tell(Body::Flows(Box::new(Flows { cgroup: actor.cgroup(), flows })));
+    }
+
     fn wait(&mut self, seconds: u64) {
         self.scene.pause(Duration::from_secs(seconds));
         self.scene.emit(Source::Engine, Body::Tick);
@@ -159,11 +169,42 @@ fn what_lies_outside_has_the_name_it_was_looked_up_by() {
     for actor in [web, other] {
         stage.connect(actor, ([203, 0, 113, 7], 443));
     }
-    stage.connect(web, ([10, 9, 9, 9], 5432));
     stage.check(&expect![[r#"
         web Out outside 203.0.113.7 api.example.com :443 Connected
-        other Out outside 203.0.113.7 :443 Connected
-        web Out inside 10.9.9.9 :5432 Connected"#]]);
+        other Out outside 203.0.113.7 :443 Connected"#]]);
+}
+
+#[test]
+fn a_network_that_was_made_just_now_is_known_before_its_gateway_is_a_stranger() {
+    let mut stage = Stage::new();
+    let shop = stage.start("shop", 3);
+    let made = ([172, 28, 0, 1], 41_000);
+    stage.socket(shop, SocketState::Accepted, made);
+    stage.check(&expect![""]);
+    let own = |address: [u8; 4]| InterfaceAddress { address: address.into(), prefix_bits: 16 };
+    stage.wait(1);
+    stage.tell(Body::Interfaces(vec![own(GATEWAY), own(made.0)]));
+    stage.wait(1);
+    stage.check(&expect!["shop In the host :40000 Accepted"]);
+}
+
+#[test]
+fn an_end_is_looked_for_anew_when_the_host_takes_or_loses_its_address() {
+    let mut stage = Stage::new();
+    let shop = stage.start("shop", 3);
+    stage.connect(shop, ([172, 28, 0, 1], 53));
+    stage.connect(shop, (GATEWAY, 53));
+    stage.wait(4);
+    stage.check(&expect![[r#"
+        shop Out the host :53 Connected
+        shop Out inside 172.28.0.1 :53 Connected"#]]);
+    let own = |address: [u8; 4]| InterfaceAddress { address: address.into(), prefix_bits: 16 };
+    stage.tell(Body::Interfaces(vec![own([172, 28, 0, 1])]));
+    stage.goes_on(shop, &[(([172, 28, 0, 1], 53).into(), 1), ((GATEWAY, 53).into(), 1)]);
+    stage.wait(4);
+    stage.check(&expect![[r#"
+        shop Out the host :53 counted 1
+        shop Out inside 172.18.0.1 :53 counted 1"#]]);
 }
 
 #[test]
@@ -190,9 +231,7 @@ fn what_waited_is_told_before_what_comes_after_it() {
     // Its own socket tells whose the address is: no claim comes, with which all that waits would be looked through.
     let own = Socket::new(late.cgroup(), SocketState::Accepted, to, (GATEWAY, 5).into());
     stage.tell(Body::Socket(Box::new(own)));
-    let again = Socket::new(web.cgroup(), SocketState::Connected, (GATEWAY, 1).into(), to);
-    let flow = Flow { key: again.flow().unwrap(), counts: FlowCounts { opened: 1, ..FlowCounts::default() } };
-    stage.tell(Body::Flows(Box::new(Flows { cgroup: web.cgroup(), flows: vec![flow] })));
+    stage.goes_on(web, &[(to, 1)]);
     stage.check(&expect![[r#"
         late In the host :80 Accepted
         web Out late :80 Failed
@@ -228,21 +267,8 @@ fn fifty_restarts_with_each_others_addresses_confuse_nobody() {
         shop = stage.scene.start_unclaimed("serve");
         // The kernel's line of the flow goes on: no first contact is told.
         stage.scene.pause(Duration::from_secs(3));
-        let flow = |last: u8| Flow {
-            key: Socket::new(
-                client.cgroup(),
-                SocketState::Connected,
-                (GATEWAY, 1).into(),
-                ([172, 18, 0, last], 80).into(),
-            )
-            .flow()
-            .unwrap(),
-            counts: FlowCounts { opened: u64::from(last), ..FlowCounts::default() },
-        };
-        stage.tell(Body::Flows(Box::new(Flows {
-            cgroup: client.cgroup(),
-            flows: vec![flow(web_at), flow(shop_at)],
-        })));
+        let to = |last: u8| (SocketAddr::from(([172, 18, 0, last], 80)), u64::from(last));
+        stage.goes_on(client, &[to(web_at), to(shop_at)]);
         stage.claim(web, "web", web_at);
         stage.claim(shop, "shop", shop_at);
         stage.wait(1);
@@ -264,6 +290,12 @@ fn a_flood_of_addresses_stays_bounded_and_is_counted() {
         let address = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
         stage.connect(web, (address, 80));
     }
+    assert_eq!(
+        stage.told.len(),
+        65_536 - 4_096,
+        "so many wait, and who finds no room is told by its address"
+    );
+    stage.wait(4);
     assert_eq!(stage.told.len(), 65_536);
     assert!(stage.enrich.dropped() >= 70_000 - 65_536);
 }

@@ -18,6 +18,8 @@ const HEADS: [&str; 11] =
 const NAMES: [usize; 2] = [0, 1];
 /// The column with the word that is painted.
 const STANDING: usize = 3;
+/// Columns that are left out when every cell says this.
+const SILENT: [(usize, &str); 2] = [(7, "0"), (10, "-")];
 /// Least columns of a name.
 const NAME_COLUMNS_MIN: usize = 12;
 
@@ -54,7 +56,8 @@ fn table(view: &GraphView, style: Style) -> String {
     let rows = rows(view);
     let widths = widths(&rows, style);
     let line = |row: &Row, standing: Option<Standing>| {
-        let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
+        let shown = row.iter().zip(widths).enumerate().filter(|(_, (_, width))| *width > 0);
+        let cells = shown.map(|(column, (cell, width))| {
             let cell = padded(&cut(cell, width), width);
             match standing.filter(|_| column == STANDING) {
                 Some(standing) => style.standing(standing, &cell),
@@ -91,15 +94,21 @@ fn rows(view: &GraphView) -> Vec<Row> {
     view.edges.iter().map(row).collect()
 }
 
-/// Every column as wide as its longest cell; names share what is left.
+/// Every column as wide as its longest cell, those that say nothing not shown; names share what is left.
 fn widths(rows: &[Row], style: Style) -> [usize; 11] {
     let mut widths: [usize; 11] = std::array::from_fn(|column| {
         let cells = rows.iter().map(|row| columns(&row[column]));
         cells.max().unwrap_or(0).max(columns(HEADS[column]))
     });
+    for (column, nothing) in SILENT {
+        if rows.iter().all(|row| row[column] == nothing) {
+            widths[column] = 0;
+        }
+    }
+    let gaps = 2 * widths.iter().filter(|width| **width > 0).count().saturating_sub(1);
     let others: usize =
         widths.iter().enumerate().filter(|(at, _)| !NAMES.contains(at)).map(|(_, width)| width).sum();
-    let room = style.columns().saturating_sub(others + 2 * (HEADS.len() - 1)).max(2 * NAME_COLUMNS_MIN);
+    let room = style.columns().saturating_sub(others + gaps).max(2 * NAME_COLUMNS_MIN);
     let [from, to] = NAMES.map(|column| widths[column]);
     // A short name leaves its room to the other.
     let half = room / 2;
@@ -156,6 +165,27 @@ mod tests {
             shop-1, 2026-01-31T12:00:00.000Z, mode open: no edges
         "#]]
         .assert_eq(&graph_text(&samples::empty(), Style::PLAIN));
+    }
+
+    #[test]
+    fn columns_that_say_nothing_leave_their_room_to_names() {
+        let mut view = samples::shop();
+        view.edges.truncate(2);
+        for edge in &mut view.edges {
+            (edge.failed, edge.period_seconds) = (0, None);
+        }
+        expect![[r#"
+            FROM     TO               SERVICE   STANDING  FIRST    LAST  CONTACTS  OUT      IN
+            busybox  compose:shop/db  5432/tcp  new       2 d 7 h  5 s   1200      98.3 MB  512 B
+        "#]]
+        .assert_eq(
+            &graph_text(&view, Style::PLAIN)
+                .lines()
+                .skip(1)
+                .take(2)
+                .map(|line| format!("{line}\n"))
+                .collect::<String>(),
+        );
     }
 
     #[test]

@@ -10,10 +10,14 @@ use report::graph_json::graph_json;
 use report::graph_svg::graph_svg;
 use report::graph_text::graph_text;
 use report::json::json_text;
+use report::style::Style;
 
 use crate::Outcome;
 use crate::args::communication::GraphArgs;
-use crate::output::{say, style};
+use crate::output::{is_terminal, say, style};
+
+/// Two names as long as any can be, and the other columns.
+const FILE_COLUMNS: usize = 1_024;
 
 pub(crate) fn run(args: &GraphArgs) -> anyhow::Result<Outcome> {
     let Answer::Graph(mut view) = ask(&args.data.data_dir, &Request::Graph)? else {
@@ -25,7 +29,9 @@ pub(crate) fn run(args: &GraphArgs) -> anyhow::Result<Outcome> {
         (true, _, _) => json_text(&graph_json(&view)),
         (_, true, _) => graph_dot(&view),
         (_, _, true) => graph_svg(&view),
-        _ => graph_text(&view, style()),
+        _ if is_terminal() => graph_text(&view, style()),
+        // A file or another program has room for whole names.
+        _ => graph_text(&view, Style { width: FILE_COLUMNS, ..Style::PLAIN }),
     };
     say(text.trim_end());
     Ok(Outcome::Fine)

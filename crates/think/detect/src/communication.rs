@@ -54,11 +54,20 @@ fn about(case: &Case, container: &Container, judge: &'static str, bits: f64, asp
     Finding::about(container, judge, Family::Communication, case.at(), bits).of_aspect(aspect)
 }
 
-/// A claim about what goes on over an edge to the outside, and who expects it.
+/// An edge that somebody approved. It may have been accepted with all the rest, so what goes on over it still weighs; but
+/// together with one contact that is a little new, an agent that reports every minute must be no incident.
+const APPROVED_EDGE_BITS: f64 = -4.0;
+
+/// A claim about what goes on over an edge to the outside, and who approved or expects it.
 fn about_use(case: &Case, used: &Use, judge: &'static str, bits: f64) -> Finding {
+    let (standing, bits) = match case.state.is_approved_edge(&used.edge) {
+        true => ("approved", bits + APPROVED_EDGE_BITS),
+        false => ("not approved", bits),
+    };
     let finding = channel(case, &used.container, judge, bits)
         .on_edge(&used.edge)
-        .with("edge", used.edge.to_string().as_str());
+        .with("edge", used.edge.to_string().as_str())
+        .with("edge_standing", standing);
     match case.state.expected_by(&used.edge, &used.container) {
         Some(id) => finding.expected_by(&id),
         None => finding,

@@ -59,8 +59,13 @@ impl State {
         }
     }
 
+    /// Whether somebody approved the edge after it was learned.
+    pub fn is_approved_edge(&self, key: &EdgeKey) -> bool {
+        self.approvals.has_edge(key)
+    }
+
     fn asked(&self, key: &EdgeKey, containers: Containers<'_>, far: Far<'_>) -> Authority {
-        if self.approvals.has_edge(key) {
+        if self.is_approved_edge(key) {
             return Authority::Approved;
         }
         match self.declared(key, containers, far) {

@@ -172,6 +172,18 @@ fn a_beacon_is_found_within_24_intervals_whatever_its_jitter_up_to_a_half() {
 }
 
 #[test]
+fn over_an_edge_that_somebody_approved_a_beacon_weighs_less() {
+    let told = of("beacon", |scene| {
+        let atk = scene.start_at("atk", "busybox", 9);
+        let from = Endpoint::Workload(WorkloadKey::new("busybox [serve]"));
+        let to = Endpoint::Outside("203.0.113.0/24".into());
+        scene.approve(3, Scope::Edge(EdgeKey { from, to, port: 443, protocol: Protocol::TCP }));
+        calls(scene, atk, (25, 2.0, 0.3));
+    });
+    assert_eq!(told, "beacon atk 7.0");
+}
+
+#[test]
 fn a_health_check_within_and_calls_without_rhythm_are_no_beacons() {
     let inside = of("beacon", |scene| {
         let (web, _) = watched(scene, 0);

@@ -68,7 +68,7 @@ fn about_use(case: &Case, used: &Use, judge: &'static str, bits: f64) -> Finding
         .on_edge(&used.edge)
         .with("edge", used.edge.to_string().as_str())
         .with("edge_standing", standing);
-    match case.state.expected_by(&used.edge, &used.container) {
+    match case.state.expected_use(&used.edge, &used.container) {
         Some(id) => finding.expected_by(&id),
         None => finding,
     }

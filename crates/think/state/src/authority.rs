@@ -12,7 +12,7 @@ use model::traffic::{EdgeKey, Endpoint};
 use model::untrusted::Untrusted;
 
 use crate::State;
-use crate::graph::{Edge, Meeting, Opening};
+use crate::graph::{Asked, Edge, Meeting, Opening};
 use crate::policy::{Side, Verdict};
 
 /// What people said about a contact.
@@ -49,14 +49,19 @@ impl State {
         self.asked(key, (self.container_of(own), self.container_of(other)), Far::of(edge))
     }
 
-    /// The declaration that covers an edge, by the container that uses it.
-    pub fn expected_by(&self, key: &EdgeKey, container: &Container) -> Option<ExpectationId> {
-        let edge = self.graph.edge(key)?;
+    /// The declaration that covers how an edge is used, by the container that uses it.
+    pub fn expected_use(&self, key: &EdgeKey, container: &Container) -> Option<ExpectationId> {
+        let far = self.graph.edge(key).map(Far::of)?;
         let (_, other) = own_first(key);
-        match self.declared(key, (Some(container), self.container_of(other)), Far::of(edge)) {
-            Verdict::Expected(id) => Some(id),
-            Verdict::Isolated(_) | Verdict::Unsaid => None,
-        }
+        let ends = Self::sides(key, (Some(container), self.container_of(other)), far);
+        self.policy().expected_use(&ends.0, &ends.1, (key.port, key.protocol), self.now())
+    }
+
+    /// The declaration that covers what a container asks about a domain, as if it went there: an edge to port 53.
+    pub fn expected_question(&self, key: &EdgeKey, asked: &Asked) -> Option<ExpectationId> {
+        let far = Far { address: None, name: Some(&asked.name) };
+        let ends = Self::sides(key, (Some(&asked.container), None), far);
+        self.policy().expected_use(&ends.0, &ends.1, (key.port, key.protocol), self.now())
     }
 
     /// Whether somebody approved the edge after it was learned.
@@ -75,13 +80,18 @@ impl State {
         }
     }
 
-    fn declared(&self, key: &EdgeKey, (own, other): Containers<'_>, far: Far<'_>) -> Verdict {
+    fn declared(&self, key: &EdgeKey, containers: Containers<'_>, far: Far<'_>) -> Verdict {
+        let (from, to) = Self::sides(key, containers, far);
+        self.policy().verdict(&from, &to, (key.port, key.protocol), self.now())
+    }
+
+    /// Who opens and who is opened, with what is known of them.
+    fn sides<'a>(key: &'a EdgeKey, (own, other): Containers<'a>, far: Far<'a>) -> (Side<'a>, Side<'a>) {
         let (own_end, other_end) = own_first(key);
         let own = Side { container: own, ..Side::named(own_end) };
         let (address, name) = (far.address, far.name.map(|name| name.raw()));
         let other = Side { container: other, address, name, ..Side::named(other_end) };
-        let (from, to) = if is_workload(&key.from) { (own, other) } else { (other, own) };
-        self.policy().verdict(&from, &to, (key.port, key.protocol), self.now())
+        if is_workload(&key.from) { (own, other) } else { (other, own) }
     }
 
     /// One of the running containers of a workload: labels are alike among them.

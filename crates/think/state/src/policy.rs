@@ -173,6 +173,21 @@ impl Policy {
         }
     }
 
+    /// The first edge, by name, that a person declared between two that are named, of those that cover a contact: whoever
+    /// declares it knows what goes on over it. That a network policy lets somebody out, or a declaration to anybody, says
+    /// nothing about how that is used.
+    pub fn expected_use(
+        &self,
+        from: &Side<'_>,
+        to: &Side<'_>,
+        (port, protocol): (u16, Protocol),
+        now: Time,
+    ) -> Option<ExpectationId> {
+        let contact = Contact { from, to, port, protocol, now };
+        let found = Found::among(&self.edges, [from, to]);
+        found.first(|edge| edge.side.is_none() && edge.to.is_somebody() && edge.covers(&contact)).cloned()
+    }
+
     /// The first declared edges, by name, that cover a contact.
     fn leaves(&self, contact: &Contact<'_>) -> Leaves<'_> {
         let mut leaves = Leaves::default();

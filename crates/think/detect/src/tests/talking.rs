@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use expect_test::expect;
 use model::event::{Exec, SocketState, Streams};
+use model::expectation::{EdgePattern, EndpointPattern, Expectation, Expected, When};
 use model::traffic::{EdgeKey, Endpoint, FlowCounts, Protocol};
 use testkit::scene::Actor;
 use testkit::traffic::{inner, outer};
@@ -224,16 +225,41 @@ fn messages_over_one_connection_are_a_beacon_and_a_stream_is_none() {
     assert_eq!((told(5).as_str(), told(1).as_str()), ("beacon atk 11.0", ""));
 }
 
+/// Asks for ever new names below a domain.
+fn tunnels(scene: &mut Scene) {
+    let atk = scene.start_at("atk", "busybox", 9);
+    for turn in 0..40_u64 {
+        let data = turn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        scene.asks(atk, &format!("{data:016x}{data:016x}{data:016x}.t.example.com"), 16);
+        scene.pause(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn a_domain_that_somebody_declared_is_expected_to_be_asked_about_and_no_other() {
+    for (domain, is_expected) in [("example.com", true), ("example.org", false)] {
+        let mut scene = Scene::new(2);
+        let edge = EdgePattern {
+            from: EndpointPattern::Workload { pattern: "busybox [serve]".into() },
+            to: EndpointPattern::Domain { pattern: domain.into() },
+            ports: None,
+            protocol: None,
+            side: None,
+        };
+        let why = ("block lists".into(), "ann".into());
+        let declared = Expectation::new(Expected::Edge(Box::new(edge)), When::Always, why, Time::default());
+        scene.emit(Source::Engine, Body::Expected(Box::new(declared)));
+        tunnels(&mut scene);
+        let found: Vec<Finding> =
+            findings(scene.take()).into_iter().filter(|finding| finding.judge == "dns_tunnel").collect();
+        assert!(!found.is_empty());
+        assert!(found.iter().all(|finding| finding.expected_by.is_some() == is_expected), "{domain}");
+    }
+}
+
 #[test]
 fn data_in_names_is_a_tunnel_and_a_mail_server_that_asks_much_is_none() {
-    let tunnel = of("dns_tunnel", |scene| {
-        let atk = scene.start_at("atk", "busybox", 9);
-        for turn in 0..40_u64 {
-            let data = turn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            scene.asks(atk, &format!("{data:016x}{data:016x}{data:016x}.t.example.com"), 16);
-            scene.pause(Duration::from_millis(200));
-        }
-    });
+    let tunnel = of("dns_tunnel", tunnels);
     let mail = of("dns_tunnel", |scene| {
         let (web, _) = watched(scene, 0);
         for turn in 0..400 {

@@ -16,6 +16,9 @@ use super::Side;
 /// The label that names a pod's namespace on its containers.
 pub(super) const NAMESPACE_LABEL: &str = "io.kubernetes.pod.namespace";
 
+/// Shortest prefix of a network that is somebody's: nobody has more than a 256th of the Internet.
+const SOMEBODY_BITS_MIN: u8 = 8;
+
 /// One end, compiled.
 #[derive(Clone, Debug)]
 pub(super) enum Pattern {
@@ -70,6 +73,16 @@ impl Pattern {
                 Some(name).filter(|name| !name.raw().contains(['*', '?', '[', '{', '\\']))
             }
             _ => None,
+        }
+    }
+
+    /// Whether somebody in particular is meant, and not everybody outside.
+    pub(super) fn is_somebody(&self) -> bool {
+        match self {
+            Self::Workload { .. } | Self::Labels { .. } | Self::Host => true,
+            Self::Network(network) => network.whole.prefix_len() >= SOMEBODY_BITS_MIN,
+            Self::Domain { name, .. } => !name.trim_matches(['*', '.']).is_empty(),
+            Self::Any | Self::Nobody => false,
         }
     }
 

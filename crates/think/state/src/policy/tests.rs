@@ -335,3 +335,41 @@ fn schedules_are_left_alone() {
     policy.add(&testkit::expectations::declared("workload:web"));
     assert_eq!(policy.iter().count(), 0);
 }
+
+/// Whether what web does there is expected, by a declared edge of its.
+fn is_use_expected(edge: EdgePattern, to: &Side<'_>, service: (u16, Protocol)) -> bool {
+    let web = workload("web [run]");
+    policy(&[declared(edge)]).expected_use(&Side::named(&web), to, service, NOW).is_some()
+}
+
+#[test]
+fn only_an_edge_that_a_person_declared_to_somebody_in_particular_says_that_its_use_is_expected() {
+    let outside = Endpoint::Outside("203.0.113.0/24".into());
+    let to = Side { address: Some([203, 0, 113, 7].into()), ..Side::named(&outside) };
+    let is_expected = |edge| is_use_expected(edge, &to, (443, Protocol::TCP));
+    let leading_to = |to| edge(named("web [run]"), to);
+    assert!(is_expected(leading_to(network("203.0.113.0/24", &[]))));
+    assert!(!is_expected(leading_to(network("198.51.100.0/24", &[]))));
+    assert!(!is_expected(leading_to(network("0.0.0.0/0", &[]))), "everybody is nobody in particular");
+    assert!(!is_expected(leading_to(EndpointPattern::Any)));
+    let let_out = leading_to(network("203.0.113.0/24", &[]));
+    assert!(
+        !is_expected(EdgePattern { side: Some(Direction::Out), ..let_out }),
+        "a network policy lets it out"
+    );
+}
+
+#[test]
+fn questions_about_a_domain_are_expected_by_edges_to_that_domain() {
+    let (asked, name) = (Endpoint::Outside("example.com".into()), "4.3.2.1.list.example.com");
+    let to = Side { name: Some(name), ..Side::named(&asked) };
+    let is_expected = |to_end| is_use_expected(edge(named("web [run]"), to_end), &to, (53, Protocol::UDP));
+    for (pattern, expected) in
+        [("example.com", true), ("list.example.com", true), ("example.org", false), ("*", false)]
+    {
+        assert_eq!(is_expected(domain(pattern)), expected, "{pattern}");
+    }
+    assert!(!is_expected(network("0.0.0.0/0", &[])));
+    let let_out = EdgePattern { ports: Some((53, 53)), ..edge(named("web [run]"), EndpointPattern::Any) };
+    assert!(!is_use_expected(let_out, &to, (53, Protocol::UDP)), "asking at all is another thing");
+}

@@ -40,9 +40,10 @@ const LINK_KEPT: Duration = Duration::from_secs(300);
 /// How often those not heard of are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// Most flows that wait at once (more are told by their address alone), and things that went on over one of them meanwhile.
+/// Most flows that wait at once; more are told by their address alone.
 const WAITING_MAX: usize = 4_096;
-const PARKED_MAX: usize = 16;
+/// Most things that go on over one of them meanwhile: the kernel tells 32 ends at once and 8 a second, besides contact and counts.
+const PARKED_MAX: usize = 64;
 
 /// Who is at the ends of flows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

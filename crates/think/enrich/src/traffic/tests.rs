@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use model::coverage::Source;
 use model::event::{Body, Socket, SocketState};
 use model::runtime::PublishedPort;
-use model::traffic::{DnsMessage, InterfaceAddress, Peer, Protocol, Talk};
+use model::traffic::{Direction, DnsMessage, InterfaceAddress, Peer, Protocol, Talk};
 use model::traffic::{Flow, FlowCounts, Flows, TalkKind};
 use testkit::scene::{Actor, Scene};
 
@@ -280,6 +280,23 @@ fn fifty_restarts_with_each_others_addresses_confuse_nobody() {
             }
         }
     }
+}
+
+#[test]
+fn of_as_many_ends_as_the_kernel_tells_while_they_wait_none_is_lost() {
+    let mut stage = Stage::new();
+    let web = stage.start("web", 2);
+    let to = SocketAddr::from(([10, 9, 9, 9], 5432));
+    stage.connect(web, to);
+    let mut ended = Socket::new(web.cgroup(), SocketState::Closed, (GATEWAY, 1).into(), to);
+    ended.opened_by = Some(Direction::Out);
+    for _ in 0..3 {
+        (0..19).for_each(|_| stage.tell(Body::Socket(Box::new(ended.clone()))));
+        stage.goes_on(web, &[(to, 19)]);
+    }
+    stage.check(&expect![""]);
+    stage.wait(4);
+    assert_eq!((stage.told.len(), stage.enrich.dropped()), (1 + 3 * 20, 0));
 }
 
 #[test]

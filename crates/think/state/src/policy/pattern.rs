@@ -81,7 +81,8 @@ impl Pattern {
         match self {
             Self::Workload { .. } | Self::Labels { .. } | Self::Host => true,
             Self::Network(network) => network.whole.prefix_len() >= SOMEBODY_BITS_MIN,
-            Self::Domain { name, .. } => !name.trim_matches(['*', '.']).is_empty(),
+            // Below a name of one part, as `com`, is half the Internet.
+            Self::Domain { name, .. } => name.trim_matches(['*', '.']).contains('.'),
             Self::Any | Self::Nobody => false,
         }
     }

@@ -364,9 +364,14 @@ fn questions_about_a_domain_are_expected_by_edges_to_that_domain() {
     let (asked, name) = (Endpoint::Outside("example.com".into()), "4.3.2.1.list.example.com");
     let to = Side { name: Some(name), ..Side::named(&asked) };
     let is_expected = |to_end| is_use_expected(edge(named("web [run]"), to_end), &to, (53, Protocol::UDP));
-    for (pattern, expected) in
-        [("example.com", true), ("list.example.com", true), ("example.org", false), ("*", false)]
-    {
+    for (pattern, expected) in [
+        ("example.com", true),
+        ("list.example.com", true),
+        ("example.org", false),
+        ("*", false),
+        ("*.com", false),
+        ("com", false),
+    ] {
         assert_eq!(is_expected(domain(pattern)), expected, "{pattern}");
     }
     assert!(!is_expected(network("0.0.0.0/0", &[])));

@@ -31,6 +31,13 @@ impl Room {
         Ok(Self { bin, dir: tempfile::Builder::new().prefix("tw-live-").tempdir()? })
     }
 
+    /// Writes a file of settings.
+    pub(crate) fn settings(&self, text: &str) -> Result<PathBuf> {
+        let path = self.path("settings.toml");
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
     /// A path in the test's directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -141,6 +148,11 @@ impl Tidewatch {
         let mut all = self.incidents()?;
         all.retain(|incident| incident.subject.container == container);
         Ok(all)
+    }
+
+    /// Who talks to whom.
+    pub(crate) fn edges(&self) -> Result<Vec<Value>> {
+        Ok(array(&self.ask_json(&["graph", "--json"])?, "edges")?.clone())
     }
 
     /// What it watches and how well.

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
 use crate::cases::Outcome;
 use crate::cases::edges::server;
@@ -69,8 +68,7 @@ impl Cpu {
 
 /// Connections that were counted on the edge of the other two.
 fn opened(scene: &Scene) -> Result<u64> {
-    let graph = scene.tidewatch.ask_json(&["graph", "--json"])?;
-    let edges = graph["edges"].as_array().context("graph has no edges")?;
-    let edge = edges.iter().find(|edge: &&Value| edge["port"] == 8080).context("no edge of the other")?;
+    let edges = scene.tidewatch.edges()?;
+    let edge = edges.iter().find(|edge| edge["port"] == 8080).context("no edge of the other")?;
     edge["opened"].as_u64().context("an edge without a count")
 }

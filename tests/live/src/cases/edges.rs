@@ -1,8 +1,6 @@
 //! Edges that nobody approved, in a host whose edges are locked: between two workloads that never talked, to the outside from
 //! a workload that stayed within, and a port that was never served. All of them from a container that everybody trusts.
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -23,11 +21,7 @@ pub(crate) const LEARN: Duration = Duration::from_secs(8);
 pub(crate) const CLIENT: &str = "tw-live-client";
 
 /// Settings under which whatever nobody approved or declared is a finding.
-pub(crate) fn locked_config(room: &Room) -> Result<PathBuf> {
-    let path = room.path("locked.toml");
-    fs::write(&path, "[communication]\nmode = \"locked\"\n").context("cannot write settings")?;
-    Ok(path)
-}
+pub(crate) const LOCKED: &str = "[communication]\nmode = \"locked\"\n";
 
 /// A container on a network that serves on all its addresses.
 pub(crate) fn server<'a>(
@@ -49,7 +43,7 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let cache = server(&mut stage, &network, "tw-live-cache", 6379)?.address(&network)?;
     let asks = ["--network", &network.name, WEB, "load", "ask", &format!("{database}:5432"), "1000", "0"];
     stage.add(CLIENT, &asks)?;
-    let mut scene = Scene::learned(room, stage, Some(locked_config(room)?), LEARN)?;
+    let mut scene = Scene::learned(room, stage, Some(room.settings(LOCKED)?), LEARN)?;
     scene.stay_quiet(Duration::from_secs(8)).context("while it asks its database, as it always did")?;
     let delays = vec![
         provoke(&mut scene, "edge_outside_policy", &["load", "ask", &format!("{cache}:6379")])?,

@@ -1,7 +1,6 @@
 //! The container engine stops while Tidewatch runs: the kernel's view goes on, the loss is said, and the engine's
 //! view is complete again once it is back.
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -20,8 +19,8 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let docker = engine.docker();
     let _images = Images::make(&docker)?;
     let _survivor = start_benign(&docker, "tw-live-survivor")?;
-    let config = room.path("tidewatch.toml");
-    fs::write(&config, format!("[containers.docker]\nsocket = \"{}\"\n", engine.socket().display()))?;
+    let config =
+        room.settings(&format!("[containers.docker]\nsocket = \"{}\"\n", engine.socket().display()))?;
     let mut tidewatch = Tidewatch::start(room, Launch { config: Some(config), ..Launch::default() })?;
     wait_for_name(&tidewatch, "tw-live-survivor")?;
     wait_for_health(&tidewatch, |health, _| health == "up", "up at first")?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::cases::Outcome;
-use crate::cases::edges::{LEARN, locked_config, server};
+use crate::cases::edges::{LEARN, LOCKED, server};
 use crate::images::WEB;
 use crate::outside::{HOSTS, NAME_SERVER, Outside, PORT};
 use crate::scene::Scene;
@@ -26,7 +26,7 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let names = format!("{NAME_SERVER}:53");
     stage.add("tw-live-names", &[&on[..], &["lookups", &names, "20"]].concat())?;
     stage.add("tw-live-backup", &["--network", &network.name, WEB, "sleep", "600"])?;
-    let mut scene = Scene::learned(room, stage, Some(locked_config(room)?), LEARN)?;
+    let mut scene = Scene::learned(room, stage, Some(room.settings(LOCKED)?), LEARN)?;
     scene.tidewatch.ask(&[
         "expect",
         "add",
@@ -54,8 +54,7 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
 
 /// Both replicas are one edge, and no edge is unexpected.
 fn check_graph(scene: &Scene) -> Result<()> {
-    let graph = scene.tidewatch.ask_json(&["graph", "--json"])?;
-    let edges = graph["edges"].as_array().context("graph has no edges")?;
+    let edges = scene.tidewatch.edges()?;
     let to_database = |edge: &&serde_json::Value| edge["port"] == 5432 && edge["from"]["kind"] == "workload";
     let asking: Vec<_> = edges.iter().filter(to_database).collect();
     ensure!(asking.len() == 2, "health checks and scrapes are not one edge each: {asking:?}");

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::cases::Outcome;
-use crate::cases::edges::{CLIENT, LEARN, in_client, locked_config};
+use crate::cases::edges::{CLIENT, LEARN, LOCKED, in_client};
 use crate::docker::Network;
 use crate::images::WEB;
 use crate::scene::Scene;
@@ -25,7 +25,7 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     stage
         .add(CLIENT, &["--network", &network.name, WEB, "sh", "-c", "sleep 2; while sleep 3; do :; done"])?;
     let ask = |scene: &Scene, address: &str| in_client(scene, &["load", "ask", &format!("{address}:8001")]);
-    let mut scene = Scene::started(room, stage, Some(locked_config(room)?))?;
+    let mut scene = Scene::started(room, stage, Some(room.settings(LOCKED)?))?;
     ask(&scene, &shop)?;
     scene.learn(LEARN)?;
     let mut swaps = 0;
@@ -62,8 +62,7 @@ fn restart_in_turn(scene: &Scene, round: u32) -> Result<()> {
 }
 
 fn check_edges(scene: &Scene) -> Result<()> {
-    let graph = scene.tidewatch.ask_json(&["graph", "--json"])?;
-    let edges = graph["edges"].as_array().context("graph has no edges")?;
+    let edges = scene.tidewatch.edges()?;
     let of_client = |edge: &&Value| edge["from"].to_string().contains("while sleep 3");
     let from_client: Vec<&Value> = edges.iter().filter(of_client).collect();
     ensure!(from_client.len() == 1, "not one edge: {from_client:?}");

@@ -1,8 +1,6 @@
 //! A container that everybody trusts and that was watched for a while, with edges open, as they are by default: it steps
 //! sideways to a workload it never talked to, then outside, where it never was, and calls home.
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -35,7 +33,7 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let cache = server(&mut stage, &network, "tw-live-cache", 6379)?.address(&network)?;
     let asks = ["--network", &network.name, WEB, "load", "ask", &format!("{database}:5432"), "10", "0"];
     stage.add(CLIENT, &asks)?;
-    let mut scene = Scene::learned(room, stage, Some(open_config(room)?), LEARN)?;
+    let mut scene = Scene::learned(room, stage, Some(room.settings(KNOWN_AFTER)?), LEARN)?;
     in_client(&scene, &["load", "ask", &format!("{cache}:6379")])?;
     let sideways = marked(&scene, 6379, "new_edge")?;
     scene.stay_quiet(Duration::from_secs(2)).context("a first contact within is no incident by itself")?;
@@ -55,23 +53,15 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     })
 }
 
-fn open_config(room: &Room) -> Result<PathBuf> {
-    let path = room.path("open.toml");
-    fs::write(&path, KNOWN_AFTER).context("cannot write settings")?;
-    Ok(path)
-}
-
 /// Waits until the graph shows the client's edge to that port as new, with what that judge said; where it leads.
 fn marked(scene: &Scene, port: u64, judge: &str) -> Result<String> {
     let what = format!("the graph marks an edge to port {port} by {judge}");
     let edge = wait::until(MARKED, &what, || {
-        let graph = scene.tidewatch.ask_json(&["graph", "--json"])?;
-        let edges = graph["edges"].as_array().context("graph has no edges")?;
-        let is_it = |edge: &&Value| {
+        let is_it = |edge: &Value| {
             let judges = edge["judges"].as_array();
             edge["port"] == port && judges.is_some_and(|judges| judges.iter().any(|it| it == judge))
         };
-        Ok(edges.iter().find(is_it).cloned())
+        Ok(scene.tidewatch.edges()?.into_iter().find(is_it))
     })
     .map_err(|error| anyhow!("{error:#}; it sees:\n{}", scene.tidewatch.picture()))?;
     ensure!(edge["standing"] == "new" && edge["from"]["kind"] == "workload", "{edge}");

@@ -24,8 +24,7 @@ const FULL_WITHIN_SECONDS: f64 = 4.0 * 3600.0;
 /// Fills a file system of its own, which stands in for the engine's.
 pub(crate) fn disk(room: &Room) -> Result<Outcome> {
     let disk = SmallDisk::mount(room)?;
-    let config = room.path("tidewatch.toml");
-    fs::write(&config, format!("runtime_roots = [\"{}\"]\n", disk.dir.display()))?;
+    let config = room.settings(&format!("runtime_roots = [\"{}\"]\n", disk.dir.display()))?;
     let mut scene = Scene::open_with(room, Stage::set(1)?, Some(config))?;
     let volume = format!("{}:/data", disk.dir.display());
     let args = ["--network", "none", "-v", &volume, BUSYBOX, "load", "write", "/data/file", "40", "800"];

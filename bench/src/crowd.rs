@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use model::approval::{Approval, Scope};
 use model::coverage::{Health, Source, SourceReport};
-use model::event::{Attach, Body, CgroupPath, Event, Exec, Exit, Socket, SocketState, Streams};
+use model::event::{Attach, Body, CgroupPath, Event, Exec, Exit, FileOrigin, Socket, SocketState, Streams};
 use model::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use model::runtime::{ContainerFacts, RunState};
 use model::time::Time;
@@ -80,7 +80,7 @@ impl Crowd {
         let mut events: Vec<Event> = Source::ALL.map(|source| self.event(source, up(source))).into();
         let init = exec(ProcessKey { pid: 1, start_ns: 0 }, HOST_CGROUP, HOST, "/sbin/init");
         events.push(self.event(Source::Scan, Body::Process(Box::new(init))));
-        events.push(self.event(Source::Docker, Body::ContainerList { ids: Vec::new() }));
+        events.push(self.event(Source::Docker, Body::listed(Vec::new())));
         events.push(self.event(Source::Operator, Body::Approved(Box::new(approval(self.life.approved)))));
         events.push(self.host(0));
         events
@@ -104,7 +104,7 @@ impl Crowd {
         [
             self.exit(container, init(container)),
             self.event(Source::Kernel, Body::CgroupRemoved(gone)),
-            self.event(Source::Docker, Body::ContainerGone { id: id(container) }),
+            self.event(Source::Docker, Body::gone(id(container))),
         ]
     }
 
@@ -344,6 +344,8 @@ fn exec(process: ProcessKey, cgroup: CgroupId, namespaces: Namespaces, command: 
         path: Untrusted::new("/usr/local/bin/node"),
         args: Untrusted::new(command),
         streams: Streams::default(),
+        origin: FileOrigin::default(),
+        lineage: None,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::ids::WorkloadKey;
 use crate::time::Time;
 use crate::traffic::{EdgeKey, Protocol};
 use crate::untrusted::Untrusted;
+use crate::view::View;
 
 /// Most approvals in force; a store refuses more.
 pub const APPROVALS_MAX: usize = 10_000;
@@ -45,6 +46,32 @@ pub enum Scope {
         port: u16,
         /// Above IP.
         protocol: Protocol,
+    },
+    /// That this engine runs containers here.
+    Engine {
+        /// Its view; of containerd one namespace, or all of them when none is named.
+        view: View,
+    },
+    /// That this workload has these rights over the host; no others.
+    Rights {
+        /// The workload.
+        workload: WorkloadKey,
+        /// The rights, as [`crate::privilege::Privileges::rights`] names them, sorted.
+        rights: Vec<Untrusted>,
+    },
+    /// That programs like this are run in the workload's containers from outside.
+    Administration {
+        /// The workload.
+        workload: WorkloadKey,
+        /// A glob over program and arguments: `pg_dump *`.
+        command: Untrusted,
+    },
+    /// A container that no engine claims, by what runs in it and from where.
+    Unclaimed {
+        /// The workload.
+        workload: WorkloadKey,
+        /// Its root directory.
+        root: Untrusted,
     },
 }
 

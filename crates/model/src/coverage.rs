@@ -26,12 +26,31 @@ pub enum Source {
     Operator,
     /// Tidewatch itself: its clock, its restarts.
     Engine,
+    /// containerd daemons, in all their namespaces.
+    Containerd,
+    /// What serves the kubelet.
+    Cri,
+    /// Podman.
+    Podman,
+    /// systemd's list of units.
+    Systemd,
 }
 
 impl Source {
     /// All sources.
-    pub const ALL: [Self; 7] =
-        [Self::Kernel, Self::Scan, Self::Cgroups, Self::Host, Self::Docker, Self::Operator, Self::Engine];
+    pub const ALL: [Self; 11] = [
+        Self::Kernel,
+        Self::Scan,
+        Self::Cgroups,
+        Self::Host,
+        Self::Docker,
+        Self::Operator,
+        Self::Engine,
+        Self::Containerd,
+        Self::Cri,
+        Self::Podman,
+        Self::Systemd,
+    ];
 
     /// The name used in output and in strategies.
     pub fn name(self) -> &'static str {
@@ -43,6 +62,10 @@ impl Source {
             Self::Docker => "docker",
             Self::Operator => "operator",
             Self::Engine => "engine",
+            Self::Containerd => "containerd",
+            Self::Cri => "cri",
+            Self::Podman => "podman",
+            Self::Systemd => "systemd",
         }
     }
 

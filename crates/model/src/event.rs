@@ -10,11 +10,13 @@ use crate::coverage::{Loss, Source, SourceReport};
 use crate::expectation::{Expectation, ExpectationId};
 use crate::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use crate::incident::{Closing, Incident, IncidentId};
-use crate::runtime::{ContainerFacts, EngineWork, ServiceChange};
+use crate::runtime::{Administered, ContainerFacts, EngineWork, ServiceChange};
+use crate::setup::Setup;
 use crate::time::Time;
 use crate::traffic::{Direction, DnsMessage, FlowKey, Flows, InterfaceAddress, Protocol};
 use crate::untrusted::Untrusted;
 use crate::usage::{DeepUsage, HostUsage, KernelCounts, LogSize, ProcessUsage, Usage};
+use crate::view::{EngineSeen, UnitChange, View};
 
 /// One thing that happened, stamped by the source that saw it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,16 +77,37 @@ pub enum Body {
     ContainerGone {
         /// The runtime's id.
         id: Untrusted,
+        /// Which engine says so.
+        #[serde(default, skip_serializing_if = "View::is_default")]
+        view: View,
     },
     /// A runtime's whole list, after (re)connecting: whatever it claimed before and is not here is gone.
     ContainerList {
         /// The runtime's ids.
         ids: Vec<Untrusted>,
+        /// Which engine says so; of containerd one of its namespaces.
+        #[serde(default, skip_serializing_if = "View::is_default")]
+        view: View,
     },
+    /// An engine was found, or how it is has changed.
+    Engine(Box<EngineSeen>),
+    /// systemd tells which of its units run.
+    Units(UnitChange),
+    /// How a process that begins a container is set up; follows its start.
+    Setup(Box<Setup>),
     /// A runtime says that somebody has it run a program in a container that runs already.
     EngineExec {
         /// The runtime's id of the container.
         id: Untrusted,
+        /// Which engine says so.
+        #[serde(default, skip_serializing_if = "View::is_default")]
+        view: View,
+        /// The program and its arguments, space separated; empty when not told.
+        #[serde(default, skip_serializing_if = "Untrusted::is_empty")]
+        command: Untrusted,
+        /// What is done.
+        #[serde(default, skip_serializing_if = "Administered::is_exec")]
+        what: Administered,
     },
     /// A runtime says that it has worked on an image.
     EngineWork(EngineWork),
@@ -126,6 +149,24 @@ pub enum Body {
     Tick,
 }
 
+impl Body {
+    /// The Docker engine that Tidewatch is told to follow says that a container is gone.
+    pub fn gone(id: Untrusted) -> Self {
+        Self::ContainerGone { id, view: View::default() }
+    }
+
+    /// The whole list of that engine.
+    pub fn listed(ids: Vec<Untrusted>) -> Self {
+        Self::ContainerList { ids, view: View::default() }
+    }
+
+    /// That engine runs a program in a container.
+    pub fn ran_in(id: Untrusted) -> Self {
+        let (view, command) = (View::default(), Untrusted::default());
+        Self::EngineExec { id, view, command, what: Administered::Exec }
+    }
+}
+
 /// A program that runs: the process, where it runs, and what it is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
@@ -148,6 +189,54 @@ pub struct Exec {
     /// Which of its standard streams are network sockets; known of programs whose start the kernel told.
     #[serde(default, skip_serializing_if = "Streams::is_empty")]
     pub streams: Streams,
+    /// Where the program's file comes from; known of programs whose start the kernel told.
+    #[serde(default, skip_serializing_if = "FileOrigin::is_unknown")]
+    pub origin: FileOrigin,
+    /// What started it, and for whom; known of programs whose start the kernel told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lineage: Option<Lineage>,
+}
+
+/// Where the file that is executed comes from, as the kernel knows the file: a name can be anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileOrigin {
+    /// Not known, or a file system without layers.
+    #[default]
+    Unknown,
+    /// A layer of the image.
+    Image,
+    /// The container's own layer: it was written after the container was made.
+    Written,
+    /// Memory (a `memfd`).
+    Memory,
+    /// A file whose name is gone.
+    Deleted,
+    /// Another file system than the container's root: a volume, `tmpfs`, a directory of the host.
+    Mounted,
+}
+
+impl FileOrigin {
+    /// Whether nothing is known.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
+}
+
+/// What started a program, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// The parent's cgroup.
+    pub parent_cgroup: CgroupId,
+    /// The parent's namespaces.
+    pub parent_namespaces: Namespaces,
+    /// The user who logged in, whatever it became since (audit's `loginuid`); `None` for what no login started.
+    pub login_uid: Option<u32>,
+    /// Whether it has a terminal.
+    pub has_terminal: bool,
+    /// Its user namespace, as inode number.
+    pub user_ns: u32,
 }
 
 /// The end of a process.
@@ -185,6 +274,15 @@ pub struct Attach {
     pub cgroup: CgroupId,
     /// Path of that cgroup.
     pub path: Untrusted,
+    /// The process's namespaces; `None` when the kernel did not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespaces: Option<Namespaces>,
+    /// Pid of who moved it; 0 when unknown.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub by_pid: u32,
+    /// The cgroup of who moved it; 0 when unknown.
+    #[serde(default)]
+    pub by_cgroup: CgroupId,
 }
 
 /// States of a socket worth an event. Where a protocol has no connections, the first packet stands for one.

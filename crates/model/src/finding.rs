@@ -58,6 +58,14 @@ pub enum Aspect {
     Contact,
     /// What goes on between them.
     Channel,
+    /// Whose image it is.
+    Image,
+    /// Which views know it.
+    Standing,
+    /// What it may do to the host.
+    Rights,
+    /// What is done in it, or to it.
+    Conduct,
 }
 
 impl Aspect {

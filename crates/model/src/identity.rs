@@ -10,9 +10,11 @@ use crate::event::Event;
 use crate::fact::Fact;
 use crate::ids::{ContainerKey, Namespaces, ProcessKey, WorkloadKey};
 use crate::runtime::ContainerFacts;
+use crate::setup::Setup;
 use crate::time::Time;
 use crate::traffic::Talk;
 use crate::untrusted::Untrusted;
+use crate::view::Tally;
 
 /// What kind of process tree a container is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,6 +32,11 @@ pub enum Kind {
     Unanswered,
     /// Not settled: a runtime may still claim it.
     Unsettled,
+    /// Namespaces of its own and the host's files: a sandbox of a browser, of a package manager, of `sudo` or `ip netns`.
+    Sandbox,
+    /// Tidewatch's own.
+    #[serde(rename = "self")]
+    Own,
 }
 
 impl Kind {
@@ -42,6 +49,8 @@ impl Kind {
             Self::Unwatched => "unwatched",
             Self::Unanswered => "unanswered",
             Self::Unsettled => "unsettled",
+            Self::Sandbox => "sandbox",
+            Self::Own => "self",
         }
     }
 }
@@ -63,6 +72,15 @@ pub struct Container {
     pub program: Untrusted,
     /// What the runtime claims.
     pub facts: Fact<ContainerFacts>,
+    /// How the kernel shows its first process.
+    #[serde(default = "not_looked_at")]
+    pub setup: Fact<Arc<Setup>>,
+    /// What each view says about it, and where they contradict each other; as of when it was settled last.
+    #[serde(default)]
+    pub tally: Arc<Tally>,
+    /// What other engines than the one of `facts` claim about it, by engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Arc<ContainerFacts>>,
     /// When it ended; kept for a while so that late facts and findings still find it.
     pub ended: Option<Time>,
 }
@@ -124,6 +142,10 @@ pub struct Observation {
     pub event: Event,
     /// Who it was.
     pub identity: Identity,
+}
+
+fn not_looked_at() -> Fact<Arc<Setup>> {
+    Fact::Failed { reason: Untrusted::new("nobody looked") }
 }
 
 /// `registry:5000/team/app:1.2@sha256:…` → `registry:5000/team/app`.

@@ -40,6 +40,22 @@ impl fmt::Display for NodeId {
 #[serde(transparent)]
 pub struct CgroupId(pub u64);
 
+impl CgroupId {
+    /// Numbers from here on are no inodes: file systems in memory count up from 1.
+    const OF_NAMESPACE: u64 = 1 << 63;
+
+    /// Stands for the cgroup of a container that has none of its own, because it shares one with processes of the host:
+    /// made of its pid namespace, or its mount namespace when it has only that. Nothing can be read of it.
+    pub fn of_namespace(namespace: u32) -> Self {
+        Self(Self::OF_NAMESPACE | u64::from(namespace))
+    }
+
+    /// Whether there is such a cgroup, as opposed to a namespace that has none.
+    pub fn is_real(self) -> bool {
+        self.0 & Self::OF_NAMESPACE == 0
+    }
+}
+
 impl fmt::Display for CgroupId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)

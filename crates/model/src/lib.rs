@@ -14,6 +14,12 @@ pub mod event;
 
 pub mod usage;
 
+pub mod privilege;
+
+pub mod setup;
+
+pub mod view;
+
 pub mod runtime;
 
 pub mod coverage;

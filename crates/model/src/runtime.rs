@@ -6,9 +6,11 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::privilege::Privileges;
 use crate::time::Time;
 use crate::traffic::Protocol;
 use crate::untrusted::Untrusted;
+use crate::view::{Standing, View};
 
 /// Most labels kept of one container; the rest is counted in [`ContainerFacts::labels_dropped`].
 pub const LABELS_MAX: usize = 64;
@@ -19,11 +21,15 @@ pub const ADDRESSES_MAX: usize = 16;
 /// Most published ports kept of one container.
 pub const PORTS_MAX: usize = 64;
 
+/// Most digests kept of one image.
+pub const DIGESTS_MAX: usize = 16;
+
 /// Life of a container as its runtime tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Made, not started.
+    #[default]
     Created,
     /// Has a running process.
     Running,
@@ -36,8 +42,11 @@ pub enum RunState {
 }
 
 /// The facts a runtime tells about one container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerFacts {
+    /// Which engine says so.
+    #[serde(default, skip_serializing_if = "View::is_default")]
+    pub view: View,
     /// The runtime's id (64 hexadecimal digits for Docker).
     pub id: Untrusted,
     /// Name without Docker's leading slash.
@@ -73,6 +82,60 @@ pub struct ContainerFacts {
     /// Its ports that the host forwards to, at most [`PORTS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<PublishedPort>,
+    /// What else is told of its image.
+    #[serde(default, skip_serializing_if = "ImageFacts::is_empty")]
+    pub image_facts: ImageFacts,
+    /// What the engine says it may do to the host; `None` when the engine does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privileges: Option<Box<Privileges>>,
+    /// The command that the engine runs in it to see whether it works, space separated; empty when none is declared.
+    #[serde(default, skip_serializing_if = "Untrusted::is_empty")]
+    pub health_check: Untrusted,
+    /// Its root directory or bundle on the host; empty when not told.
+    #[serde(default, skip_serializing_if = "Untrusted::is_empty")]
+    pub root: Untrusted,
+    /// The cgroup that the engine says it is in; empty when not told.
+    #[serde(default, skip_serializing_if = "Untrusted::is_empty")]
+    pub cgroup: Untrusted,
+    /// What the orchestrator says that its labels name; `None` when they name none that can be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orchestrated: Option<Orchestrated>,
+}
+
+/// An orchestrator's word on a container that carries its labels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orchestrated {
+    /// Which: `swarm`.
+    pub name: Untrusted,
+    /// Whether it has placed this container here; `Silent` on a node that may not ask.
+    pub standing: Standing,
+    /// Why, for people.
+    pub reason: Untrusted,
+}
+
+/// What is told of an image beside its name and its configuration's digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFacts {
+    /// Every other digest it is known by: of manifests and of indexes of several platforms (`sha256:…`), sorted; at most
+    /// [`DIGESTS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<Untrusted>,
+    /// Whether no registry is known to have it: it was built, committed, imported or loaded here.
+    #[serde(default)]
+    pub is_local: bool,
+    /// The image it was built on here, by its configuration's digest; empty when unknown.
+    #[serde(default, skip_serializing_if = "Untrusted::is_empty")]
+    pub parent: Untrusted,
+    /// Who signed it, as the runtime or an admission log tells; nothing was verified by us.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<Untrusted>,
+}
+
+impl ImageFacts {
+    /// Whether nothing is told.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A port of the host that is forwarded to a container.
@@ -87,6 +150,11 @@ pub struct PublishedPort {
 }
 
 impl ContainerFacts {
+    /// Every digest that its image is known by, the configuration's first.
+    pub fn digests(&self) -> impl Iterator<Item = &Untrusted> {
+        std::iter::once(&self.digest).filter(|digest| !digest.is_empty()).chain(&self.image_facts.digests)
+    }
+
     /// The value of a label, when it has that label.
     pub fn label(&self, key: &str) -> Option<&Untrusted> {
         self.labels.iter().find(|(name, _)| name.raw() == key).map(|(_, value)| value)
@@ -129,6 +197,40 @@ pub struct EngineWork {
     pub work: ImageWork,
     /// The image, by the name or digest that the engine gives; empty when it gives none.
     pub image: Untrusted,
+    /// The container that it was made of, by the engine's id; empty unless it was committed.
+    #[serde(default, skip_serializing_if = "Untrusted::is_empty")]
+    pub container: Untrusted,
+    /// The digest of the image's configuration, when the engine gives one beside a name.
+    #[serde(default, skip_serializing_if = "Untrusted::is_empty")]
+    pub digest: Untrusted,
+}
+
+impl EngineWork {
+    /// Work on an image of which no more than that is told.
+    pub fn new(work: ImageWork, image: Untrusted) -> Self {
+        Self { work, image, container: Untrusted::default(), digest: Untrusted::default() }
+    }
+}
+
+/// What somebody has an engine do in a container that runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Administered {
+    /// Run a program.
+    #[default]
+    Exec,
+    /// Connect to the streams of its first process.
+    Attach,
+    /// Copy files into or out of it.
+    Copy,
+}
+
+impl Administered {
+    /// Whether it is the usual one.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    pub fn is_exec(&self) -> bool {
+        *self == Self::Exec
+    }
 }
 
 /// What happens to a service.

@@ -4,7 +4,7 @@
 
 use model::approval::{Approval, Scope};
 use model::coverage::{Health, Source, SourceReport};
-use model::event::{Body, CgroupPath, Event, Exec, Exit, Streams};
+use model::event::{Body, CgroupPath, Event, Exec, Exit, FileOrigin, Streams};
 use model::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use model::runtime::{ContainerFacts, RunState};
 use model::time::Time;
@@ -128,7 +128,7 @@ impl Scene {
             Source::Scan,
             Body::Process(Box::new(exec(ProcessKey { pid: 1, start_ns: 0 }, CgroupId(1), HOST, "init"))),
         );
-        scene.emit(Source::Docker, Body::ContainerList { ids: Vec::new() });
+        scene.emit(Source::Docker, Body::listed(Vec::new()));
         scene.count_host(|_| ());
         scene.second(&[], 0.0);
         scene
@@ -214,9 +214,7 @@ impl Scene {
             started: Some(self.now),
             log_driver: Untrusted::new("json-file"),
             log_path: Some(Untrusted::new(&format!("/var/lib/docker/containers/{}-json.log", actor.id()))),
-            network_mode: Untrusted::default(),
-            addresses: Vec::new(),
-            published: Vec::new(),
+            ..ContainerFacts::default()
         };
         change(&mut facts);
         self.emit(Source::Docker, Body::Container(Box::new(facts)));
@@ -404,6 +402,8 @@ fn exec(process: ProcessKey, cgroup: CgroupId, namespaces: Namespaces, command: 
         path: Untrusted::new("/bin/program"),
         args: Untrusted::new(command),
         streams: Streams::default(),
+        origin: FileOrigin::default(),
+        lineage: None,
     }
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Result, ensure};
 use engine::fold::{Fold, FoldConfig};
 use model::approval::{Approval, Scope};
 use model::coverage::{Health, Source, SourceReport};
-use model::event::{Body, CgroupPath, Event, Exec, Socket, Streams};
+use model::event::{Body, CgroupPath, Event, Exec, FileOrigin, Socket, Streams};
 use model::finding::{Family, Finding};
 use model::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use model::incident::ChangeKind;
@@ -134,7 +134,7 @@ impl Stage {
         // An address that no log of the data has.
         let own = InterfaceAddress { address: [198, 51, 100, 1].into(), prefix_bits: 24 };
         self.tell(Source::Scan, Body::Interfaces(vec![own]));
-        self.tell(Source::Docker, Body::ContainerList { ids: Vec::new() });
+        self.tell(Source::Docker, Body::listed(Vec::new()));
         let scope = Scope::Pattern { pattern: Untrusted::new(&format!("{IMAGES}/*")) };
         let (owner, note) = ("bench".into(), Untrusted::default());
         let approval = Approval { id: 1, scope, owner, at: self.now, note };
@@ -260,6 +260,8 @@ fn exec(pid: u32, cgroup: CgroupId, namespaces: Namespaces, command: &str) -> Ex
         path: Untrusted::new(command),
         args: Untrusted::new(command),
         streams: Streams::default(),
+        origin: FileOrigin::default(),
+        lineage: None,
     }
 }
 

@@ -131,6 +131,11 @@ pub(crate) fn scope_key(scope: &Scope) -> String {
             format!("workload {} {} {}", digest.raw().len(), digest.raw(), workload.raw())
         }
         // As JSON, in which no text can pass for another part.
-        Scope::Edge(_) | Scope::Listener { .. } => serde_json::json!(scope).to_string(),
+        Scope::Edge(_)
+        | Scope::Listener { .. }
+        | Scope::Engine { .. }
+        | Scope::Rights { .. }
+        | Scope::Administration { .. }
+        | Scope::Unclaimed { .. } => serde_json::json!(scope).to_string(),
     }
 }

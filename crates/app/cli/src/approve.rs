@@ -118,6 +118,13 @@ fn scope(scope: &Scope) -> String {
         Scope::Pattern { pattern } => format!("images named {pattern}"),
         Scope::Workload { workload, digest } => format!("workload {workload} with image {digest}"),
         Scope::Edge(edge) => format!("edge {edge}"),
+        Scope::Engine { view } => format!("the engine {view}"),
+        Scope::Rights { workload, rights } => {
+            let rights: Vec<String> = rights.iter().map(ToString::to_string).collect();
+            format!("{workload} with {}", rights.join(", "))
+        }
+        Scope::Administration { workload, command } => format!("{command} run in {workload}"),
+        Scope::Unclaimed { workload, root } => format!("{workload} in {root}, which no engine claims"),
         Scope::Listener { workload, port: 0, protocol } => {
             format!("workload {workload} serves any port that the kernel picks, {protocol}")
         }

@@ -68,12 +68,12 @@ impl Announced {
             (Some(Kind::IMAGE | Kind::BUILDER), Some(action)) => {
                 let work = image_work(action)?;
                 let image = actor_name(event.actor.unwrap_or_default());
-                Some(Ok(Self::Work { work: EngineWork { work, image }, time }))
+                Some(Ok(Self::Work { work: EngineWork::new(work, image), time }))
             }
             (Some(Kind::CONTAINER), Some("commit")) => {
                 let mut attributes = event.actor.unwrap_or_default().attributes.unwrap_or_default();
                 let image = Untrusted::new(&attributes.remove("image").unwrap_or_default());
-                Some(Ok(Self::Work { work: EngineWork { work: ImageWork::Commit, image }, time }))
+                Some(Ok(Self::Work { work: EngineWork::new(ImageWork::Commit, image), time }))
             }
             (Some(Kind::CONTAINER), Some(action)) if is_exec(action) => {
                 let id = change::container_of(event.actor, EXEC_ACTION);

@@ -38,6 +38,7 @@ pub(crate) fn facts(id: &Untrusted, inspected: ContainerInspectResponse) -> Cont
         network_mode: text(host.network_mode),
         addresses: addresses(&network.networks.unwrap_or_default()),
         published: published(&network.ports.unwrap_or_default()),
+        ..ContainerFacts::default()
     }
 }
 

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use model::event::{Exec, Streams};
+use model::event::{Exec, FileOrigin, Streams};
 use model::ids::Namespaces;
 use model::untrusted::Untrusted;
 
@@ -90,6 +90,8 @@ pub(crate) fn exec(
         path,
         args,
         streams: Streams::default(),
+        origin: FileOrigin::default(),
+        lineage: None,
     })
 }
 

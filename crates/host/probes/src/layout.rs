@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use model::event::{Attach, Body, CgroupPath, Exec, Exit, Socket, SocketState, Streams};
+use model::event::{Attach, Body, CgroupPath, Exec, Exit, FileOrigin, Socket, SocketState, Streams};
 use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::traffic::{Direction, DnsMessage, FlowCounts, FlowKey, Protocol};
 use model::untrusted::Untrusted;
@@ -194,6 +194,8 @@ fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
         path: path(at.text(EXEC_PATH_BYTES, path_len)?, EXEC_PATH_BYTES),
         args: arguments(at.text(EXEC_ARGS_BYTES, args_len)?, args_full > args_len),
         streams,
+        origin: FileOrigin::default(),
+        lineage: None,
     })
 }
 
@@ -221,7 +223,7 @@ fn cgroup_path(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<(ProcessKey, Cgr
 
 fn attach(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Attach> {
     let (process, CgroupPath { cgroup, path }) = cgroup_path(at, cgroup)?;
-    Some(Attach { process, cgroup, path })
+    Some(Attach { process, cgroup, path, namespaces: None, by_pid: 0, by_cgroup: CgroupId(0) })
 }
 
 fn socket(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Socket> {

@@ -212,6 +212,9 @@ impl Inventory {
             program,
             // A scan finds processes that started long ago; a runtime is given its time from now on.
             facts: Fact::Pending { since: event.time.max(event.seen) },
+            setup: Fact::Pending { since: event.time.max(event.seen) },
+            tally: Arc::default(),
+            others: Vec::new(),
             ended: None,
         })
     }

@@ -89,16 +89,16 @@ impl Enrich {
             Body::Flows(flows) => identity.container = self.inventory.container_of(flows.cgroup).cloned(),
             Body::Dns(message) => identity.container = self.inventory.container_of(message.cgroup).cloned(),
             Body::Log(log) => identity.container = self.inventory.claimed(&log.container_id),
-            Body::EngineExec { id } => identity.container = self.inventory.claimed(id),
+            Body::EngineExec { id, .. } => identity.container = self.inventory.claimed(id),
             Body::Container(facts) => {
                 self.inventory.claim(facts, event.time, news);
                 identity.container = self.inventory.claimed(&facts.id);
             }
-            Body::ContainerGone { id } => {
+            Body::ContainerGone { id, .. } => {
                 identity.container = self.inventory.claimed(id);
                 self.inventory.claim_gone(id, event.time, news);
             }
-            Body::ContainerList { ids } => {
+            Body::ContainerList { ids, .. } => {
                 self.docker = RuntimeView::Synced(event.time);
                 self.inventory.claims_listed(ids, event.time, news);
             }

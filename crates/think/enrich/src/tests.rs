@@ -58,7 +58,7 @@ fn size(enrich: &Enrich) -> usize {
 }
 
 fn gone(actor: Actor) -> Body {
-    Body::ContainerGone { id: actor.id() }
+    Body::gone(actor.id())
 }
 
 fn path_of(cgroup: CgroupId, path: &str) -> CgroupPath {
@@ -199,7 +199,7 @@ fn the_silence_of_a_lost_engine_makes_no_ghost_and_its_return_names_the_containe
             scene.seconds(3, &[], 0.0);
             scene.claim(web, "web", "busybox", |_| ());
             scene.report(Source::Docker, Health::Up, "");
-            scene.emit(Source::Docker, Body::ContainerList { ids: vec![web.id()] });
+            scene.emit(Source::Docker, Body::listed(vec![web.id()]));
             scene.seconds(3, &[], 0.0);
         },
         &expect![[r#"
@@ -219,7 +219,7 @@ fn a_ghost_that_came_while_the_engine_was_lost_is_found_when_the_engine_is_back(
             scene.seconds(3, &[], 0.0);
             scene.report(Source::Docker, Health::Up, "");
             scene.seconds(3, &[], 0.0);
-            scene.emit(Source::Docker, Body::ContainerList { ids: Vec::new() });
+            scene.emit(Source::Docker, Body::listed(Vec::new()));
             scene.seconds(3, &[], 0.0);
         },
         &expect![[r#"
@@ -239,7 +239,7 @@ fn a_ghost_from_before_the_start_is_found_once_the_engine_has_told_its_list() {
     early.into_iter().for_each(|event| drop(enrich.identify(event)));
     scene.find("/hidden", "miner", Duration::from_secs(3600));
     scene.second(&[], 0.0);
-    scene.emit(Source::Docker, Body::ContainerList { ids: Vec::new() });
+    scene.emit(Source::Docker, Body::listed(Vec::new()));
     scene.seconds(3, &[], 0.0);
     expect![[r#"
         0.0 appeared unsettled miner
@@ -288,7 +288,7 @@ fn a_container_of_a_runtime_that_is_not_watched_is_no_ghost() {
             scene.appear(&format!("/machine.slice/libpod-{id}.scope"), "nginx");
             scene.appear(&format!("/kubepods.slice/cri-containerd-{id}.scope"), "pause");
             scene.seconds(4, &[], 0.0);
-            scene.emit(Source::Docker, Body::ContainerList { ids: Vec::new() });
+            scene.emit(Source::Docker, Body::listed(Vec::new()));
             scene.seconds(4, &[], 0.0);
         },
         &expect![[r#"
@@ -376,7 +376,7 @@ fn a_container_ends_when_the_engine_says_so_by_any_of_three_ways() {
             });
             scene.second(&[], 0.0);
             let ids = vec![by_state.id(), stays.id()];
-            scene.emit(Source::Docker, Body::ContainerList { ids });
+            scene.emit(Source::Docker, Body::listed(ids));
             assert_ne!(by_list, stays);
         },
         &expect![[r#"
@@ -595,7 +595,7 @@ fn ten_thousand_claims_are_kept_and_the_next_ones_counted() {
     assert_eq!(enrich.dropped(), 2);
     // A claim that is known already may still change, and a list makes room.
     scene.claim(known, "renamed", "busybox", |facts| facts.id = Untrusted::new(&format!("{:064x}", 0)));
-    scene.emit(Source::Docker, Body::ContainerList { ids: Vec::new() });
+    scene.emit(Source::Docker, Body::listed(Vec::new()));
     scene.start("web", "busybox", "httpd -f");
     assert!(told(&mut enrich, &mut scene).ends_with("settled managed web\n"));
     assert_eq!(enrich.dropped(), 2);

@@ -12,6 +12,7 @@ use model::ids::WorkloadKey;
 use model::novelty::Provenance;
 use model::traffic::{EdgeKey, Protocol};
 use model::untrusted::Untrusted;
+use model::view::View;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -23,6 +24,10 @@ pub(crate) struct Approvals {
     patterns: Vec<GlobMatcher>,
     edges: BTreeSet<EdgeKey>,
     listeners: BTreeSet<(WorkloadKey, u16, Protocol)>,
+    engines: BTreeSet<View>,
+    rights: BTreeMap<WorkloadKey, BTreeSet<Untrusted>>,
+    administration: Vec<(WorkloadKey, GlobMatcher)>,
+    unclaimed: BTreeSet<(WorkloadKey, Untrusted)>,
 }
 
 impl From<BTreeMap<u64, Approval>> for Approvals {
@@ -70,7 +75,7 @@ impl Approvals {
             return if is_unclaimed { Provenance::Unclaimed } else { Provenance::Pending };
         };
         let workload = (container.workload(), facts.digest.clone());
-        let by_digest = !facts.digest.is_empty() && self.digests.contains(&facts.digest);
+        let by_digest = facts.digests().any(|digest| self.digests.contains(digest));
         let by_pattern = || self.patterns.iter().any(|pattern| pattern.is_match(facts.image.raw()));
         match by_digest || by_pattern() {
             true if self.workloads.contains(&workload) => Provenance::Approved,
@@ -94,12 +99,45 @@ impl Approvals {
         self.listeners.contains(&(workload.clone(), port, protocol))
     }
 
+    /// Whether somebody approved that this engine runs containers here: all of it, or this namespace.
+    pub(crate) fn has_engine(&self, view: &View) -> bool {
+        let whole = view.of_namespace(&Untrusted::default());
+        self.engines.contains(view) || self.engines.contains(&whole)
+    }
+
+    /// Which of the rights nobody approved for the workload.
+    pub(crate) fn unapproved_rights(&self, workload: &WorkloadKey, rights: Vec<Untrusted>) -> Vec<Untrusted> {
+        match self.rights.get(workload) {
+            Some(approved) => rights.into_iter().filter(|right| !approved.contains(right)).collect(),
+            None => rights,
+        }
+    }
+
+    /// Whether somebody approved that such a command is run in the workload from outside.
+    pub(crate) fn has_administration(&self, workload: &WorkloadKey, command: &Untrusted) -> bool {
+        self.administration.iter().any(|(of, glob)| of == workload && glob.is_match(command.raw()))
+    }
+
+    /// Whether somebody approved a container that no engine claims.
+    pub(crate) fn has_unclaimed(&self, workload: &WorkloadKey, root: &Untrusted) -> bool {
+        self.unclaimed.contains(&(workload.clone(), root.clone()))
+    }
+
+    /// Whether a name is covered by a pattern.
+    pub(crate) fn has_name(&self, image: &Untrusted) -> bool {
+        self.patterns.iter().any(|pattern| pattern.is_match(image.raw()))
+    }
+
     fn index(&mut self) {
         self.digests.clear();
         self.workloads.clear();
         self.patterns.clear();
         self.edges.clear();
         self.listeners.clear();
+        self.engines.clear();
+        self.rights.clear();
+        self.administration.clear();
+        self.unclaimed.clear();
         for approval in std::mem::take(&mut self.given).into_values() {
             self.cover(&approval.scope);
             self.given.insert(approval.id, approval);
@@ -120,6 +158,19 @@ impl Approvals {
             Scope::Listener { workload, port, protocol } => {
                 self.listeners.insert((workload.clone(), *port, *protocol));
             }
+            Scope::Engine { view } => {
+                self.engines.insert(view.clone());
+            }
+            Scope::Rights { workload, rights } => {
+                self.rights.entry(workload.clone()).or_default().extend(rights.iter().cloned());
+            }
+            Scope::Unclaimed { workload, root } => {
+                self.unclaimed.insert((workload.clone(), root.clone()));
+            }
+            Scope::Administration { workload, command } => {
+                self.administration
+                    .extend(command_matcher(command.raw()).map(|glob| (workload.clone(), glob)));
+            }
             // A pattern that does not parse covers nothing; the command that gives patterns refuses it by name.
             Scope::Pattern { pattern } => self.patterns.extend(matcher(pattern.raw())),
         }
@@ -129,4 +180,9 @@ impl Approvals {
 /// `*` stays within one part of a name, `**` does not.
 fn matcher(pattern: &str) -> Option<GlobMatcher> {
     Some(GlobBuilder::new(pattern).literal_separator(true).build().ok()?.compile_matcher())
+}
+
+/// Commands have no parts that `*` should stay within.
+fn command_matcher(pattern: &str) -> Option<GlobMatcher> {
+    Some(GlobBuilder::new(pattern).literal_separator(false).build().ok()?.compile_matcher())
 }

@@ -52,7 +52,7 @@ impl LastWork {
 
     /// Why the engine was busy when a finding about the node was made.
     pub(crate) fn reason(&self, finding: &Finding) -> Option<Reason> {
-        let (EngineWork { work, image }, at) = self.last.as_ref()?;
+        let (EngineWork { work, image, .. }, at) = self.last.as_ref()?;
         let is_of_node = matches!(finding.subject, Subject::Node { .. }) && finding.container.is_none();
         if !is_of_node || finding.at > at.plus(AFTER) || at.since(finding.at) > BEFORE {
             return None;

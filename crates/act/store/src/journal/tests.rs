@@ -164,7 +164,7 @@ fn an_event_too_long_for_a_line_costs_only_itself() {
     let mut journal = open(dir.path(), JournalConfig::default());
     let ids = vec![Untrusted::new(&"x".repeat(512)); 3000];
     journal.append(&event(0));
-    journal.append(&Event { body: Body::ContainerList { ids }, ..event(1) });
+    journal.append(&Event { body: Body::listed(ids), ..event(1) });
     journal.append(&event(2));
     let error = journal.flush().unwrap_err().to_string();
     assert!(error.starts_with("1 events were not kept: "), "{error}");

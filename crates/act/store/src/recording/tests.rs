@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use expect_test::{Expect, expect, expect_file};
 use model::approval::{Approval, Scope};
 use model::coverage::{Health, Loss, Source, SourceReport};
-use model::event::{Attach, Body, CgroupPath, Exec, Exit, Socket, SocketState, Streams};
+use model::event::{Attach, Body, CgroupPath, Exec, Exit, FileOrigin, Socket, SocketState, Streams};
 use model::expectation::ExpectationId;
 use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::incident::{Closing, IncidentId, Verdict};
@@ -47,6 +47,8 @@ fn exec() -> Box<Exec> {
         path: "/bin/yes".into(),
         args: HOSTILE.into(),
         streams: Streams::default(),
+        origin: FileOrigin::default(),
+        lineage: None,
     })
 }
 
@@ -257,8 +259,8 @@ fn bodies() -> Vec<Body> {
         })),
         Body::Host(Box::new(host())),
         Body::Container(Box::new(facts())),
-        Body::ContainerGone { id: "4f1c".into() },
-        Body::ContainerList { ids: vec!["4f1c".into(), "5a2d".into()] },
+        Body::gone("4f1c".into()),
+        Body::listed(vec!["4f1c".into(), "5a2d".into()]),
         Body::Approved(approval()),
         Body::Revoked { id: 3 },
         Body::Restored(Box::new(IncidentBuilder::attack().hostile().build())),
@@ -271,13 +273,13 @@ fn bodies() -> Vec<Body> {
         Body::Processes(vec![process_usage()]),
         Body::Usage(Box::new(usage_in_full())),
         Body::Host(Box::new(host_in_full())),
-        Body::EngineWork(EngineWork { work: ImageWork::Import, image: HOSTILE.into() }),
+        Body::EngineWork(EngineWork::new(ImageWork::Import, HOSTILE.into())),
         Body::Service(ServiceChange { service: "web".into(), deploy: Deploy::ScaleOut }),
         Body::Expected(Box::new(declared("image:backup"))),
         Body::Expected(Box::new(learned("batch [sum]"))),
         Body::Unexpected { id: ExpectationId::from_text("EX-0123456789ab") },
         Body::Counts(Box::new(counts_in_full())),
-        Body::EngineExec { id: "4f1c".into() },
+        Body::ran_in("4f1c".into()),
     ]
 }
 
@@ -511,7 +513,7 @@ fn an_event_longer_than_a_line_is_refused_and_nothing_of_it_is_written() {
     let mut writer = RecordingWriter::new(Vec::new(), path(), &node()).unwrap();
     let ids = vec![Untrusted::new(&"x".repeat(512)); 3000];
     let mut event = events().remove(0);
-    event.body = Body::ContainerList { ids };
+    event.body = Body::listed(ids);
     let error = writer.write(&event).unwrap_err();
     assert!(matches!(error, StoreError::TooLong { what: "an event", .. }), "{error}");
     assert_eq!(writer.into_inner(), recorded(&[]));

@@ -95,12 +95,12 @@ fn perform(scene: &mut Scene, actors: &mut Vec<Actor>, act: &Act) {
         }
         Act::Gone(number) => {
             if let Some(actor) = chosen(number) {
-                scene.emit(Source::Docker, Body::ContainerGone { id: actor.id() });
+                scene.emit(Source::Docker, Body::gone(actor.id()));
             }
         }
         Act::List => {
             let ids = actors.iter().map(|actor| actor.id()).collect();
-            scene.emit(Source::Docker, Body::ContainerList { ids });
+            scene.emit(Source::Docker, Body::listed(ids));
         }
         Act::Down => scene.report(Source::Docker, Health::Down, "refused"),
         Act::Up => scene.report(Source::Docker, Health::Up, ""),
@@ -118,13 +118,13 @@ fn perform(scene: &mut Scene, actors: &mut Vec<Actor>, act: &Act) {
         }
         Act::EngineExec(number) => {
             if let Some(actor) = chosen(number) {
-                scene.emit(Source::Docker, Body::EngineExec { id: actor.id() });
+                scene.emit(Source::Docker, Body::ran_in(actor.id()));
             }
         }
         Act::Work(number) => {
             let work = if number == 0 { ImageWork::Build } else { ImageWork::Import };
             let image = image(number).as_str().into();
-            scene.emit(Source::Docker, Body::EngineWork(EngineWork { work, image }));
+            scene.emit(Source::Docker, Body::EngineWork(EngineWork::new(work, image)));
         }
         Act::Service(number) => {
             let deploy = if number == 0 { Deploy::Rollout } else { Deploy::ScaleOut };

@@ -82,7 +82,7 @@ pub(crate) fn sample_attack(containers: usize, seconds: u64) -> Scene {
         scene.second(&spends, 0.93);
     }
     scene.end(attack);
-    scene.emit(Source::Docker, Body::ContainerGone { id: attack.id() });
+    scene.emit(Source::Docker, Body::gone(attack.id()));
     for second in 0..5 {
         scene.second(&ordinary_second(&ordinary, second), 0.02);
     }
@@ -134,7 +134,7 @@ fn quiet_second(scene: &mut Scene, ordinary: &mut [Actor], batch: &mut Option<Ac
         ENGINE_BACK => {
             scene.report(Source::Docker, Health::Up, "");
             let ids = ordinary.iter().map(|actor| actor.id()).collect();
-            scene.emit(Source::Docker, Body::ContainerList { ids });
+            scene.emit(Source::Docker, Body::listed(ids));
         }
         NEW_VERSION => {
             scene.end(ordinary[0]);

@@ -150,6 +150,7 @@ impl Roster {
     fn fingerprint(&self, facts: &ContainerFacts) -> u64 {
         // Taken apart by name, so that a new field cannot be forgotten here.
         let ContainerFacts {
+            view,
             id,
             name,
             image,
@@ -166,10 +167,20 @@ impl Roster {
             network_mode,
             addresses,
             published,
+            image_facts,
+            privileges,
+            health_check,
+            root,
+            cgroup,
+            orchestrated,
         } = facts;
         let texts = (id, name, image, digest, command, labels, log_driver, log_path, network_mode);
+        let places = (view, health_check, root, cgroup);
         let ports: Vec<_> = published.iter().map(|it| (it.protocol, it.host_port, it.port)).collect();
-        self.hasher.hash_one((texts, labels_dropped, pid, *state as u8, created, started, addresses, ports))
+        // Seldom looked at, and deep: how they are written tells them apart as well.
+        let deep = format!("{image_facts:?} {privileges:?} {orchestrated:?}");
+        let life = (labels_dropped, pid, *state as u8, created, started);
+        self.hasher.hash_one((texts, places, life, addresses, ports, deep))
     }
 }
 

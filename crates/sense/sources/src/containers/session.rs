@@ -108,7 +108,7 @@ impl<'a> Session<'a> {
                     Ok(Announced::Container(change)) => self.take_change(&change),
                     // What lies in the overlap may have been counted before.
                     Ok(Announced::Exec { time, .. }) if time.is_some_and(|time| time < begun) => {}
-                    Ok(Announced::Exec { id, time }) => self.tell(time, Body::EngineExec { id }),
+                    Ok(Announced::Exec { id, time }) => self.tell(time, Body::ran_in(id)),
                     Ok(Announced::Work { work, time }) => self.tell(time, Body::EngineWork(work)),
                     Ok(Announced::Service { change, time }) => self.tell(time, Body::Service(change)),
                     Err(problem) => return problem,
@@ -258,7 +258,7 @@ impl<'a> Session<'a> {
             return;
         }
         self.forget(id);
-        self.tell(time, Body::ContainerGone { id: id.clone() });
+        self.tell(time, Body::gone(id.clone()));
         self.inspected(id);
     }
 
@@ -303,7 +303,7 @@ impl<'a> Session<'a> {
             self.step = Step::Done;
             // Not the list as it came: containers have come and gone since.
             let ids = self.roster.ids();
-            self.reporter.outlet.send_now(Source::Docker, Body::ContainerList { ids });
+            self.reporter.outlet.send_now(Source::Docker, Body::listed(ids));
         }
     }
 

@@ -66,8 +66,8 @@ fn line(body: &Body) -> String {
     let name = |id: &model::untrusted::Untrusted| id.raw()[..1].to_owned();
     match body {
         Body::Container(facts) => format!("container {} {:?}", facts.name, facts.state),
-        Body::ContainerGone { id } => format!("gone {}", name(id)),
-        Body::ContainerList { ids } => format!("list {}", ids.iter().map(name).collect::<String>()),
+        Body::ContainerGone { id, .. } => format!("gone {}", name(id)),
+        Body::ContainerList { ids, .. } => format!("list {}", ids.iter().map(name).collect::<String>()),
         Body::Lost(loss) => format!("lost {} {}", loss.count, loss.stage),
         Body::Report(report) => {
             let reason = report.reason.raw();
@@ -75,7 +75,7 @@ fn line(body: &Body) -> String {
             let reason = reason.split_once("engine.sock: ").map_or(reason, |(_, reason)| reason);
             format!("{:?} {reason}", report.health).trim_end().to_owned()
         }
-        Body::EngineExec { id } => format!("exec {}", name(id)),
+        Body::EngineExec { id, .. } => format!("exec {}", name(id)),
         Body::EngineWork(work) => format!("work {:?} {}", work.work, work.image),
         Body::Service(change) => format!("service {} {:?}", change.service, change.deploy),
         other => format!("{other:?}"),

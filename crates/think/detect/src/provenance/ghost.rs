@@ -29,7 +29,9 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             Kind::Ghost => BITS,
             // With the runtime out of sight it is judged after the same wait, for less, and marked.
             Kind::Unanswered => UNANSWERED_BITS,
-            Kind::Managed | Kind::Service | Kind::Unwatched | Kind::Unsettled => continue,
+            Kind::Managed | Kind::Service | Kind::Sandbox | Kind::Own | Kind::Unwatched | Kind::Unsettled => {
+                continue;
+            }
         };
         let mut finding = Finding::about(container, ID, Family::Provenance, case.seen.event.time, bits)
             .claiming(format!("{reason}: {} runs in namespaces and a cgroup of its own", container.program))

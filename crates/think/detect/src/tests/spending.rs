@@ -89,7 +89,7 @@ fn programs_run_in_a_container_are_booked_to_who_asks_for_them() {
         let (app, agent) = (scene.start("app", "app", "serve"), scene.start("agent", "agent", "ask"));
         for _ in 0..6 {
             scene.count(agent, |counts| counts.engine_calls += calls);
-            (0..execs).for_each(|_| scene.emit(Source::Docker, Body::EngineExec { id: app.id() }));
+            (0..execs).for_each(|_| scene.emit(Source::Docker, Body::ran_in(app.id())));
             scene.second(&[(app, cores(0.1))], 0.15);
         }
         let lines = judged(scene.take());

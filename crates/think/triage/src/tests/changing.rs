@@ -240,7 +240,7 @@ fn engine_is_busy() -> Finding {
 /// The engine tells of an import as Docker 20.10 does: the name first, then the import; then time passes.
 fn imported(desk: &mut Desk) -> Weighed {
     for (work, image) in [(ImageWork::Build, "busybox"), (ImageWork::Import, "\u{1b}[2Jbusybox")] {
-        desk.body(Body::EngineWork(EngineWork { work, image: image.into() }), Vec::new());
+        desk.body(Body::EngineWork(EngineWork::new(work, image.into())), Vec::new());
     }
     desk.triage.weigh(&seen(desk.now, Body::Tick), Vec::new())
 }
@@ -250,7 +250,7 @@ fn a_commit_is_told_as_a_commit_also_when_its_name_comes_after_it() {
     let mut desk = Desk::new(Severity::Medium);
     desk.find(vec![engine_is_busy()]);
     for work in [ImageWork::Commit, ImageWork::Build] {
-        desk.body(Body::EngineWork(EngineWork { work, image: "busybox".into() }), Vec::new());
+        desk.body(Body::EngineWork(EngineWork::new(work, "busybox".into())), Vec::new());
     }
     let told = desk.triage.weigh(&seen(desk.now, Body::Tick), Vec::new()).expectations;
     assert!(matches!(&told[..], [ExpectationChange::Explained { id, .. }] if id.as_str() == "image_commit"));

@@ -41,3 +41,5 @@ pub mod novelty;
 pub mod finding;
 
 pub mod incident;
+
+pub mod inventory;

@@ -11,3 +11,5 @@ pub mod host_tree;
 pub mod scene;
 
 pub mod traffic;
+
+pub mod inventory;

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use model::event::{Attach, Body, CgroupPath, Exec, Exit, FileOrigin, Socket, SocketState, Streams};
+use model::event::{Attach, Body, CgroupPath, Exec, Exit, FileOrigin, Lineage, Socket, SocketState, Streams};
 use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::traffic::{Direction, DnsMessage, FlowCounts, FlowKey, Protocol};
 use model::untrusted::Untrusted;
@@ -25,6 +25,8 @@ const CGROUP_PATH_BYTES: usize = 512;
 const DNS_BYTES: usize = 512;
 /// Size of `struct flow_key`.
 pub(crate) const FLOW_KEY_BYTES: usize = 32;
+/// What the kernel's audit calls the user of what no login started.
+const NO_LOGIN: u32 = u32::MAX;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 /// `/proc/PID/stat` gives starts in clock ticks; on all Linux architectures user space sees 100 a second.
@@ -72,8 +74,8 @@ pub(crate) fn record(bytes: &[u8]) -> Option<Record> {
     let body = match kind {
         1 => Body::Exec(Box::new(exec(&mut at, cgroup)?)),
         2 => Body::Exit(exit(&mut at, cgroup)?),
-        3 => Body::CgroupCreated(cgroup_path(&mut at, cgroup)?.1),
-        4 => Body::CgroupRemoved(cgroup_path(&mut at, cgroup)?.1),
+        3 => Body::CgroupCreated(cgroup_path(&mut at, cgroup)?),
+        4 => Body::CgroupRemoved(cgroup_path(&mut at, cgroup)?),
         5 => Body::CgroupAttached(attach(&mut at, cgroup)?),
         6 => Body::Socket(Box::new(socket(&mut at, cgroup)?)),
         7 => Body::Dns(Box::new(names(&mut at, cgroup)?)),
@@ -184,6 +186,7 @@ fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
     let namespaces = Namespaces { pid: at.u32()?, mnt: at.u32()?, net: at.u32()? };
     let (path_len, args_len, args_full) = (at.u32()?, at.u32()?, at.u32()?);
     let streams = streams(at)?;
+    let (lineage, origin) = lineage(at)?;
     Some(Exec {
         process,
         parent_pid,
@@ -194,9 +197,26 @@ fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
         path: path(at.text(EXEC_PATH_BYTES, path_len)?, EXEC_PATH_BYTES),
         args: arguments(at.text(EXEC_ARGS_BYTES, args_len)?, args_full > args_len),
         streams,
-        origin: FileOrigin::default(),
-        lineage: None,
+        origin,
+        lineage: Some(lineage),
     })
+}
+
+fn lineage(at: &mut Reader<'_>) -> Option<(Lineage, FileOrigin)> {
+    let parent_cgroup = CgroupId(at.u64()?);
+    let parent_namespaces = Namespaces { pid: at.u32()?, mnt: at.u32()?, net: at.u32()? };
+    let (login_uid, user_ns) = (at.u32()?, at.u32()?);
+    let origin = match at.u16()? {
+        1 => FileOrigin::Image,
+        2 => FileOrigin::Written,
+        3 => FileOrigin::Memory,
+        4 => FileOrigin::Deleted,
+        5 => FileOrigin::Mounted,
+        _ => FileOrigin::Unknown,
+    };
+    let has_terminal = at.u16()? != 0;
+    let login_uid = Some(login_uid).filter(|&uid| uid != NO_LOGIN);
+    Some((Lineage { parent_cgroup, parent_namespaces, login_uid, has_terminal, user_ns }, origin))
 }
 
 fn streams(at: &mut Reader<'_>) -> Option<Streams> {
@@ -213,17 +233,19 @@ fn exit(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exit> {
     Some(Exit { process, cgroup, status, signal: low & 0x7f, core_dumped: low & 0x80 != 0, name: name(at)? })
 }
 
-fn cgroup_path(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<(ProcessKey, CgroupPath)> {
-    let start = at.u64()?;
-    let process = process(at.u32()?, start);
-    let path_len = at.u32()?;
-    let path = path(at.text(CGROUP_PATH_BYTES, path_len)?, CGROUP_PATH_BYTES);
-    Some((process, CgroupPath { cgroup, path }))
+fn cgroup_path(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<CgroupPath> {
+    attach(at, cgroup).map(|Attach { cgroup, path, .. }| CgroupPath { cgroup, path })
 }
 
 fn attach(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Attach> {
-    let (process, CgroupPath { cgroup, path }) = cgroup_path(at, cgroup)?;
-    Some(Attach { process, cgroup, path, namespaces: None, by_pid: 0, by_cgroup: CgroupId(0) })
+    let start = at.u64()?;
+    let process = process(at.u32()?, start);
+    let namespaces = Namespaces { pid: at.u32()?, mnt: at.u32()?, net: at.u32()? };
+    let (by_cgroup, by_pid, path_len) = (CgroupId(at.u64()?), at.u32()?, at.u32()?);
+    let path = path(at.text(CGROUP_PATH_BYTES, path_len)?, CGROUP_PATH_BYTES);
+    // Of a process that is ending the kernel has let the namespaces go.
+    let namespaces = Some(namespaces).filter(|found| found.mnt != 0);
+    Some(Attach { process, cgroup, path, namespaces, by_pid, by_cgroup })
 }
 
 fn socket(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Socket> {

@@ -101,8 +101,13 @@ typedef struct {
 	unsigned int val;
 } kuid_t;
 
+struct user_namespace {
+	struct ns_common ns;
+};
+
 struct cred {
 	kuid_t uid;
+	struct user_namespace *user_ns;
 };
 
 struct mm_struct {
@@ -114,8 +119,11 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+struct tty_struct;
+
 struct signal_struct {
 	atomic_t live;
+	struct tty_struct *tty;
 	int group_exit_code;
 	unsigned int flags;
 	__u64 cutime;
@@ -127,13 +135,48 @@ struct sched_entity {
 	__u64 sum_exec_runtime;
 };
 
+struct super_block {
+	unsigned long s_magic;
+};
+
 struct inode {
 	unsigned short i_mode;
+	unsigned int i_nlink;
+	struct super_block *i_sb;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+	struct super_block *d_sb;
+};
+
+struct vfsmount {
+	struct super_block *mnt_sb;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
 };
 
 struct file {
 	struct inode *f_inode;
+	struct path f_path;
 	void *private_data;
+};
+
+struct fs_struct {
+	struct path root;
+};
+
+/* Of overlayfs, which may be a module that is not loaded yet. */
+struct ovl_inode {
+	struct inode vfs_inode;
+	struct dentry *__upperdentry;
 };
 
 struct fdtable {
@@ -161,11 +204,15 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct signal_struct *signal;
 	struct files_struct *files;
+	struct fs_struct *fs;
+	kuid_t loginuid;
 	char comm[16];
 };
 
 struct linux_binprm {
+	struct file *file;
 	const char *filename;
+	const char *interp;
 };
 
 struct in6_addr {
@@ -307,6 +354,10 @@ enum sock_flags {
 #define IPPROTO_UDP 17
 #define IPPROTO_SCTP 132
 #define SOCK_STREAM 1
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630 /* include/uapi/linux/magic.h, as the next two */
+#define TMPFS_MAGIC 0x01021994
+#define HUGETLBFS_MAGIC 0x958458f6
+#define INVALID_UID 0xffffffffU     /* include/linux/uidgid.h */
 #define S_IFMT 0170000              /* include/uapi/linux/stat.h */
 #define S_IFSOCK 0140000
 #define DNS_PORT 53

@@ -5,6 +5,7 @@
  * process does.
  */
 #include "books.h"
+#include "origins.h"
 #include "packets.h"
 #include "requests.h"
 #include "sockets.h"
@@ -96,6 +97,25 @@ static __always_inline void read_streams(struct exec_record *record, struct task
 	}
 }
 
+/* The parent, and whom the task acts for. */
+static __always_inline void read_lineage(struct exec_record *record, struct task_struct *task)
+{
+	struct task_struct *parent = BPF_CORE_READ(task, real_parent);
+
+	record->parent = BPF_CORE_READ(parent, tgid);
+	record->parent_cgroup = owner_of_task(parent).id;
+	record->parent_pid_ns = pid_namespace_of(parent);
+	record->parent_mnt_ns = BPF_CORE_READ(parent, nsproxy, mnt_ns, ns.inum);
+	record->parent_net_ns = BPF_CORE_READ(parent, nsproxy, net_ns, ns.inum);
+	/* Only kernels with auditing keep it. */
+	if (bpf_core_field_exists(task->loginuid))
+		record->login_uid = BPF_CORE_READ(task, loginuid.val);
+	else
+		record->login_uid = INVALID_UID;
+	record->user_ns = BPF_CORE_READ(task, cred, user_ns, ns.inum);
+	record->has_terminal = BPF_CORE_READ(task, signal, tty) != 0;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -112,7 +132,6 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		return 0;
 	record->start = BPF_CORE_READ(task, group_leader, start_boottime);
 	record->tgid = BPF_CORE_READ(task, tgid);
-	record->parent = BPF_CORE_READ(task, real_parent, tgid);
 	record->uid = BPF_CORE_READ(task, cred, uid.val);
 	record->pid_ns = pid_namespace_of(task);
 	record->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
@@ -122,6 +141,8 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	record->path_len = len > 0 ? len - 1 : 0;
 	read_arguments(record, task);
 	read_streams(record, task);
+	read_lineage(record, task);
+	record->origin = origin_of(task, bprm);
 	submit(record);
 	return 0;
 }
@@ -241,6 +262,11 @@ static __always_inline void tell_cgroup(__u32 kind, struct cgroup *cgroup, const
 	record->header.cgroup = BPF_CORE_READ(cgroup, kn, id);
 	record->start = moved ? BPF_CORE_READ(moved, group_leader, start_boottime) : 0;
 	record->tgid = moved ? BPF_CORE_READ(moved, tgid) : 0;
+	record->pid_ns = moved ? pid_namespace_of(moved) : 0;
+	record->mnt_ns = moved ? BPF_CORE_READ(moved, nsproxy, mnt_ns, ns.inum) : 0;
+	record->net_ns = moved ? BPF_CORE_READ(moved, nsproxy, net_ns, ns.inum) : 0;
+	record->by_cgroup = payer.id;
+	record->by_tgid = bpf_get_current_pid_tgid() >> 32;
 	len = bpf_probe_read_kernel_str(record->path, sizeof(record->path), path);
 	record->path_len = len > 0 ? len - 1 : 0;
 	submit(record);

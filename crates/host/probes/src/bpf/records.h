@@ -32,6 +32,16 @@ struct header {
 	__u64 cgroup;
 };
 
+/* Where an executed file comes from. */
+enum origin {
+	ORIGIN_UNKNOWN = 0,
+	ORIGIN_IMAGE = 1,
+	ORIGIN_WRITTEN = 2,
+	ORIGIN_MEMORY = 3,
+	ORIGIN_DELETED = 4,
+	ORIGIN_MOUNTED = 5,
+};
+
 struct exec_record {
 	struct header header;
 	__u64 start;
@@ -49,6 +59,14 @@ struct exec_record {
 	__be16 stream_port;
 	__u32 zero;
 	__u8 stream_remote[16];
+	__u64 parent_cgroup;
+	__u32 parent_pid_ns;
+	__u32 parent_mnt_ns;
+	__u32 parent_net_ns;
+	__u32 login_uid; /* all bits set when no login started it */
+	__u32 user_ns;
+	__u16 origin;
+	__u16 has_terminal;
 	char comm[COMM_BYTES];
 	char path[EXEC_PATH_BYTES];
 	char args[EXEC_ARGS_BYTES];
@@ -64,8 +82,13 @@ struct exit_record {
 
 struct cgroup_record {
 	struct header header;
-	__u64 start; /* of the process that was moved, else 0 */
+	__u64 start; /* of the process that was moved, as are the tgid and the namespaces; else 0 */
 	__u32 tgid;
+	__u32 pid_ns;
+	__u32 mnt_ns;
+	__u32 net_ns;
+	__u64 by_cgroup; /* of who did it; one who moves itself is there already */
+	__u32 by_tgid;
 	__u32 path_len;
 	char path[CGROUP_PATH_BYTES];
 };
@@ -180,9 +203,9 @@ struct settings {
 };
 
 _Static_assert(sizeof(struct header) == 24, "layout.rs");
-_Static_assert(sizeof(struct exec_record) == 624, "layout.rs");
+_Static_assert(sizeof(struct exec_record) == 656, "layout.rs");
 _Static_assert(sizeof(struct exit_record) == 56, "layout.rs");
-_Static_assert(sizeof(struct cgroup_record) == 552, "layout.rs");
+_Static_assert(sizeof(struct cgroup_record) == 576, "layout.rs");
 _Static_assert(sizeof(struct socket_record) == 112, "layout.rs");
 _Static_assert(sizeof(struct dns_record) == 568, "layout.rs");
 _Static_assert(sizeof(struct flow_key) == 32, "layout.rs");

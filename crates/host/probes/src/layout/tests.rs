@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 
 use expect_test::{Expect, expect};
-use model::event::Body;
-use model::ids::CgroupId;
+use model::event::{Body, FileOrigin, Lineage};
+use model::ids::{CgroupId, Namespaces};
 use model::traffic::{Direction, FlowKey, Protocol};
 
 use super::{
@@ -70,6 +70,14 @@ fn exec_bytes(path: &[u8], args: &[u8], args_full: u32) -> Vec<u8> {
         .raw(&4444_u16.to_be_bytes())
         .u32(0)
         .field(&[203, 0, 113, 9], 16)
+        .u64(21)
+        .u32(22)
+        .u32(23)
+        .u32(24)
+        .u32(1001)
+        .u32(26)
+        .u16(2)
+        .u16(1)
         .raw(b"sleep\0##########")
         .field(path, 256)
         .field(args, 256)
@@ -82,7 +90,9 @@ pub(crate) fn exit_bytes(code: u32) -> Vec<u8> {
 }
 
 fn cgroup_bytes(kind: u32, path: &[u8]) -> Vec<u8> {
-    Bytes::new(kind).u64(30_000_001).u32(9).u32(u32::try_from(path.len()).unwrap()).field(path, 512).finish()
+    let path_len = u32::try_from(path.len()).unwrap();
+    let process = Bytes::new(kind).u64(30_000_001).u32(9).u32(11).u32(12).u32(13);
+    process.u64(5151).u32(8).u32(path_len).field(path, 512).finish()
 }
 
 fn socket_bytes(state: u16, family: u16, local: &[u8], remote: &[u8]) -> Vec<u8> {
@@ -119,9 +129,35 @@ fn an_exec_has_its_process_namespaces_path_and_arguments() {
     check(
         &exec_bytes(b"/bin/sleep", b"sleep\x001\x00", 8),
         &expect![[
-            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/sleep", args: "sleep 1", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) } })"#
+            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/sleep", args: "sleep 1", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }) })"#
         ]],
     );
+}
+
+/// Where the lineage lies in a record of an exec.
+const LOGIN_UID_AT: usize = 24 + 48 + 24 + 20;
+const ORIGIN_AT: usize = LOGIN_UID_AT + 8;
+
+#[test]
+fn an_exec_tells_who_started_it_for_whom_and_where_its_file_is_from() {
+    let read = |bytes: &[u8]| match record(bytes).map(|record| record.body) {
+        Some(Body::Exec(exec)) => (exec.lineage.unwrap(), exec.origin),
+        other => panic!("{other:?}"),
+    };
+    let mut bytes = exec_bytes(b"/x", b"", 0);
+    let told = Lineage {
+        parent_cgroup: CgroupId(21),
+        parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 },
+        login_uid: Some(1001),
+        has_terminal: true,
+        user_ns: 26,
+    };
+    assert_eq!(read(&bytes), (told, FileOrigin::Written));
+    bytes[LOGIN_UID_AT..LOGIN_UID_AT + 4].copy_from_slice(&u32::MAX.to_ne_bytes());
+    bytes[ORIGIN_AT..ORIGIN_AT + 4].fill(0);
+    assert_eq!(read(&bytes), (Lineage { login_uid: None, has_terminal: false, ..told }, FileOrigin::Unknown));
+    bytes[ORIGIN_AT] = 6;
+    assert_eq!(read(&bytes).1, FileOrigin::Unknown, "an origin of a later version");
 }
 
 #[test]
@@ -137,7 +173,7 @@ fn bytes_that_are_not_text_become_text() {
     check(
         &exec_bytes(b"/bin/\xff\x1b[2J", b"", 0),
         &expect![[
-            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/�\u{1b}[2J", args: "", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) } })"#
+            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/�\u{1b}[2J", args: "", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }) })"#
         ]],
     );
 }
@@ -177,9 +213,17 @@ fn cgroup_records_tell_which_and_where() {
     check(
         &cgroup_bytes(5, b"/docker/abc"),
         &expect![[
-            r#"CgroupAttached(Attach { process: ProcessKey { pid: 9, start_ns: 30000000 }, cgroup: CgroupId(4242), path: "/docker/abc" })"#
+            r#"CgroupAttached(Attach { process: ProcessKey { pid: 9, start_ns: 30000000 }, cgroup: CgroupId(4242), path: "/docker/abc", namespaces: Some(Namespaces { pid: 11, mnt: 12, net: 13 }), by_pid: 8, by_cgroup: CgroupId(5151) })"#
         ]],
     );
+}
+
+#[test]
+fn a_process_that_ends_is_moved_without_namespaces() {
+    let mut bytes = cgroup_bytes(5, b"/x");
+    bytes[36..48].fill(0);
+    let Some(Body::CgroupAttached(attach)) = record(&bytes).map(|record| record.body) else { panic!() };
+    assert_eq!((attach.namespaces, attach.by_pid), (None, 8));
 }
 
 #[test]
@@ -207,7 +251,7 @@ fn nothing_odd_is_read_as_a_record() {
     cases.push(socket_bytes(6, 2, &[], &[]));
     cases.push(socket_bytes(1, 1, &[], &[]));
     let mut lying_length = cgroup_bytes(3, b"/x");
-    lying_length[36..40].copy_from_slice(&513_u32.to_ne_bytes());
+    lying_length[60..64].copy_from_slice(&513_u32.to_ne_bytes());
     cases.push(lying_length);
     for bytes in cases {
         assert_eq!(record(&bytes), None, "{bytes:?}");

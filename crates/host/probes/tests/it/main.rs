@@ -7,6 +7,7 @@
 mod cgroups;
 mod costs;
 mod flows;
+mod origins;
 mod processes;
 mod sockets;
 mod tally;

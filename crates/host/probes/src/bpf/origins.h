@@ -1,0 +1,75 @@
+/* Where an executed file comes from: a layer of the image, the container's own layer, memory, another file system.
+ *
+ * Not here: scripts. When the kernel tells of an exec it holds only the interpreter's file; the script's was let go.
+ * What the interpreter is says nothing about the script, but one from memory or written later is told all the same.
+ */
+#pragma once
+
+#include "records.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+/* The file in the upper layer behind an inode of overlayfs. The pointer follows the embedded inode since Linux 4.13
+ * (fs/overlayfs/ovl_entry.h); where the kernel does not describe the type, because overlayfs is a module that is
+ * loaded later, that is where it is looked for. Tried on 6.18 both ways, with files of an image, of a container's own
+ * layer and copied up, under Docker and in an overlay made by hand. */
+static __always_inline struct dentry *upper_of(struct inode *inode)
+{
+	struct dentry *upper = 0;
+	unsigned long at;
+
+	if (bpf_core_field_exists(struct ovl_inode, __upperdentry))
+		at = bpf_core_field_offset(struct ovl_inode, __upperdentry) -
+		     bpf_core_field_offset(struct ovl_inode, vfs_inode);
+	else
+		at = bpf_core_type_size(struct inode);
+	bpf_probe_read_kernel(&upper, sizeof(upper), (void *)inode + at);
+	return upper;
+}
+
+/* Overlayfs lies upon other file systems: what has no magic number of one is no file of an upper layer, and this
+ * kernel's inodes are not what we take them for. */
+static __always_inline __u16 layer_of(struct inode *inode)
+{
+	struct dentry *upper = upper_of(inode);
+
+	if (!upper)
+		return ORIGIN_IMAGE;
+	return BPF_CORE_READ(upper, d_sb, s_magic) ? ORIGIN_WRITTEN : ORIGIN_UNKNOWN;
+}
+
+/* Memory that was made a file is named by the kernel: `memfd:` and what its maker says. */
+static __always_inline bool is_memory(struct file *file, unsigned long magic)
+{
+	const unsigned char *name = BPF_CORE_READ(file, f_path.dentry, d_name.name);
+	char start[8] = {};
+
+	if (magic != TMPFS_MAGIC && magic != HUGETLBFS_MAGIC)
+		return false;
+	bpf_probe_read_kernel_str(start, sizeof(start), name);
+	return start[0] == 'm' && start[1] == 'e' && start[2] == 'm' && start[3] == 'f' && start[4] == 'd' &&
+	       start[5] == ':';
+}
+
+static __always_inline __u16 origin_of(struct task_struct *task, struct linux_binprm *bprm)
+{
+	struct file *file = BPF_CORE_READ(bprm, file);
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct super_block *system = BPF_CORE_READ(inode, i_sb);
+	unsigned long magic = BPF_CORE_READ(system, s_magic);
+	__u16 origin;
+
+	if (!inode)
+		return ORIGIN_UNKNOWN;
+	if (BPF_CORE_READ(inode, i_nlink) == 0)
+		return is_memory(file, magic) ? ORIGIN_MEMORY : ORIGIN_DELETED;
+	if (system != BPF_CORE_READ(task, fs, root.mnt, mnt_sb))
+		origin = ORIGIN_MOUNTED;
+	else
+		origin = magic == OVERLAYFS_SUPER_MAGIC ? layer_of(inode) : ORIGIN_UNKNOWN;
+	/* Of an interpreter: the script may have been written since. */
+	if (origin == ORIGIN_IMAGE && BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename))
+		return ORIGIN_UNKNOWN;
+	return origin;
+}

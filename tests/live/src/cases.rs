@@ -22,6 +22,7 @@ mod neighbours;
 mod objects;
 mod packets;
 mod processes;
+mod provenance;
 mod quiet;
 mod ramp;
 mod recording;
@@ -38,6 +39,7 @@ mod without_bpf;
 
 use anyhow::Result;
 
+use crate::cases::provenance::{by_hand, engines, images, inside, labels, many, rights};
 use crate::tidewatch::Room;
 
 /// What a test that passed has to tell.
@@ -62,7 +64,7 @@ pub(crate) const LONG: [Case; 1] =
     [Case { name: "services_that_do_more_than_ever_are_found_by_their_history", run: history::run }];
 
 /// Every live test, in the order in which they run.
-pub(crate) const ALL: [Case; 48] = [
+pub(crate) const ALL: [Case; 75] = [
     Case { name: "sample_command_is_one_incident_within_three_seconds", run: sample_command::run },
     Case { name: "sixty_quiet_seconds_have_no_incident", run: quiet::run },
     Case { name: "a_recording_replays_to_the_same_incidents", run: recording::run },
@@ -113,6 +115,39 @@ pub(crate) const ALL: [Case; 48] = [
     Case { name: "fifty_restarts_with_each_others_addresses_blame_nobody", run: restarts::run },
     Case { name: "a_flood_of_connections_loses_nothing_of_the_others", run: churn::run },
     Case { name: "honest_traffic_is_quiet_while_edges_are_locked", run: honest::run },
+    Case { name: "a_container_of_runc_alone_is_found", run: engines::runc },
+    Case {
+        name: "a_container_in_a_fresh_namespace_of_dockers_containerd_is_found",
+        run: engines::fresh_namespace,
+    },
+    Case { name: "a_second_containerd_is_found_with_its_container", run: engines::second_containerd },
+    Case { name: "a_container_of_podman_is_found", run: engines::podman },
+    Case { name: "a_container_made_by_hand_without_a_cgroup_is_found", run: by_hand::without_a_group },
+    Case { name: "a_container_in_a_cgroup_called_like_dockers_is_found", run: by_hand::called_like_docker },
+    Case { name: "a_container_in_a_cgroup_called_like_a_scope_is_found", run: by_hand::called_like_a_scope },
+    Case { name: "forged_labels_of_a_swarm_service_are_found", run: labels::swarm },
+    Case { name: "forged_labels_of_a_pod_are_found", run: labels::kubernetes },
+    Case { name: "an_image_called_nearly_as_an_approved_one_is_found", run: labels::image_name },
+    Case { name: "a_tag_whose_content_was_swapped_is_found", run: images::swapped_tag },
+    Case { name: "a_commit_of_an_approved_container_is_found", run: images::commit },
+    Case { name: "a_container_as_good_as_privileged_is_found", run: rights::nearly_privileged },
+    Case { name: "a_container_among_the_hosts_processes_is_found", run: rights::host_pid },
+    Case { name: "a_container_that_may_administer_the_system_is_found", run: rights::sys_admin },
+    Case { name: "a_copied_program_in_an_approved_container_is_found", run: inside::drift },
+    Case { name: "a_shell_executed_in_an_approved_container_is_found", run: inside::shell },
+    Case { name: "an_entry_into_a_containers_namespaces_is_found", run: inside::entry },
+    Case { name: "a_container_that_leaves_its_cgroup_is_found", run: inside::escape },
+    Case { name: "a_compose_project_down_and_up_is_quiet", run: provenance::twins::compose },
+    Case { name: "restarts_by_policy_and_health_checks_are_quiet", run: provenance::twins::looked_after },
+    Case { name: "a_build_under_an_approved_name_is_quiet", run: provenance::twins::build },
+    Case { name: "services_in_private_namespaces_are_quiet", run: provenance::twins::units },
+    Case { name: "a_browser_in_its_sandbox_is_quiet", run: provenance::twins::browser },
+    Case { name: "administration_of_the_host_is_quiet", run: provenance::twins::administered },
+    Case { name: "two_hundred_containers_in_twenty_seconds_are_all_in_the_inventory", run: many::fleeting },
+    Case {
+        name: "a_hundred_containers_are_in_the_inventory_two_seconds_after_the_start",
+        run: many::standing,
+    },
     Case { name: "a_declared_batch_job_at_full_cpu_is_quiet", run: twins::batch },
     Case { name: "a_compiler_on_the_host_is_quiet", run: twins::compile },
     Case { name: "a_rolling_update_of_a_swarm_service_is_quiet", run: twins::rolling_update },

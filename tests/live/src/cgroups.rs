@@ -4,10 +4,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
 use crate::host;
@@ -17,66 +16,71 @@ use crate::wait;
 /// the host, and a busy host would starve it.
 const V1_CONTROLLERS: [&str; 3] = ["cpuacct", "memory", "pids"];
 
-/// Four busy loops, so that it gets a core even while the host compiles something.
-pub(crate) const BURN: &str = "for i in 1 2 3; do while :; do :; done & done; while :; do :; done";
-
-/// A container made by hand: `unshare` in a control group of its own. Ended and removed on drop.
-pub(crate) struct Ghost {
-    child: Child,
-    /// The same group in each hierarchy.
-    groups: Vec<PathBuf>,
+/// A control group of a test's own, the same in every hierarchy that Tidewatch reads. What is in it is ended and it is
+/// removed on drop, with the groups above it that it brought.
+pub(crate) struct Group {
+    /// The group itself in each hierarchy.
+    places: Vec<PathBuf>,
+    /// Those above it that were made for it, deepest first.
+    above: Vec<PathBuf>,
     /// Path below the hierarchies' roots.
     pub(crate) path: String,
-    /// When it was started, in Unix seconds.
-    pub(crate) started: f64,
 }
 
-impl Ghost {
-    /// Starts `argv` in new pid, mount and network namespaces, in the control group `/name` everywhere.
-    pub(crate) fn start(name: &str, argv: &[&str]) -> Result<Self> {
-        host::require("unshare", "util-linux")?;
+impl Group {
+    /// Makes the control group `/name`; `name` may have several parts.
+    pub(crate) fn make(name: &str) -> Result<Self> {
         let mounts = fs::read_to_string("/proc/mounts").context("cannot read /proc/mounts")?;
-        let groups: Vec<PathBuf> = hierarchies(&mounts).iter().map(|root| root.join(name)).collect();
-        ensure!(!groups.is_empty(), "no cgroup hierarchy is mounted");
-        for group in &groups {
-            make(group)?;
+        let roots = hierarchies(&mounts);
+        ensure!(!roots.is_empty(), "no cgroup hierarchy is mounted");
+        let mut group = Self { places: Vec::new(), above: Vec::new(), path: format!("/{name}") };
+        for root in &roots {
+            let place = root.join(name);
+            let above = place.ancestors().skip(1).take_while(|dir| *dir != root.as_path());
+            group.above.extend(above.filter(|dir| !dir.exists()).map(Path::to_path_buf));
+            let made = fs::create_dir_all(&place);
+            group.places.push(place.clone());
+            made.with_context(|| format!("cannot make {}", place.display()))?;
         }
-        // The shell joins before it becomes the container: nothing of it ever runs elsewhere.
-        let join: String =
-            groups.iter().map(|group| format!("echo $$ > {}/cgroup.procs && ", group.display())).collect();
-        let script = format!("{join} exec unshare --pid --mount --net --fork \"$@\"");
-        let started = host::unix_now();
-        let child = Command::new("sh")
-            .args(["-ec", &script, "sh"])
-            .args(argv)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let child = child.inspect_err(|_| remove(&groups)).context("cannot start a shell")?;
-        let mut ghost = Self { child, groups, path: format!("/{name}"), started };
-        ghost.check_that_it_runs()?;
-        Ok(ghost)
+        Ok(group)
     }
 
-    fn check_that_it_runs(&mut self) -> Result<()> {
-        wait::until(Duration::from_secs(3), "the container made by hand runs", || {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("it ended: {status}");
-            }
-            // unshare itself and its child.
-            Ok((members(&self.groups[0]).len() >= 2).then_some(()))
-        })
+    /// A command of a shell that joins it, to be followed by another one.
+    pub(crate) fn joining(&self) -> String {
+        let join = |place: &PathBuf| format!("echo $$ > {}/cgroup.procs && ", place.display());
+        self.places.iter().map(join).collect()
     }
 }
 
-impl Drop for Ghost {
+impl Drop for Group {
     fn drop(&mut self) {
-        for pid in members(&self.groups[0]) {
+        for pid in self.places.first().map(|place| members(place)).unwrap_or_default() {
             host::signal(pid, Signal::KILL);
         }
-        host::end(&mut self.child, Duration::ZERO);
-        remove(&self.groups);
+        remove(&self.places);
+        remove(&self.above);
+    }
+}
+
+/// Path of the control group that a process is in.
+pub(crate) fn path_of(pid: u32) -> Result<String> {
+    let path = format!("/proc/{pid}/cgroup");
+    let groups = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    own_path(&groups).with_context(|| format!("{path} names no group"))
+}
+
+/// Where the v2 hierarchy is mounted.
+pub(crate) fn unified() -> Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/mounts").context("cannot read /proc/mounts")?;
+    v2_root(&mounts).context("cgroup v2 is not mounted")
+}
+
+/// Removes a group that a runtime left empty above its containers'; one that is not empty stays.
+pub(crate) fn remove_left_over(name: &str) {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    for root in mounts.lines().filter_map(cgroup_mount) {
+        // Refused while anything is in it.
+        let _ = fs::remove_dir(root.join(name));
     }
 }
 
@@ -84,14 +88,9 @@ impl Drop for Ghost {
 pub(crate) fn end_group_of(pid: u32) {
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    let Some(path) = group_of(&groups, "").or_else(|| group_of(&groups, "pids")).filter(|path| path != "/")
-    else {
-        return;
-    };
-    let roots = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let roots = roots.filter(|fields| fields.get(2).is_some_and(|kind| kind.starts_with("cgroup")));
-    let places: Vec<PathBuf> =
-        roots.map(|fields| below(Path::new(fields[1]), &path)).filter(|place| place.exists()).collect();
+    let Some(path) = own_path(&groups).filter(|path| path != "/") else { return };
+    let roots = mounts.lines().filter_map(cgroup_mount);
+    let places: Vec<PathBuf> = roots.map(|root| below(&root, &path)).filter(|place| place.exists()).collect();
     for member in places.iter().flat_map(|place| members(place)) {
         host::signal(member, Signal::KILL);
     }
@@ -152,6 +151,18 @@ fn v1_root(mounts: &str, controller: &str) -> Option<PathBuf> {
     })
 }
 
+/// Where a line of `/proc/mounts` mounts a hierarchy, v1 or v2.
+fn cgroup_mount(line: &str) -> Option<PathBuf> {
+    let mut fields = line.split(' ').skip(1);
+    let place = fields.next()?;
+    fields.next().is_some_and(|kind| kind.starts_with("cgroup")).then(|| place.into())
+}
+
+/// The path in `/proc/PID/cgroup` that a process is known by.
+fn own_path(groups: &str) -> Option<String> {
+    group_of(groups, "").or_else(|| group_of(groups, "pids"))
+}
+
 /// The path in `/proc/PID/cgroup` for a v1 controller, or for v2 when `controller` is empty.
 fn group_of(groups: &str, controller: &str) -> Option<String> {
     groups.lines().find_map(|line| {
@@ -163,14 +174,6 @@ fn group_of(groups: &str, controller: &str) -> Option<String> {
 
 fn below(root: &Path, group: &str) -> PathBuf {
     root.join(group.trim_start_matches('/'))
-}
-
-fn make(group: &Path) -> Result<()> {
-    match fs::create_dir(group) {
-        // Left over by a run that was killed: the name is ours.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        result => result.with_context(|| format!("cannot make {}", group.display())),
-    }
 }
 
 fn members(group: &Path) -> Vec<u32> {

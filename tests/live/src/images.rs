@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -44,17 +44,7 @@ impl Images {
     /// Makes one image; `page` is its content, `changes` are Dockerfile instructions.
     pub(crate) fn add(&mut self, tag: &str, page: &str, changes: &[String]) -> Result<()> {
         let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let root = dir.path().join("root");
-        busybox_tree(&root)?;
-        fs::create_dir_all(root.join("www"))?;
-        fs::create_dir_all(root.join("tmp"))?;
-        fs::write(root.join("www/index.html"), page)?;
-        let load = load::program()?;
-        fs::copy(load, root.join("bin/load")).with_context(|| format!("cannot copy {}", load.display()))?;
-        let tar = dir.path().join("image.tar");
-        let mut command = Command::new("tar");
-        command.arg("-C").arg(&root).args(["--owner=0", "--group=0", "-cf"]).arg(&tar).arg(".");
-        host::succeed(&mut command, Duration::from_secs(30))?;
+        let tar = archive(dir.path(), page)?;
         self.docker.import(&tar, tag, changes)?;
         self.tags.push(tag.to_owned());
         Ok(())
@@ -77,6 +67,29 @@ impl Drop for Images {
             self.docker.remove_image(tag);
         }
     }
+}
+
+/// Packs the file system of an image into a file below `dir`; `page` is its content.
+pub(crate) fn archive(dir: &Path, page: &str) -> Result<PathBuf> {
+    let root = dir.join("root");
+    service_tree(&root, page)?;
+    let tar = dir.join("image.tar");
+    let mut command = Command::new("tar");
+    command.arg("-C").arg(&root).args(["--owner=0", "--group=0", "-cf"]).arg(&tar).arg(".");
+    host::succeed(&mut command, Duration::from_secs(30))?;
+    Ok(tar)
+}
+
+/// Makes the directory that such a container has as its root.
+pub(crate) fn service_tree(root: &Path, page: &str) -> Result<()> {
+    busybox_tree(root)?;
+    for dir in ["www", "tmp", "proc", "sys", "dev"] {
+        fs::create_dir_all(root.join(dir))?;
+    }
+    fs::write(root.join("www/index.html"), page)?;
+    let load = load::program()?;
+    fs::copy(load, root.join("bin/load")).with_context(|| format!("cannot copy {}", load.display()))?;
+    Ok(())
 }
 
 /// Puts busybox and a link for each of its programs below `root/bin`.

@@ -40,6 +40,8 @@ pub(crate) struct Subject {
     pub(crate) container: String,
     /// The container's id in its runtime; empty when no runtime claims it.
     pub(crate) container_id: String,
+    /// Its image as asked for; empty when no runtime tells one.
+    pub(crate) image: String,
     /// The container's control group.
     pub(crate) cgroup: String,
 }
@@ -111,14 +113,15 @@ impl Subject {
         let workload = if kind == "node" { String::new() } else { text(value, "workload")? };
         let container = &value["container"];
         let inner = |name| if container.is_null() { Ok(String::new()) } else { text(container, name) };
-        // Promised, though no test compares them.
-        inner("image").and(inner("digest")).context("subject.container")?;
+        // Promised, though no test compares it.
+        inner("digest").context("subject.container")?;
         Ok(Self {
             kind,
             node: text(value, "node")?,
             workload,
             container: inner("name")?,
             container_id: inner("id")?,
+            image: inner("image")?,
             cgroup: inner("cgroup")?,
         })
     }
@@ -138,6 +141,14 @@ impl Finding {
             evidence: evidence.clone(),
             judge,
         })
+    }
+
+    /// A word of the evidence, figures written out; empty when there is none of that name.
+    pub(crate) fn word(&self, name: &str) -> String {
+        let value = self.evidence.get(name).cloned().unwrap_or_default();
+        value
+            .as_str()
+            .map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned)
     }
 
     /// A figure of the evidence.

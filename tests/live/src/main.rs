@@ -4,8 +4,11 @@
 //! tests use.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test runner talks on its standard output")]
 
+mod bundle;
+mod by_hand;
 mod cases;
 mod cgroups;
+mod containerd;
 mod demo;
 mod docker;
 mod host;
@@ -17,6 +20,7 @@ mod kernels;
 mod load;
 mod measure;
 mod outside;
+mod podman;
 mod private_engine;
 mod runner;
 mod scene;

@@ -107,7 +107,7 @@ fn ip(args: &[&str]) -> Result<String> {
 }
 
 /// Layers stay mounted when an engine is killed, and a directory with mounts below cannot be removed.
-fn unmount_below(root: &str) {
+pub(crate) fn unmount_below(root: &str) {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
     let below =
         mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|place| place.starts_with(root));

@@ -164,7 +164,8 @@ impl Scene {
         Ok(incident)
     }
 
-    fn told_so_far(&self) -> String {
+    /// What it found so far, for a test that fails.
+    pub(crate) fn told_so_far(&self) -> String {
         self.tidewatch.incidents().map_or_else(|error| format!("{error:#}"), |all| told(&all))
     }
 }
@@ -176,7 +177,7 @@ pub(crate) fn start_of(container: &Container) -> Result<f64> {
 }
 
 /// Incidents in a few lines, for a test that fails.
-fn told(incidents: &[Incident]) -> String {
+pub(crate) fn told(incidents: &[Incident]) -> String {
     let lines = incidents.iter().map(|incident| {
         let weights = incident.weights();
         format!("  {} ({}): {} {weights:?}\n", incident.id, incident.subject.container, incident.summary)

@@ -155,6 +155,13 @@ impl Tidewatch {
         Ok(array(&self.ask_json(&["graph", "--json"])?, "edges")?.clone())
     }
 
+    /// Every container of its inventory; those that have ended too, when they are asked for.
+    pub(crate) fn inventory(&self, ended_too: bool) -> Result<Vec<Value>> {
+        let words: &[&str] =
+            if ended_too { &["inventory", "--json", "--all"] } else { &["inventory", "--json"] };
+        Ok(array(&self.ask_json(words)?, "containers")?.clone())
+    }
+
     /// What it watches and how well.
     pub(crate) fn status(&self) -> Result<Value> {
         self.ask_json(&["status", "--json"])

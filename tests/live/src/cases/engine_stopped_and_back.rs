@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::by_hand::{BURN, ByHand};
 use crate::cases::Outcome;
-use crate::cgroups::{BURN, Ghost};
 use crate::images::Images;
 use crate::private_engine::PrivateEngine;
 use crate::stage::{start_benign, wait_for_incident_in, wait_for_name};
@@ -30,11 +30,11 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let said = |health: &str, reason: &str| health == "down" && !reason.is_empty();
     wait_for_health(&tidewatch, said, "down with a reason")?;
     let name = format!("tw-live-ghost-{}", std::process::id());
-    let ghost = Ghost::start(&name, &["sh", "-c", BURN])?;
+    let ghost = ByHand::start(&name, &["sh", "-c", BURN])?;
     let in_group =
-        |entry: &serde_json::Value| entry["cgroup"].as_str().is_some_and(|path| path.ends_with(&ghost.path));
+        |entry: &serde_json::Value| entry["cgroup"].as_str().is_some_and(|path| path.ends_with(ghost.path()));
     tidewatch.inventoried(Duration::from_secs(5), "the container made by hand", in_group)?;
-    let incident = wait_for_incident_in(&tidewatch, &ghost.path)?;
+    let incident = wait_for_incident_in(&tidewatch, ghost.path())?;
     let delay = incident.opened - ghost.started;
     drop(ghost);
 

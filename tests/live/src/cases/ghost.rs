@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::by_hand::{BURN, ByHand};
 use crate::cases::Outcome;
-use crate::cgroups::{BURN, Ghost};
 use crate::host;
 use crate::incident::text;
 use crate::stage::wait_for_incident_in;
@@ -20,13 +20,13 @@ const OPENED_MAX: f64 = 15.0;
 pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let mut tidewatch = Tidewatch::start(room, Launch::default())?;
     let name = format!("tw-live-ghost-{}", std::process::id());
-    let ghost = Ghost::start(&name, &["sh", "-c", BURN])?;
+    let ghost = ByHand::start(&name, &["sh", "-c", BURN])?;
     let entry = tidewatch.inventoried(Duration::from_secs(10), "the container made by hand", |entry| {
-        entry["kind"] == "ghost" && entry["cgroup"].as_str().is_some_and(|path| path.ends_with(&ghost.path))
+        entry["kind"] == "ghost" && entry["cgroup"].as_str().is_some_and(|path| path.ends_with(ghost.path()))
     })?;
     let seen = host::unix_now() - ghost.started;
     ensure!(seen <= SEEN_MAX, "in the inventory after {seen:.1} s");
-    let incident = wait_for_incident_in(&tidewatch, &ghost.path)?;
+    let incident = wait_for_incident_in(&tidewatch, ghost.path())?;
     let delay = incident.opened - ghost.started;
     ensure!(delay <= OPENED_MAX, "opened after {delay:.1} s");
     tidewatch.check_alive()?;

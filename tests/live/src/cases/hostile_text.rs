@@ -5,8 +5,8 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::by_hand::{BURN, ByHand};
 use crate::cases::Outcome;
-use crate::cgroups::{BURN, Ghost};
 use crate::docker::{Container, Docker};
 use crate::host;
 use crate::images::Images;
@@ -31,9 +31,9 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
 
     let _container = start_hostile(&docker)?;
     let by_hand = format!("tw-live-hostile-{}", std::process::id());
-    let ghost = Ghost::start(&by_hand, &["sh", "-c", BURN, HOSTILE, &"x".repeat(100_000)])?;
+    let ghost = ByHand::start(&by_hand, &["sh", "-c", BURN, HOSTILE, &"x".repeat(100_000)])?;
     let named = wait_for_incident(&tidewatch, NAME)?;
-    let unnamed = wait_for_incident_in(&tidewatch, &ghost.path)?;
+    let unnamed = wait_for_incident_in(&tidewatch, ghost.path())?;
 
     let mut largest = 0;
     for id in [&named.id, &unnamed.id] {

@@ -1,0 +1,162 @@
+//! Containers that nobody expects, that no engine admits to, or that lie about who they are; and what only looks so.
+//!
+//! Not here: what containers consume and whom they talk to.
+
+pub(crate) mod by_hand;
+pub(crate) mod engines;
+pub(crate) mod images;
+pub(crate) mod inside;
+pub(crate) mod labels;
+pub(crate) mod many;
+pub(crate) mod rights;
+pub(crate) mod twins;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use crate::docker::Container;
+use crate::host;
+use crate::incident::{Finding, Incident};
+use crate::scene::{Scene, told};
+use crate::{cgroups, wait};
+
+/// Longest time from an attack's first process to its incident, in seconds.
+const WITHIN: f64 = 3.0;
+/// Found too late is told as such, with how late; this is how much later is waited for.
+const GRACE: f64 = 7.0;
+/// How far two clocks may be apart, in seconds.
+const CLOCKS: f64 = 0.1;
+/// How long after an incident another one would have shown.
+const SETTLING: Duration = Duration::from_secs(3);
+
+/// What a container is made of, by whatever view tells.
+#[derive(Clone, Copy)]
+enum MadeOf<'a> {
+    /// This image.
+    Image(&'a str),
+    /// This directory of the host.
+    Root(&'a Path),
+    /// What it was made of long before the attack: that, and a process of it or of who attacks it, need only be told.
+    Known,
+}
+
+/// What an attack must lead to.
+struct Culprit<'a> {
+    /// Judges of which one at least must be among the findings.
+    judges: &'a [&'a str],
+    /// The name that some view has for it; empty when none has.
+    name: &'a str,
+    /// Its first process.
+    pid: u32,
+    /// When the attack's first process started, in Unix seconds.
+    started: f64,
+    /// Before which no incident can be about it, in Unix seconds.
+    earliest: f64,
+    /// What it is made of.
+    made_of: MadeOf<'a>,
+    /// Its control group, when its first process is no longer there.
+    cgroup: Option<&'a str>,
+}
+
+/// A container that everybody trusts.
+struct Victim {
+    name: String,
+    /// Its first process.
+    pid: u32,
+}
+
+impl Victim {
+    fn of(container: &Container) -> Result<Self> {
+        Ok(Self { name: container.name.clone(), pid: container.running()?.pid })
+    }
+}
+
+impl<'a> Culprit<'a> {
+    /// One whose first process is the attack.
+    fn new(judges: &'a [&'a str], name: &'a str, pid: u32, made_of: MadeOf<'a>) -> Result<Self> {
+        let started = host::process_start(pid)?;
+        Ok(Self { judges, name, pid, started, earliest: started, made_of, cgroup: None })
+    }
+
+    /// A container of Docker's that is the attack.
+    fn of_docker(judges: &'a [&'a str], container: &'a Container, image: &'a str) -> Result<Self> {
+        Self::new(judges, &container.name, container.running()?.pid, MadeOf::Image(image))
+    }
+
+    /// A container that was there before the attack on it, which began at `started`.
+    fn known(judges: &'a [&'a str], victim: &'a Victim, started: f64) -> Self {
+        let (name, pid) = (victim.name.as_str(), victim.pid);
+        Self { judges, name, pid, started, earliest: started, made_of: MadeOf::Known, cgroup: None }
+    }
+
+    /// The finding of one of the judges in an incident that is open.
+    fn accused_in<'i>(&self, incident: &'i Incident) -> Option<&'i Finding> {
+        let found = self.judges.iter().find_map(|judge| incident.latest(judge).ok());
+        found.filter(|_| incident.state == "open")
+    }
+
+    /// Fails unless an incident names it by everything that is known of it.
+    fn check_named(&self, incident: &Incident, cgroup: &str) -> Result<()> {
+        let subject = &incident.subject;
+        ensure!(self.name.is_empty() || subject.container == self.name, "it names {subject:?}");
+        ensure!(
+            trimmed(&subject.cgroup) == trimmed(cgroup),
+            "it names the control group {:?} instead of {cgroup:?}",
+            subject.cgroup
+        );
+        let words = |name| incident.findings.iter().map(move |finding| finding.word(name));
+        let pid = self.pid.to_string();
+        let is_it = |word: String| word == pid || (matches!(self.made_of, MadeOf::Known) && !word.is_empty());
+        ensure!(words("pid").any(is_it), "no finding has the evidence pid {pid}: {incident:?}");
+        let has_root = |root: &str| words("root").any(|word| word == root);
+        match self.made_of {
+            MadeOf::Image(image) => ensure!(subject.image == image, "it names the image {:?}", subject.image),
+            MadeOf::Root(root) => {
+                let root = root.display().to_string();
+                ensure!(has_root(&root), "no finding has the evidence root {root}: {incident:?}");
+            }
+            MadeOf::Known => ensure!(
+                !subject.image.is_empty() || words("root").any(|word| !word.is_empty()),
+                "it names neither image nor root: {incident:?}"
+            ),
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the one incident that the attack must lead to and checks whom it names; how late it came, in seconds.
+fn caught(scene: &mut Scene, culprit: &Culprit<'_>) -> Result<f64> {
+    let left = culprit.started + WITHIN + GRACE - host::unix_now();
+    let cgroup = culprit.cgroup.map_or_else(|| cgroups::path_of(culprit.pid), |path| Ok(path.to_owned()))?;
+    let what = format!("one of {:?} speaks about {}", culprit.judges, described(culprit, &cgroup));
+    let incident = wait::until(Duration::from_secs_f64(left.max(1.0)), &what, || {
+        Ok(scene.open_incidents()?.into_iter().find(|incident| culprit.accused_in(incident).is_some()))
+    })
+    .map_err(|error| {
+        anyhow!("{error:#}; it sees:\n{}\n{}", scene.tidewatch.picture(), scene.told_so_far())
+    })?;
+    let delay = incident.opened - culprit.started;
+    let is_timely = incident.opened >= culprit.earliest - CLOCKS && delay <= WITHIN;
+    ensure!(is_timely, "opened {delay:.2} s after its start: {}", incident.summary);
+    wait::pause(SETTLING)?;
+    let open = scene.open_incidents()?;
+    let [incident] = open.as_slice() else {
+        bail!("{} open incidents instead of one:\n{}", open.len(), told(&open));
+    };
+    culprit
+        .accused_in(incident)
+        .with_context(|| format!("another incident is left: {}", incident.summary))?;
+    culprit.check_named(incident, &cgroup)?;
+    scene.tidewatch.check_alive()?;
+    Ok(delay)
+}
+
+fn described(culprit: &Culprit<'_>, cgroup: &str) -> String {
+    format!("{:?} (pid {}, control group {cgroup})", culprit.name, culprit.pid)
+}
+
+fn trimmed(path: &str) -> &str {
+    path.trim_matches('/')
+}

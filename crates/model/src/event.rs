@@ -89,6 +89,8 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "View::is_default")]
         view: View,
     },
+    /// The cgroup that Tidewatch itself runs in.
+    Own(CgroupId),
     /// An engine was found, or how it is has changed.
     Engine(Box<EngineSeen>),
     /// systemd tells which of its units run.

@@ -118,6 +118,8 @@ pub struct Identity {
     pub process: Option<ProcessKey>,
     /// The container; `None` for the host.
     pub container: Option<Arc<Container>>,
+    /// The container in whose namespaces the process lives though it is in another cgroup.
+    pub within: Option<Arc<Container>>,
     /// What this event changed in the inventory.
     pub news: Vec<News>,
     /// What went on between containers and others, now that both ends are known.
@@ -131,6 +133,9 @@ pub enum News {
     Appeared(Arc<Container>),
     /// Its kind and facts are settled, or settled anew; judges of provenance look at it now.
     Settled(Arc<Container>),
+    /// All views had their time to say something about it: what they say is compared, or compared anew since a view
+    /// changed its word. Judges of what contradicts look at it now.
+    Tallied(Arc<Container>),
     /// It ended.
     Ended(Arc<Container>),
 }

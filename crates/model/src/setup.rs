@@ -29,6 +29,9 @@ pub struct Setup {
     pub process: ProcessKey,
     /// Its cgroup.
     pub cgroup: CgroupId,
+    /// Its program and arguments, space separated.
+    #[serde(default)]
+    pub program: Untrusted,
     /// Path of that cgroup; empty when unknown.
     pub cgroup_path: Untrusted,
     /// Its namespaces.

@@ -233,8 +233,6 @@ pub enum Disagreement {
     PodLabels,
     /// The kernel shows rights that its runtime says it was not given.
     Rights,
-    /// Two engines tell different things of one container.
-    Engines,
 }
 
 impl Disagreement {
@@ -247,7 +245,6 @@ impl Disagreement {
             Self::OrchestratorLabels => "orchestrator_labels",
             Self::PodLabels => "pod_labels",
             Self::Rights => "rights",
-            Self::Engines => "engines",
         }
     }
 }

@@ -12,4 +12,6 @@ pub mod scene;
 
 pub mod traffic;
 
+pub mod provenance;
+
 pub mod inventory;

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Pid of the made-up `dockerd`.
 const ENGINE_PID: u32 = 100;
 /// Namespaces of the host's init.
-const HOST: Namespaces = Namespaces { pid: 1, mnt: 2, net: 3 };
+pub const HOST: Namespaces = Namespaces { pid: 1, mnt: 2, net: 3 };
 /// When every scene begins.
 pub const START: Time = Time::from_secs(1_800_000_000);
 
@@ -86,6 +86,11 @@ impl Books {
             *self.shim_ns.get_or_insert(0) += ns(spent.shim_cores);
         }
     }
+}
+
+/// Path of the cgroup that Docker makes for a container.
+pub fn docker_path(actor: Actor) -> String {
+    format!("/docker/{}", actor.id())
 }
 
 /// A made-up host and what happened on it so far.
@@ -172,11 +177,18 @@ impl Scene {
 
     /// Somebody makes a container by hand, in a cgroup of this path.
     pub fn appear(&mut self, path: &str, command: &str) -> Actor {
+        self.appear_with(path, command, |_| ())
+    }
+
+    /// As `appear`, its first program started some other way.
+    pub fn appear_with(&mut self, path: &str, command: &str, change: impl FnOnce(&mut Exec)) -> Actor {
         let actor = Actor(self.next);
         self.next += 1;
         let cgroup = actor.cgroup();
         self.emit(Source::Kernel, Body::CgroupCreated(CgroupPath { cgroup, path: Untrusted::new(path) }));
-        self.emit(Source::Kernel, Body::Exec(Box::new(actor.exec(command))));
+        let mut exec = actor.exec(command);
+        change(&mut exec);
+        self.emit(Source::Kernel, Body::Exec(Box::new(exec)));
         self.actors.insert(actor, Books::new(cgroup));
         actor
     }
@@ -200,14 +212,21 @@ impl Scene {
 
     /// Docker claims a container; `change` may alter the facts.
     pub fn claim(&mut self, actor: Actor, name: &str, image: &str, change: impl FnOnce(&mut ContainerFacts)) {
-        let mut facts = ContainerFacts {
+        let mut facts = self.facts(actor);
+        facts.name = Untrusted::new(name);
+        facts.image = Untrusted::new(image);
+        facts.digest = digest(image);
+        change(&mut facts);
+        self.emit(Source::Docker, Body::Container(Box::new(facts)));
+        if let Some(books) = self.actors.get_mut(&actor) {
+            books.log_bytes.get_or_insert(0);
+        }
+    }
+
+    /// What an engine that follows its containers would tell of this one, without name and image.
+    pub fn facts(&self, actor: Actor) -> ContainerFacts {
+        ContainerFacts {
             id: actor.id(),
-            name: Untrusted::new(name),
-            image: Untrusted::new(image),
-            digest: digest(image),
-            command: Untrusted::default(),
-            labels: Vec::new(),
-            labels_dropped: 0,
             pid: Some(actor.process().pid),
             state: RunState::Running,
             created: Some(self.now),
@@ -215,11 +234,6 @@ impl Scene {
             log_driver: Untrusted::new("json-file"),
             log_path: Some(Untrusted::new(&format!("/var/lib/docker/containers/{}-json.log", actor.id()))),
             ..ContainerFacts::default()
-        };
-        change(&mut facts);
-        self.emit(Source::Docker, Body::Container(Box::new(facts)));
-        if let Some(books) = self.actors.get_mut(&actor) {
-            books.log_bytes.get_or_insert(0);
         }
     }
 

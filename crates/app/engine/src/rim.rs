@@ -114,6 +114,10 @@ pub fn probes_config(config: &EngineConfig, layout: &CgroupLayout) -> ProbesConf
 
 fn commands(news: &News) -> Vec<Command> {
     match news {
+        // It shares its cgroup with the host: nothing of it alone can be read.
+        News::Appeared(container) | News::Settled(container) | News::Ended(container)
+            if !container.key.cgroup.is_real() => Vec::new(),
+        News::Tallied(_) => Vec::new(),
         News::Appeared(container) => vec![watch(container)],
         News::Settled(container) => {
             let log = container.facts.known().and_then(|facts| {

@@ -1,54 +1,68 @@
 //! What the path of a cgroup says about who made it. A claim like any other: paths can be chosen.
 //!
-//! Not here: believing it.
+//! Not here: believing it (`kind.rs`, `tally.rs`).
+
+use model::view::EngineKind;
 
 /// What a cgroup path suggests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suggests<'a> {
-    /// A container that Docker made, with this id.
-    Docker(&'a str),
-    /// A container of a runtime that Tidewatch does not ask yet, by its name.
+    /// A container with this id, and the kind of engine when the path is one that only that kind makes.
+    Container(Option<EngineKind>, &'a str),
+    /// A container of a runtime that Tidewatch does not ask, by its name.
     Unwatched(&'static str),
-    /// A systemd unit: a service, or the session of a logged-in user.
-    Unit,
+    /// A systemd unit, by its name.
+    Unit(&'a str),
     /// Nothing known.
     Nothing,
 }
 
-/// Runtimes by the mark they leave in a path: systemd scopes (`crio-<id>.scope`) and plain cgroupfs folders.
-const UNWATCHED: [(&str, &str); 8] = [
-    ("cri-containerd-", "containerd (CRI)"),
-    ("crio-", "CRI-O"),
-    ("libpod-", "Podman"),
-    ("libpod_parent", "Podman"),
-    ("kubepods", "Kubernetes"),
-    ("lxc.payload", "LXC"),
-    ("machine-", "systemd-machined"),
-    ("buildkit", "BuildKit"),
+/// Scopes that engines ask systemd for, `PREFIX<id>.scope`, and the same as plain folders.
+const PREFIXES: [(&str, EngineKind); 4] = [
+    ("docker-", EngineKind::Docker),
+    ("cri-containerd-", EngineKind::Cri),
+    ("crio-", EngineKind::Cri),
+    ("libpod-", EngineKind::Podman),
 ];
+
+/// Folders that the cgroupfs drivers of engines put containers into.
+const FOLDERS: [(&str, EngineKind); 3] =
+    [("docker", EngineKind::Docker), ("kubepods", EngineKind::Cri), ("libpod_parent", EngineKind::Podman)];
+
+/// Runtimes without a view of their own here, by the mark they leave in a path.
+const UNWATCHED: [(&str, &str); 3] =
+    [("lxc.payload", "LXC"), ("machine-", "systemd-machined"), ("buildkit", "BuildKit")];
 
 /// Reads a path such as `/docker/<id>`, `/system.slice/docker-<id>.scope` or `/system.slice/cron.service`.
 pub(crate) fn read(path: &str) -> Suggests<'_> {
-    let mut parts = path.rsplit('/');
-    let leaf = parts.next().unwrap_or_default();
-    let parent = parts.next().unwrap_or_default();
-    if let Some(id) = leaf.strip_prefix("docker-").and_then(|rest| rest.strip_suffix(".scope"))
-        && is_id(id)
-    {
-        return Suggests::Docker(id);
+    let leaf = path.rsplit('/').next().unwrap_or_default();
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    let first = parts.next().unwrap_or_default();
+    let bare = leaf.strip_suffix(".scope").unwrap_or(leaf);
+    for (prefix, kind) in PREFIXES {
+        if let Some(id) = bare.strip_prefix(prefix).filter(|id| is_id(id)) {
+            return Suggests::Container(Some(kind), id);
+        }
     }
     if let Some((_, runtime)) = UNWATCHED.iter().find(|(mark, _)| path.contains(mark)) {
         return Suggests::Unwatched(runtime);
     }
-    // Docker lets `--cgroup-parent` choose the folder, so any folder of that shape may be Docker's.
-    if is_id(leaf) && !parent.is_empty() {
-        return Suggests::Docker(leaf);
+    // Docker lets `--cgroup-parent` choose the folder, so any folder of that shape may be an engine's.
+    if is_id(leaf) && parts.next().is_some() {
+        let folder =
+            FOLDERS.iter().find(|(name, _)| first == *name || first.strip_suffix(".slice") == Some(name));
+        return Suggests::Container(folder.map(|(_, kind)| *kind), leaf);
     }
-    let is_session = |part: &str| part.starts_with("session-") && part.ends_with(".scope");
-    if path.split('/').any(|part| part.ends_with(".service") || is_session(part)) {
-        return Suggests::Unit;
+    match path.split('/').find(|part| is_unit(part)) {
+        Some(unit) => Suggests::Unit(unit),
+        None => Suggests::Nothing,
     }
-    Suggests::Nothing
+}
+
+fn is_unit(part: &str) -> bool {
+    [".service", ".scope", ".mount", ".socket"]
+        .iter()
+        .any(|end| part.len() > end.len() && part.ends_with(end))
 }
 
 fn is_id(text: &str) -> bool {
@@ -62,19 +76,34 @@ mod tests {
     #[test]
     fn the_layouts_in_use_are_told_apart() {
         let id = "0123456789abcdef".repeat(4);
+        let of = |kind| Suggests::Container(kind, &id);
         for (path, suggests) in [
-            (format!("/docker/{id}"), Suggests::Docker(&id)),
-            (format!("/system.slice/docker-{id}.scope"), Suggests::Docker(&id)),
-            (format!("/batch/{id}"), Suggests::Docker(&id)),
-            (format!("/kubepods/burstable/pod1/{id}"), Suggests::Unwatched("Kubernetes")),
+            (format!("/docker/{id}"), of(Some(EngineKind::Docker))),
+            (format!("/system.slice/docker-{id}.scope"), of(Some(EngineKind::Docker))),
+            (format!("/batch/{id}"), of(None)),
+            (format!("/kubepods/burstable/pod1/{id}"), of(Some(EngineKind::Cri))),
             (
                 format!("/kubepods.slice/kubepods-pod1.slice/cri-containerd-{id}.scope"),
-                Suggests::Unwatched("containerd (CRI)"),
+                of(Some(EngineKind::Cri)),
             ),
-            (format!("/machine.slice/libpod-{id}.scope"), Suggests::Unwatched("Podman")),
-            ("/system.slice/cron.service".into(), Suggests::Unit),
-            ("/user.slice/user-0.slice/session-3.scope".into(), Suggests::Unit),
+            (format!("/machine.slice/libpod-{id}.scope"), of(Some(EngineKind::Podman))),
+            (format!("/libpod_parent/libpod-{id}"), of(Some(EngineKind::Podman))),
+            ("/machine.slice/machine-web.scope".into(), Suggests::Unwatched("systemd-machined")),
+            ("/system.slice/cron.service".into(), Suggests::Unit("cron.service")),
+            ("/system.slice/foo.scope".into(), Suggests::Unit("foo.scope")),
+            ("/user.slice/user-0.slice/session-3.scope".into(), Suggests::Unit("session-3.scope")),
+            (
+                "/user.slice/user-0.slice/user@0.service/app.slice/x.scope".into(),
+                Suggests::Unit("user@0.service"),
+            ),
+            (
+                format!("/system.slice/docker-{}.scope", &id[1..]),
+                Suggests::Unit(
+                    "docker-123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope",
+                ),
+            ),
             ("/docker/short".into(), Suggests::Nothing),
+            (format!("/{id}"), Suggests::Nothing),
             ("/".into(), Suggests::Nothing),
             (String::new(), Suggests::Nothing),
         ] {

@@ -1,6 +1,6 @@
 //! The containers of this host, as all views together know them.
 //!
-//! The kernel's view makes a container; a runtime's claim only names it. Everything is bounded: what does not
+//! The kernel's view makes a container; an engine's claim only names it. Everything is bounded: what does not
 //! fit is counted. Not here: which process is contained (`lib.rs`), approval (`state`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,41 +11,55 @@ use foldhash::fast::FixedState;
 use model::event::{Event, Exec, Exit};
 use model::fact::Fact;
 use model::identity::{Container, Kind, News};
-use model::ids::{CgroupId, ContainerKey};
+use model::ids::{CgroupId, ContainerKey, Namespaces, ProcessKey};
 use model::runtime::{ContainerFacts, RunState};
+use model::setup::Setup;
 use model::time::Time;
 use model::untrusted::Untrusted;
+use model::view::View;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup_path::{Suggests, read};
-use crate::{CLAIM_WAIT, ENDED_KEPT, RuntimeView};
+use crate::cgroups::{Cgroups, Made};
+use crate::claims::{ClaimKey, Claims, key_of, rank};
+use crate::kind;
+use crate::tally::tally;
+use crate::views::{UnitWord, Views};
+use crate::{CLAIM_WAIT, ENDED_KEPT, UNMADE_WAIT};
 
 /// Most containers known at once.
 const CONTAINERS_MAX: usize = 10_000;
-/// Most cgroups whose path is known.
-const CGROUPS_MAX: usize = 20_000;
-/// Most claims of runtimes, those of containers that do not run included.
-const CLAIMS_MAX: usize = 10_000;
+/// Most engines that one container is claimed by beside the first.
+const OTHERS_MAX: usize = 4;
 
 /// How far a runtime's time of a start and the kernel's may lie apart.
 const START_DOUBT: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Inventory {
+    host: Option<Host>,
+    /// The cgroup that Tidewatch itself runs in.
+    own: Option<CgroupId>,
     containers: BTreeMap<CgroupId, Arc<Container>>,
-    /// Cgroups below a container's own: their events are the container's.
-    nested: HashMap<CgroupId, CgroupId, FixedState>,
-    paths: HashMap<CgroupId, Untrusted, FixedState>,
-    // Keys that an attacker can choose are kept in trees: they cannot be made to collide.
-    by_path: BTreeMap<Untrusted, CgroupId>,
-    claims: BTreeMap<Untrusted, ContainerFacts>,
-    /// Which container a runtime's id was joined with.
-    joined: BTreeMap<Untrusted, CgroupId>,
-    /// Containers whose kind may still change.
-    unsettled: BTreeSet<CgroupId>,
+    cgroups: Cgroups,
+    claims: Claims,
+    /// Containers that run, by their mount namespace, when that is not the host's.
+    by_mounts: HashMap<u32, CgroupId, FixedState>,
+    /// Containers without a cgroup of their own: by pid namespace, and by first process.
+    homeless: HashMap<u32, CgroupId, FixedState>,
+    homeless_inits: BTreeMap<ProcessKey, CgroupId>,
+    /// When which container is to be looked at again.
+    due: BTreeSet<(Time, CgroupId)>,
     /// Ended containers in the order they ended.
     ended: BTreeSet<(Time, CgroupId)>,
     dropped: u64,
+}
+
+/// What of the host a container differs from: its init process.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Host {
+    namespaces: Namespaces,
+    cgroup: CgroupId,
 }
 
 impl Inventory {
@@ -59,28 +73,50 @@ impl Inventory {
 
     pub(crate) fn container_of(&self, cgroup: CgroupId) -> Option<&Arc<Container>> {
         let own = self.containers.get(&cgroup);
-        own.or_else(|| self.containers.get(self.nested.get(&cgroup)?))
+        own.or_else(|| self.containers.get(&self.cgroups.around(cgroup)?))
     }
 
-    pub(crate) fn claimed(&self, id: &Untrusted) -> Option<Arc<Container>> {
-        self.containers.get(self.joined.get(id)?).cloned()
+    /// The container of a process: by its cgroup, or by its pid namespace when that container has no cgroup of its own.
+    pub(crate) fn container_of_process(&self, exec: &Exec) -> Option<&Arc<Container>> {
+        let homeless = || self.containers.get(self.homeless.get(&exec.namespaces.pid)?);
+        self.container_of(exec.cgroup).or_else(homeless)
+    }
+
+    /// The running container that has this mount namespace.
+    pub(crate) fn within(&self, mnt_ns: u32) -> Option<&Arc<Container>> {
+        self.containers.get(self.by_mounts.get(&mnt_ns)?)
+    }
+
+    /// The container that an engine means by an id.
+    pub(crate) fn claimed(&self, view: &View, id: &Untrusted) -> Option<Arc<Container>> {
+        let joined = self.claims.joined(&(view.clone(), id.clone()))?;
+        self.containers.get(&joined).cloned()
+    }
+
+    /// Whether a cgroup is the container's own or lies in it.
+    pub(crate) fn is_inside(&self, container: &Container, cgroup: CgroupId) -> bool {
+        cgroup == container.key.cgroup || self.cgroups.around(cgroup) == Some(container.key.cgroup)
+    }
+
+    pub(crate) fn host_is(&mut self, namespaces: Namespaces, cgroup: CgroupId) {
+        self.host = Some(Host { namespaces, cgroup });
+    }
+
+    pub(crate) fn own_is(&mut self, cgroup: CgroupId) {
+        self.own = Some(cgroup);
     }
 
     pub(crate) fn cgroup_made(&mut self, cgroup: CgroupId, path: &Untrusted, news: &mut Vec<News>) {
-        match self.paths.get(&cgroup) {
-            Some(known) if known == path => return,
-            // Renamed: its earlier name must not stay behind.
-            Some(_) => self.forget_path(cgroup),
-            None if self.paths.len() >= CGROUPS_MAX => {
+        match self.cgroups.made(cgroup, path) {
+            Made::Known => return,
+            Made::NoRoom => {
                 self.dropped += 1;
                 return;
             }
-            None => {}
+            Made::Named => {}
         }
-        self.paths.insert(cgroup, path.clone());
-        self.by_path.insert(path.clone(), cgroup);
-        if let Some(above) = self.container_above(path) {
-            self.nested.insert(cgroup, above);
+        if let Some(above) = self.cgroups.above(path, |at| self.containers.contains_key(&at)) {
+            self.cgroups.nest(cgroup, above);
         }
         // Its first process can be seen before its path, when the two come from different sources.
         if let Some(container) = self.containers.get_mut(&cgroup)
@@ -92,14 +128,16 @@ impl Inventory {
     }
 
     pub(crate) fn cgroup_removed(&mut self, cgroup: CgroupId, at: Time, news: &mut Vec<News>) {
-        self.forget_path(cgroup);
-        self.nested.remove(&cgroup);
+        self.cgroups.removed(cgroup);
         self.end(cgroup, at, news);
     }
 
-    /// A process runs in namespaces and a cgroup of its own.
-    pub(crate) fn runs_in_container(&mut self, exec: &Exec, event: &Event, news: &mut Vec<News>) {
-        if self.is_nested(exec) {
+    /// A process runs. It is in a container when its cgroup and at least one namespace differ from init's, whatever
+    /// made it.
+    pub(crate) fn runs(&mut self, exec: &Exec, event: &Event, news: &mut Vec<News>) {
+        let is_contained =
+            self.host.is_some_and(|host| exec.cgroup != host.cgroup && exec.namespaces != host.namespaces);
+        if !is_contained || self.is_nested(exec) {
             return;
         }
         if let Some(container) = self.containers.get_mut(&exec.cgroup) {
@@ -107,6 +145,7 @@ impl Inventory {
                 // A runtime's first program joins another's namespaces before it becomes the container's.
                 if container.init == Some(exec.process) && container.namespaces != exec.namespaces {
                     Arc::make_mut(container).namespaces = exec.namespaces;
+                    self.note_mounts(exec.cgroup, exec.namespaces.mnt);
                 }
                 return;
             }
@@ -117,12 +156,36 @@ impl Inventory {
             self.dropped += 1;
             return;
         }
-        let container = self.new_container(exec, event);
-        self.containers.insert(exec.cgroup, Arc::clone(&container));
-        self.unsettled.insert(exec.cgroup);
-        news.push(News::Appeared(container));
+        self.appear(self.new_container(exec, event), event, news);
         self.join_by_path(exec.cgroup, news);
-        self.join_by_pid(exec, news);
+        self.join_by_pid(exec.cgroup, news);
+    }
+
+    /// How a process is set up. It can be the first of a container that has no cgroup of its own.
+    pub(crate) fn set_up(&mut self, setup: &Setup, event: &Event, news: &mut Vec<News>) {
+        let lives_apart = setup.has_own_root && self.differs(setup, |namespaces| namespaces.pid);
+        if lives_apart && self.shares_its_cgroup(setup) {
+            self.found_homeless(setup, event, news);
+            return;
+        }
+        let Some(container) = self.containers.get_mut(&setup.cgroup) else { return };
+        let is_its = container.init == Some(setup.process) || container.setup.known().is_none();
+        if container.ended.is_some()
+            || !is_its
+            || container.setup.known().is_some_and(|known| **known == *setup)
+        {
+            return;
+        }
+        let changed = Arc::make_mut(container);
+        changed.setup = Fact::Known(Arc::new(setup.clone()));
+        if changed.cgroup_path.is_empty() {
+            changed.cgroup_path.clone_from(&setup.cgroup_path);
+        }
+        if changed.facts.is_pending() {
+            self.schedule(setup.cgroup);
+        } else {
+            news.push(News::Settled(Arc::clone(container)));
+        }
     }
 
     pub(crate) fn process_ended(&mut self, exit: &Exit, at: Time, news: &mut Vec<News>) {
@@ -130,16 +193,17 @@ impl Inventory {
             self.containers.get(&exit.cgroup).is_some_and(|container| container.init == Some(exit.process));
         if is_init {
             self.end(exit.cgroup, at, news);
+        } else if let Some(cgroup) = self.homeless_inits.remove(&exit.process) {
+            self.end(cgroup, at, news);
         }
     }
 
-    /// A runtime claims a container, or tells something new about it.
+    /// An engine claims a container, or tells something new about it.
     pub(crate) fn claim(&mut self, facts: &ContainerFacts, at: Time, news: &mut Vec<News>) {
-        if self.claims.len() >= CLAIMS_MAX && !self.claims.contains_key(&facts.id) {
+        if !self.claims.put(facts) {
             self.dropped += 1;
             return;
         }
-        self.claims.insert(facts.id.clone(), facts.clone());
         let Some(cgroup) = self.find_claimed(facts) else { return };
         if self.is_about_an_earlier_run(cgroup, facts) {
             return;
@@ -150,28 +214,52 @@ impl Inventory {
         }
     }
 
-    pub(crate) fn claim_gone(&mut self, id: &Untrusted, at: Time, news: &mut Vec<News>) {
-        self.claims.remove(id);
-        if let Some(cgroup) = self.joined.get(id).copied() {
+    pub(crate) fn claim_gone(&mut self, key: &ClaimKey, at: Time, news: &mut Vec<News>) {
+        self.claims.remove(key);
+        let Some(cgroup) = self.claims.joined(key) else { return };
+        let Some(container) = self.containers.get_mut(&cgroup) else { return };
+        let is_first = container.facts.known().is_some_and(|facts| key_of(facts) == *key);
+        if is_first {
             self.end(cgroup, at, news);
+        } else if container.ended.is_none() {
+            Arc::make_mut(container).others.retain(|facts| key_of(facts) != *key);
+            self.schedule_in(cgroup, at.plus(CLAIM_WAIT));
         }
     }
 
-    /// A runtime's whole list: what it claimed before and does not list is gone.
-    pub(crate) fn claims_listed(&mut self, ids: &[Untrusted], at: Time, news: &mut Vec<News>) {
-        let listed: BTreeSet<&Untrusted> = ids.iter().collect();
-        let gone: Vec<Untrusted> = self.claims.keys().filter(|id| !listed.contains(id)).cloned().collect();
-        for id in gone {
-            self.claim_gone(&id, at, news);
+    /// A view's whole list: what it claimed before and does not list is gone.
+    pub(crate) fn claims_listed(&mut self, view: &View, ids: &[Untrusted], at: Time, news: &mut Vec<News>) {
+        for key in self.claims.not_listed(view, ids) {
+            self.claim_gone(&key, at, news);
         }
         self.wait_again(at);
     }
 
-    /// Settles what has waited long enough, and forgets what ended long ago.
-    pub(crate) fn settle(&mut self, now: Time, docker: &RuntimeView, news: &mut Vec<News>) {
-        let waiting: Vec<CgroupId> = self.unsettled.iter().copied().collect();
-        for cgroup in waiting {
-            self.settle_one(cgroup, now, docker, news);
+    /// An engine is gone; what it ran may live on, claimed by nobody.
+    pub(crate) fn engine_gone(&mut self, engine: &View, at: Time) {
+        for key in self.claims.of_engine(engine) {
+            self.claims.remove(&key);
+            let Some(cgroup) = self.claims.joined(&key) else { continue };
+            let Some(container) = self.containers.get_mut(&cgroup).filter(|it| it.ended.is_none()) else {
+                continue;
+            };
+            let changed = Arc::make_mut(container);
+            changed.others.retain(|facts| key_of(facts) != key);
+            if changed.facts.known().is_some_and(|facts| key_of(facts) == key) && changed.others.is_empty() {
+                changed.kind = Kind::Unsettled;
+                changed.facts = Fact::Pending { since: at };
+            }
+            self.schedule_in(cgroup, at.plus(CLAIM_WAIT));
+        }
+    }
+
+    /// Looks at what has waited long enough, and forgets what ended long ago.
+    pub(crate) fn settle(&mut self, now: Time, views: &Views, news: &mut Vec<News>) {
+        while let Some(&(at, cgroup)) = self.due.first()
+            && at <= now
+        {
+            self.due.pop_first();
+            self.review(cgroup, now, views, news);
         }
         while let Some(&(at, cgroup)) = self.ended.first()
             && now.since(at) >= ENDED_KEPT
@@ -181,16 +269,71 @@ impl Inventory {
         }
     }
 
+    fn host_namespaces(&self) -> Option<Namespaces> {
+        self.host.map(|host| host.namespaces)
+    }
+
+    fn differs(&self, setup: &Setup, pick: fn(Namespaces) -> u32) -> bool {
+        self.host_namespaces().is_some_and(|host| pick(setup.namespaces) != pick(host))
+    }
+
+    /// Whether processes of the host live in the same cgroup: the host's own, a session's, a service's.
+    fn shares_its_cgroup(&self, setup: &Setup) -> bool {
+        let is_hosts = self.host.is_some_and(|host| host.cgroup == setup.cgroup);
+        let is_units = matches!(read(setup.cgroup_path.raw()), Suggests::Unit(_))
+            && self.containers.get(&setup.cgroup).is_none_or(|known| {
+                known.init != Some(setup.process) && known.namespaces.pid != setup.namespaces.pid
+            });
+        is_hosts || is_units
+    }
+
+    fn found_homeless(&mut self, setup: &Setup, event: &Event, news: &mut Vec<News>) {
+        if self.homeless.contains_key(&setup.namespaces.pid) {
+            return;
+        }
+        if self.containers.len() >= CONTAINERS_MAX {
+            self.dropped += 1;
+            return;
+        }
+        let cgroup = CgroupId::of_namespace(setup.namespaces.pid);
+        let mut container = self.begun(cgroup, setup.process, setup.namespaces, event);
+        container.cgroup_path.clone_from(&setup.cgroup_path);
+        container.program = setup.program.clone();
+        container.setup = Fact::Known(Arc::new(setup.clone()));
+        self.homeless.insert(setup.namespaces.pid, cgroup);
+        self.homeless_inits.insert(setup.process, cgroup);
+        self.appear(container, event, news);
+        self.join_by_pid(cgroup, news);
+    }
+
+    fn appear(&mut self, container: Container, event: &Event, news: &mut Vec<News>) {
+        let (cgroup, mounts) = (container.key.cgroup, container.namespaces.mnt);
+        let container = Arc::new(container);
+        self.containers.insert(cgroup, Arc::clone(&container));
+        self.note_mounts(cgroup, mounts);
+        self.schedule_in(cgroup, event.time.max(event.seen).plus(CLAIM_WAIT));
+        self.schedule(cgroup);
+        news.push(News::Appeared(container));
+    }
+
+    fn note_mounts(&mut self, cgroup: CgroupId, mnt_ns: u32) {
+        if self.host_namespaces().is_some_and(|host| host.mnt != mnt_ns) {
+            self.by_mounts.insert(mnt_ns, cgroup);
+        }
+    }
+
     /// A runtime that answers again is given its time to claim what was settled without it.
     fn wait_again(&mut self, at: Time) {
+        let mut waiting = Vec::new();
         for (cgroup, container) in &mut self.containers {
             if container.kind == Kind::Unanswered && container.ended.is_none() {
                 let waits = Arc::make_mut(container);
                 waits.kind = Kind::Unsettled;
                 waits.facts = Fact::Pending { since: at };
-                self.unsettled.insert(*cgroup);
+                waiting.push(*cgroup);
             }
         }
+        waiting.into_iter().for_each(|cgroup| self.schedule(cgroup));
     }
 
     /// A stopped container may be started again before its end is told; that end is not the new run's.
@@ -201,109 +344,162 @@ impl Inventory {
         facts.state == RunState::Exited && ran_before
     }
 
-    fn new_container(&self, exec: &Exec, event: &Event) -> Arc<Container> {
+    fn new_container(&self, exec: &Exec, event: &Event) -> Container {
         let program = if exec.args.is_empty() { exec.path.clone() } else { exec.args.clone() };
-        Arc::new(Container {
-            key: ContainerKey { node: event.node.clone(), cgroup: exec.cgroup, started: event.time },
+        let begun = self.begun(exec.cgroup, exec.process, exec.namespaces, event);
+        Container { program, ..begun }
+    }
+
+    fn begun(&self, cgroup: CgroupId, init: ProcessKey, namespaces: Namespaces, event: &Event) -> Container {
+        // A scan finds processes that started long ago; a runtime is given its time from now on.
+        let since = event.time.max(event.seen);
+        Container {
+            key: ContainerKey { node: event.node.clone(), cgroup, started: event.time },
             kind: Kind::Unsettled,
-            cgroup_path: self.paths.get(&exec.cgroup).cloned().unwrap_or_default(),
-            namespaces: exec.namespaces,
-            init: Some(exec.process),
-            program,
-            // A scan finds processes that started long ago; a runtime is given its time from now on.
-            facts: Fact::Pending { since: event.time.max(event.seen) },
-            setup: Fact::Pending { since: event.time.max(event.seen) },
+            cgroup_path: self.cgroups.path(cgroup).cloned().unwrap_or_default(),
+            namespaces,
+            init: Some(init),
+            program: Untrusted::default(),
+            facts: Fact::Pending { since },
+            setup: Fact::Pending { since },
             tally: Arc::default(),
             others: Vec::new(),
             ended: None,
-        })
+        }
     }
 
-    fn settle_one(&mut self, cgroup: CgroupId, now: Time, docker: &RuntimeView, news: &mut Vec<News>) {
-        let Some(container) = self.containers.get_mut(&cgroup) else {
-            self.unsettled.remove(&cgroup);
-            return;
-        };
+    /// Looks at it as soon as that may change something.
+    fn schedule(&mut self, cgroup: CgroupId) {
+        let Some(container) = self.containers.get(&cgroup) else { return };
         let Fact::Pending { since } = container.facts else { return };
-        let (kind, reason) = match (read(container.cgroup_path.raw()), docker) {
-            (Suggests::Unit, _) => (Kind::Service, "a systemd unit; no runtime is asked".to_owned()),
-            (Suggests::Unwatched(runtime), _) => (
-                Kind::Unwatched,
-                format!("its cgroup is named as {runtime} names them, whose view is not watched"),
-            ),
-            (_, RuntimeView::Lost | RuntimeView::Unknown) if now.since(since) >= CLAIM_WAIT => {
-                (Kind::Unanswered, "the container runtime did not answer".to_owned())
-            }
-            (_, RuntimeView::Doubtful) if now.since(since) >= CLAIM_WAIT => (
-                Kind::Unanswered,
-                "the container runtime could not be asked about every container".to_owned(),
-            ),
-            (_, RuntimeView::Absent) if now.since(since) >= CLAIM_WAIT => {
-                (Kind::Ghost, "no container runtime runs on this host".to_owned())
-            }
-            (_, RuntimeView::Synced(at)) if now.since(since.max(*at)) >= CLAIM_WAIT => {
-                (Kind::Ghost, "no container runtime claims it".to_owned())
-            }
-            _ => return,
-        };
-        let changed = Arc::make_mut(container);
-        changed.kind = kind;
-        changed.facts = Fact::Failed { reason: Untrusted::new(&reason) };
-        news.push(News::Settled(Arc::clone(container)));
-        self.unsettled.remove(&cgroup);
+        let at = since.plus(wait(container));
+        // A unit is one as soon as systemd says so, or nobody can be asked.
+        let is_unit = matches!(read(container.cgroup_path.raw()), Suggests::Unit(_) | Suggests::Unwatched(_));
+        self.schedule_in(cgroup, if is_unit { since } else { at });
     }
 
-    /// Takes a claim that came before the kernel's view of the container.
+    fn schedule_in(&mut self, cgroup: CgroupId, at: Time) {
+        self.due.insert((at, cgroup));
+    }
+
+    /// Every view had its time: settles it when nobody claims it, and compares what they say.
+    fn review(&mut self, cgroup: CgroupId, now: Time, views: &Views, news: &mut Vec<News>) {
+        let Some(container) = self.containers.get(&cgroup).filter(|it| it.ended.is_none()) else { return };
+        if let Fact::Pending { since } = container.facts {
+            let host = self.host_namespaces();
+            let (kind, reason) = kind::unclaimed(container, views, host);
+            let told = since.max(views.synced().unwrap_or(since)).max(since);
+            let from = if kind == Kind::Ghost { told } else { since };
+            let at_once = matches!(kind, Kind::Service | Kind::Unwatched) && !is_doubted(container, views);
+            let at = from.plus(wait(container));
+            if at > now && !at_once {
+                self.schedule_in(cgroup, at);
+                return;
+            }
+            let Some(container) = self.containers.get_mut(&cgroup) else { return };
+            let changed = Arc::make_mut(container);
+            changed.kind = if self.own == Some(cgroup) { Kind::Own } else { kind };
+            changed.facts = Fact::Failed { reason: Untrusted::new(&reason) };
+            if changed.setup.is_pending() {
+                changed.setup = Fact::Failed { reason: Untrusted::new("it could not be looked at in time") };
+            }
+            news.push(News::Settled(Arc::clone(container)));
+        }
+        self.compare(cgroup, now, views, news);
+    }
+
+    fn compare(&mut self, cgroup: CgroupId, now: Time, views: &Views, news: &mut Vec<News>) {
+        let host = self.host_namespaces();
+        let Some(container) = self.containers.get_mut(&cgroup) else { return };
+        // A claim by one engine may come before that of another; the tally is taken when all had their time.
+        let at = container.key.started.plus(CLAIM_WAIT);
+        if at > now && container.kind == Kind::Managed {
+            self.schedule_in(cgroup, at);
+            return;
+        }
+        let fresh = tally(container, views, host);
+        if *container.tally != fresh {
+            Arc::make_mut(container).tally = Arc::new(fresh);
+            news.push(News::Tallied(Arc::clone(container)));
+        }
+    }
+
+    /// Takes claims that came before the kernel's view of the container.
     fn join_by_path(&mut self, cgroup: CgroupId, news: &mut Vec<News>) {
         let Some(container) = self.containers.get(&cgroup) else { return };
-        let Suggests::Docker(id) = read(container.cgroup_path.raw()) else { return };
-        if let Some(facts) = self.claims.get(&Untrusted::new(id)).cloned() {
+        let Suggests::Container(_, id) = read(container.cgroup_path.raw()) else { return };
+        let claims: Vec<_> = self.claims.of_id(&Untrusted::new(id)).cloned().collect();
+        for facts in claims {
             self.join(cgroup, facts, news);
         }
     }
 
-    /// Takes a claim that came before, of a container whose cgroup path names no runtime.
-    fn join_by_pid(&mut self, exec: &Exec, news: &mut Vec<News>) {
-        let is_claimed = self.containers.get(&exec.cgroup).is_some_and(|c| c.facts.known().is_some());
-        if is_claimed {
-            return;
-        }
-        let claims = self.claims.values().filter(|facts| facts.state == RunState::Running);
-        let mut unjoined = claims.filter(|facts| !self.joined.contains_key(&facts.id));
-        if let Some(facts) = unjoined.find(|facts| facts.pid == Some(exec.process.pid)).cloned() {
-            self.join(exec.cgroup, facts, news);
+    /// Takes claims that came before, of a container whose cgroup path names no runtime.
+    fn join_by_pid(&mut self, cgroup: CgroupId, news: &mut Vec<News>) {
+        let Some(init) = self.containers.get(&cgroup).and_then(|container| container.init) else { return };
+        let running = self.claims.of_pid(init.pid).filter(|facts| facts.state == RunState::Running);
+        let unjoined = running.filter(|facts| self.claims.joined(&key_of(facts)).is_none());
+        for facts in unjoined.cloned().collect::<Vec<_>>() {
+            self.join(cgroup, facts, news);
         }
     }
 
     fn find_claimed(&self, facts: &ContainerFacts) -> Option<CgroupId> {
-        let joined = self.joined.get(&facts.id).copied();
-        let still_runs = |cgroup: &CgroupId| self.containers.get(cgroup).is_some_and(|c| c.ended.is_none());
-        joined.filter(still_runs).or_else(|| {
-            let claims = |container: &&Arc<Container>| {
-                let same_pid = facts.pid.is_some() && container.init.map(|init| init.pid) == facts.pid;
-                let same_id = read(container.cgroup_path.raw()) == Suggests::Docker(facts.id.raw());
-                container.ended.is_none() && (same_pid || same_id)
-            };
-            self.unclaimed().find(claims).map(|container| container.key.cgroup)
+        let runs = |cgroup: &CgroupId| self.containers.get(cgroup).is_some_and(|it| it.ended.is_none());
+        let joined = self.claims.joined(&key_of(facts));
+        joined.filter(runs).or_else(|| {
+            let by_cgroup =
+                Some(&facts.cgroup).filter(|path| !path.is_empty()).and_then(|path| self.cgroups.at(path));
+            by_cgroup.filter(runs).or_else(|| self.find_by_name(facts))
         })
     }
 
-    /// Containers without known facts: the only ones a new claim can be about.
-    fn unclaimed(&self) -> impl Iterator<Item = &Arc<Container>> {
-        self.containers.values().filter(|container| container.facts.known().is_none())
+    /// By the pid or the id that it claims, among the containers that this engine has not claimed yet.
+    fn find_by_name(&self, facts: &ContainerFacts) -> Option<CgroupId> {
+        let is_meant = |container: &&Arc<Container>| {
+            let same_pid = facts.pid.is_some() && container.init.map(|init| init.pid) == facts.pid;
+            let same_id = matches!(read(container.cgroup_path.raw()), Suggests::Container(_, id) if id == facts.id.raw());
+            container.ended.is_none() && (same_pid || same_id)
+        };
+        let unclaimed = self.containers.values().filter(|it| {
+            it.facts.known().is_none_or(|known| known.view != facts.view)
+                && it.others.iter().all(|known| known.view != facts.view)
+        });
+        unclaimed.filter(is_meant).map(|container| container.key.cgroup).next()
     }
 
     fn join(&mut self, cgroup: CgroupId, facts: ContainerFacts, news: &mut Vec<News>) {
         let Some(container) = self.containers.get_mut(&cgroup) else { return };
-        if container.facts.known() == Some(&facts) {
+        if container.facts.known() == Some(&facts) || container.others.iter().any(|known| **known == facts) {
             return;
         }
-        self.joined.insert(facts.id.clone(), cgroup);
+        self.claims.join(key_of(&facts), cgroup);
         let changed = Arc::make_mut(container);
-        changed.kind = Kind::Managed;
-        changed.facts = Fact::Known(facts);
-        news.push(News::Settled(Arc::clone(container)));
-        self.unsettled.remove(&cgroup);
+        let was_tallied = !changed.tally.rows.is_empty();
+        let first = match &changed.facts {
+            Fact::Known(known) if known.view != facts.view && rank(&known.view) < rank(&facts.view) => {
+                put_other(&mut changed.others, facts);
+                None
+            }
+            Fact::Known(known) if known.view != facts.view => {
+                let known = known.clone();
+                put_other(&mut changed.others, known);
+                Some(facts)
+            }
+            _ => Some(facts),
+        };
+        let is_settled = first.is_some();
+        if let Some(facts) = first {
+            changed.others.retain(|known| known.view != facts.view);
+            changed.kind = if self.own == Some(cgroup) { Kind::Own } else { Kind::Managed };
+            changed.facts = Fact::Known(facts);
+        }
+        if is_settled {
+            news.push(News::Settled(Arc::clone(container)));
+        }
+        if was_tallied {
+            self.schedule_in(cgroup, Time::from_ns(0));
+        }
     }
 
     fn end(&mut self, cgroup: CgroupId, at: Time, news: &mut Vec<News>) {
@@ -316,61 +512,64 @@ impl Inventory {
         if changed.facts.is_pending() {
             changed.facts =
                 Fact::Failed { reason: Untrusted::new("it ended before a runtime could be asked") };
-            self.unsettled.remove(&cgroup);
         }
+        let (mounts, pids) = (changed.namespaces.mnt, changed.namespaces.pid);
         news.push(News::Ended(Arc::clone(container)));
         self.ended.insert((at, cgroup));
+        if self.by_mounts.get(&mounts) == Some(&cgroup) {
+            self.by_mounts.remove(&mounts);
+        }
+        if self.homeless.get(&pids) == Some(&cgroup) {
+            self.homeless.remove(&pids);
+        }
     }
 
     fn forget(&mut self, cgroup: CgroupId) {
         let Some(container) = self.containers.remove(&cgroup) else { return };
-        if let Some(facts) = container.facts.known()
-            && self.joined.get(&facts.id) == Some(&cgroup)
-        {
-            self.joined.remove(&facts.id);
-        }
-        self.nested.retain(|_, above| *above != cgroup);
+        self.claims.part(&container);
+        self.cgroups.empty(cgroup);
     }
 
     /// Whether the process runs in a cgroup that a container made below its own (systemd in a container does).
     fn is_nested(&mut self, exec: &Exec) -> bool {
-        if self.nested.contains_key(&exec.cgroup) {
+        if self.cgroups.around(exec.cgroup).is_some() {
             return true;
         }
-        let path = self.paths.get(&exec.cgroup);
-        let above = path
-            .filter(|_| !self.containers.contains_key(&exec.cgroup))
-            .and_then(|path| self.container_above(path));
+        let path = self.cgroups.path(exec.cgroup).filter(|_| !self.containers.contains_key(&exec.cgroup));
+        let above = path.and_then(|path| self.cgroups.above(path, |at| self.containers.contains_key(&at)));
         let shares = |above: &CgroupId| {
             self.containers
                 .get(above)
                 .is_some_and(|container| container.namespaces.pid == exec.namespaces.pid)
         };
         let Some(above) = above.filter(shares) else { return false };
-        self.nested.insert(exec.cgroup, above);
+        self.cgroups.nest(exec.cgroup, above);
         true
     }
+}
 
-    fn forget_path(&mut self, cgroup: CgroupId) {
-        if let Some(path) = self.paths.remove(&cgroup)
-            && self.by_path.get(&path) == Some(&cgroup)
-        {
-            self.by_path.remove(&path);
-        }
+/// How long the views may take. What no engine's shim has made is claimed by none, however slow they are.
+fn wait(container: &Container) -> Duration {
+    let is_shim =
+        |name: &str| name.starts_with("containerd-shim") || name == "conmon" || name.starts_with("crio");
+    match &container.setup {
+        Fact::Known(setup) if !setup.makers.iter().any(|maker| is_shim(maker.name.raw())) => UNMADE_WAIT,
+        _ => CLAIM_WAIT,
     }
+}
 
-    fn container_above(&self, path: &Untrusted) -> Option<CgroupId> {
-        let mut rest = path.raw();
-        while let Some(slash) = rest.rfind('/') {
-            rest = &rest[..slash];
-            if rest.is_empty() {
-                return None;
-            }
-            let above = self.by_path.get(&Untrusted::new(rest));
-            if let Some(cgroup) = above.filter(|cgroup| self.containers.contains_key(cgroup)) {
-                return Some(*cgroup);
-            }
-        }
-        None
+/// Whether its cgroup names a unit that systemd has not told of: it may still do so.
+fn is_doubted(container: &Container, views: &Views) -> bool {
+    match read(container.cgroup_path.raw()) {
+        Suggests::Unit(unit) => !matches!(views.unit(unit), UnitWord::Runs | UnitWord::NotAsked),
+        _ => false,
+    }
+}
+
+fn put_other(others: &mut Vec<Arc<ContainerFacts>>, facts: ContainerFacts) {
+    others.retain(|known| known.view != facts.view);
+    if others.len() < OTHERS_MAX {
+        others.push(Arc::new(facts));
+        others.sort_by_key(|facts| rank(&facts.view));
     }
 }

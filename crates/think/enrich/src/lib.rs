@@ -4,6 +4,16 @@
 
 mod cgroup_path;
 
+mod cgroups;
+
+mod views;
+
+mod claims;
+
+mod kind;
+
+mod tally;
+
 mod inventory;
 
 mod traffic;
@@ -11,19 +21,22 @@ mod traffic;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::coverage::{Health, Source, SourceReport};
 use model::event::{Body, Event, Exec};
 use model::identity::{Container, Identity, News, Observation};
-use model::ids::{CgroupId, Namespaces};
-use model::time::Time;
+use model::ids::CgroupId;
+use model::view::{EngineState, View};
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::Inventory;
 use crate::traffic::Traffic;
+use crate::views::Views;
 
 /// How long a container may wait for a runtime to claim it before it is judged without.
 /// Measured: Docker 20.10 answers an inspect 0.1 to 0.6 s after the first process, also while it copies logs.
 pub const CLAIM_WAIT: Duration = Duration::from_secs(2);
+
+/// The same for a container that was seen to be made by no engine's shim: there is nobody who could claim it.
+pub const UNMADE_WAIT: Duration = Duration::from_secs(1);
 
 /// How long an ended container is remembered, so that late facts and findings still find it.
 pub const ENDED_KEPT: Duration = Duration::from_secs(60);
@@ -31,33 +44,9 @@ pub const ENDED_KEPT: Duration = Duration::from_secs(60);
 /// The stage `identify`: all it knows, bounded, serialisable so that a recording can carry it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Enrich {
-    host: Option<Host>,
     inventory: Inventory,
-    docker: RuntimeView,
+    views: Views,
     traffic: Traffic,
-}
-
-/// What of the host a container differs from: its init process.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Host {
-    namespaces: Namespaces,
-    cgroup: CgroupId,
-}
-
-/// Whether a runtime's silence about a container means anything.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) enum RuntimeView {
-    /// Not asked yet.
-    #[default]
-    Unknown,
-    /// There is no such runtime here: nothing it could claim.
-    Absent,
-    /// It told its whole list at this time and is followed since.
-    Synced(Time),
-    /// It answers, but not about every container: its silence about one says nothing.
-    Doubtful,
-    /// It does not answer: its silence says nothing.
-    Lost,
 }
 
 impl Enrich {
@@ -69,7 +58,8 @@ impl Enrich {
             Body::Exec(exec) | Body::Process(exec) => {
                 identity.process = Some(exec.process);
                 self.runs(exec, &event, news);
-                identity.container = self.inventory.container_of(exec.cgroup).cloned();
+                identity.container = self.inventory.container_of_process(exec).cloned();
+                identity.within = self.within(exec.namespaces.mnt, exec.cgroup);
             }
             Body::Exit(exit) => {
                 identity.process = Some(exit.process);
@@ -77,7 +67,17 @@ impl Enrich {
                 self.inventory.process_ended(exit, event.time, news);
             }
             Body::CgroupCreated(at) => self.inventory.cgroup_made(at.cgroup, &at.path, news),
-            Body::CgroupAttached(attach) => self.inventory.cgroup_made(attach.cgroup, &attach.path, news),
+            Body::CgroupAttached(attach) => {
+                identity.process = Some(attach.process);
+                self.inventory.cgroup_made(attach.cgroup, &attach.path, news);
+                identity.within =
+                    attach.namespaces.and_then(|namespaces| self.within(namespaces.mnt, attach.cgroup));
+            }
+            Body::Setup(setup) => {
+                identity.process = Some(setup.process);
+                self.inventory.set_up(setup, &event, news);
+            }
+            Body::Own(cgroup) => self.inventory.own_is(*cgroup),
             Body::CgroupRemoved(at) => {
                 identity.container = self.inventory.container_of(at.cgroup).cloned();
                 self.inventory.cgroup_removed(at.cgroup, event.time, news);
@@ -88,24 +88,37 @@ impl Enrich {
             Body::Socket(socket) => identity.container = self.inventory.container_of(socket.cgroup).cloned(),
             Body::Flows(flows) => identity.container = self.inventory.container_of(flows.cgroup).cloned(),
             Body::Dns(message) => identity.container = self.inventory.container_of(message.cgroup).cloned(),
-            Body::Log(log) => identity.container = self.inventory.claimed(&log.container_id),
-            Body::EngineExec { id, .. } => identity.container = self.inventory.claimed(id),
+            Body::Log(log) => {
+                identity.container = self.inventory.claimed(&View::default(), &log.container_id);
+            }
+            Body::EngineExec { id, view, .. } => identity.container = self.inventory.claimed(view, id),
+            Body::EngineWork(work) => {
+                identity.container = self.inventory.claimed(&View::default(), &work.container);
+            }
             Body::Container(facts) => {
                 self.inventory.claim(facts, event.time, news);
-                identity.container = self.inventory.claimed(&facts.id);
+                identity.container = self.inventory.claimed(&facts.view, &facts.id);
             }
-            Body::ContainerGone { id, .. } => {
-                identity.container = self.inventory.claimed(id);
-                self.inventory.claim_gone(id, event.time, news);
+            Body::ContainerGone { id, view } => {
+                identity.container = self.inventory.claimed(view, id);
+                self.inventory.claim_gone(&(view.clone(), id.clone()), event.time, news);
             }
-            Body::ContainerList { ids, .. } => {
-                self.docker = RuntimeView::Synced(event.time);
-                self.inventory.claims_listed(ids, event.time, news);
+            Body::ContainerList { ids, view } => {
+                self.views.listed(view, event.time);
+                self.inventory.claims_listed(view, ids, event.time, news);
             }
-            Body::Report(report) => self.docker_reports(report, event.time),
-            Body::Tick | Body::Host(_) => self.inventory.settle(event.time, &self.docker, news),
+            Body::Engine(seen) => {
+                self.views.engine(seen, event.time);
+                if seen.state == EngineState::Gone {
+                    self.inventory.engine_gone(&seen.view, event.time);
+                }
+            }
+            Body::Units(change) => self.views.units(change),
+            Body::Report(report) => self.views.reports(report, event.time),
             _ => {}
         }
+        // By the latest time seen: what a scan finds began long ago.
+        self.inventory.settle(event.time, &self.views, news);
         self.traffic.watch(&identity.news);
         identity.talks = self.traffic.identify(&event, &self.inventory);
         Observation { event, identity }
@@ -121,33 +134,19 @@ impl Enrich {
         self.inventory.dropped() + self.traffic.dropped()
     }
 
+    /// The container that has these mounts, unless the cgroup is its own.
+    fn within(&self, mnt_ns: u32, cgroup: CgroupId) -> Option<Arc<Container>> {
+        let container = self.inventory.within(mnt_ns)?;
+        (!self.inventory.is_inside(container, cgroup) && container.key.cgroup.is_real())
+            .then(|| Arc::clone(container))
+    }
+
     fn runs(&mut self, exec: &Exec, event: &Event, news: &mut Vec<News>) {
         if exec.process.pid == 1 {
-            self.host = Some(Host { namespaces: exec.namespaces, cgroup: exec.cgroup });
+            self.inventory.host_is(exec.namespaces, exec.cgroup);
             self.traffic.host_is(exec.namespaces.net);
         }
-        if self.is_contained(exec) {
-            self.inventory.runs_in_container(exec, event, news);
-        }
-    }
-
-    /// A container is a process whose cgroup and at least one namespace differ from init's, whatever made it.
-    fn is_contained(&self, exec: &Exec) -> bool {
-        self.host.is_some_and(|host| exec.cgroup != host.cgroup && exec.namespaces != host.namespaces)
-    }
-
-    fn docker_reports(&mut self, report: &SourceReport, at: Time) {
-        if report.source != Source::Docker {
-            return;
-        }
-        self.docker = match (report.health, &self.docker) {
-            (Health::Absent, _) => RuntimeView::Absent,
-            (Health::Down, _) => RuntimeView::Lost,
-            (Health::Degraded, RuntimeView::Synced(_)) => RuntimeView::Doubtful,
-            (Health::Up, RuntimeView::Doubtful) => RuntimeView::Synced(at),
-            // After a loss, what it claims is known again only with its list.
-            (Health::Up | Health::Degraded, view) => view.clone(),
-        };
+        self.inventory.runs(exec, event, news);
     }
 }
 

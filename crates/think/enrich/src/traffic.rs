@@ -170,7 +170,7 @@ impl Traffic {
                     self.addresses.ended(container);
                     self.names.forget(container.key.cgroup);
                 }
-                News::Appeared(_) => {}
+                News::Appeared(_) | News::Tallied(_) => {}
             }
         }
     }

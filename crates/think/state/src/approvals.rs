@@ -123,6 +123,42 @@ impl Approvals {
         self.unclaimed.contains(&(workload.clone(), root.clone()))
     }
 
+    /// The approvals that are about a container, oldest first; those of edges and ports are about others as well and not
+    /// among them.
+    pub(crate) fn about(&self, container: &Container) -> Vec<&Approval> {
+        let workload = container.workload();
+        let facts = container.facts.known();
+        let claims: Vec<_> = facts.into_iter().chain(container.others.iter().map(AsRef::as_ref)).collect();
+        let names: BTreeSet<&str> = match facts {
+            Some(facts) => {
+                let fits = self.patterns.iter().filter(|pattern| pattern.is_match(facts.image.raw()));
+                fits.map(|pattern| pattern.glob().glob()).collect()
+            }
+            None => BTreeSet::new(),
+        };
+        let root = container.setup.known().map(|setup| &setup.root);
+        let is_about = |scope: &Scope| match scope {
+            Scope::Digest { digest, .. } => {
+                facts.is_some_and(|facts| facts.digests().any(|one| one == digest))
+            }
+            Scope::Pattern { pattern } => names.contains(pattern.raw()),
+            Scope::Workload { workload: of, digest } => {
+                *of == workload && facts.is_some_and(|facts| facts.digest == *digest)
+            }
+            Scope::Rights { workload: of, .. } | Scope::Administration { workload: of, .. } => {
+                *of == workload
+            }
+            Scope::Engine { view } => claims
+                .iter()
+                .any(|facts| facts.view == *view || (view.namespace.is_empty() && facts.view.is_of(view))),
+            Scope::Unclaimed { workload: of, root: from } => {
+                facts.is_none() && *of == workload && root == Some(from)
+            }
+            Scope::Edge(_) | Scope::Listener { .. } => false,
+        };
+        self.given.values().filter(|approval| is_about(&approval.scope)).collect()
+    }
+
     /// Whether a name is covered by a pattern.
     pub(crate) fn has_name(&self, image: &Untrusted) -> bool {
         self.patterns.iter().any(|pattern| pattern.is_match(image.raw()))

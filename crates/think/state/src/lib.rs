@@ -299,6 +299,11 @@ impl State {
         self.approvals.iter()
     }
 
+    /// Approvals in force that are about a container, oldest first; not those of edges and ports.
+    pub fn approvals_about(&self, container: &Container) -> Vec<&Approval> {
+        self.approvals.about(container)
+    }
+
     /// What people declared about who may talk to whom.
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -331,7 +336,7 @@ impl State {
 
     fn take_news(&mut self, news: &News) {
         match news {
-            News::Appeared(container) => self.open(container),
+            News::Appeared(container) | News::Tallied(container) => self.open(container),
             News::Settled(container) => {
                 self.open(container);
                 if let Some(account) = self.ledger.account(container.key.cgroup) {

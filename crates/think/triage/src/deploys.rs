@@ -66,7 +66,7 @@ impl Deploys {
             match news {
                 News::Settled(container) => self.settled(container, now),
                 News::Ended(container) => self.ended(container, now),
-                News::Appeared(_) => {}
+                News::Appeared(_) | News::Tallied(_) => {}
             }
         }
     }

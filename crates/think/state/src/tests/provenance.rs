@@ -121,6 +121,41 @@ fn only_what_ran_before_the_first_look_at_a_host_without_approvals_is_from_befor
 }
 
 #[test]
+fn approvals_about_a_container_are_told_and_those_about_others_are_not() {
+    let mut scene = Scene::new(4);
+    let app = scene.start("app", "shop/app", "serve");
+    let ghost = scene.appear("/hidden", "mine");
+    let mine = WorkloadKey::new("shop/app [serve]");
+    let rights = |workload: &WorkloadKey| Scope::Rights {
+        workload: workload.clone(),
+        rights: vec!["host:pid".into()],
+    };
+    let engine = |view: View| Scope::Engine { view };
+    let scopes = [
+        of_digest("shop/app"),
+        of_digest("shop/db"),
+        of_pattern("shop/*"),
+        of_pattern("*"),
+        of_workload(mine.raw(), "shop/app"),
+        of_workload(mine.raw(), "shop/app:old"),
+        rights(&mine),
+        rights(&WorkloadKey::new("shop/app [other]")),
+        engine(View::default()),
+        engine(View::new(EngineKind::Podman, "/var/lib/containers/storage")),
+        Scope::Listener { workload: mine, port: 80, protocol: Protocol::TCP },
+    ];
+    (1..).zip(scopes).for_each(|(id, scope)| scene.approve(id, scope));
+    let mut books = Books::default();
+    books.take(scene.take());
+    let about = |actor| {
+        let approvals = books.state.approvals_about(books.container(actor));
+        approvals.iter().map(|approval| approval.id).collect::<Vec<_>>()
+    };
+    assert_eq!(about(app), [1, 3, 5, 7, 9]);
+    assert_eq!(about(ghost), [], "what nobody claims has no image and no engine");
+}
+
+#[test]
 fn ten_thousand_approvals_hold_and_the_next_one_is_refused() {
     let mut state = State::default();
     let mut scene = Scene::new(4);

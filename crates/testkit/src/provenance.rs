@@ -1,0 +1,125 @@
+//! What views of provenance tell on the made-up host: engines, units, how a process is set up.
+//!
+//! Not here: what Docker claims, which `scene.rs` tells.
+
+use model::coverage::Source;
+use model::event::{Body, Exec, FileOrigin, Lineage};
+use model::ids::{CgroupId, Namespaces};
+use model::privilege::{Capabilities, Privileges};
+use model::runtime::ContainerFacts;
+use model::setup::{Maker, Setup};
+use model::untrusted::Untrusted;
+use model::view::{EngineKind, EngineSeen, EngineState, UnitChange, View};
+
+use crate::scene::{Actor, HOST, Scene};
+
+/// The containerd that Docker runs, in Docker's namespace.
+pub fn moby() -> View {
+    View::new(EngineKind::Containerd, "/run/docker/containerd/containerd.sock").of_namespace(&"moby".into())
+}
+
+impl Scene {
+    /// An engine is found, or has changed.
+    pub fn engine(&mut self, view: &View, state: EngineState, change: impl FnOnce(&mut EngineSeen)) {
+        let mut seen = EngineSeen {
+            view: view.of_namespace(&Untrusted::default()),
+            state,
+            reason: Untrusted::default(),
+            process: None,
+            program: Untrusted::default(),
+            cgroup: Untrusted::default(),
+            is_standard: true,
+            part_of: None,
+        };
+        change(&mut seen);
+        self.emit(source(view), Body::Engine(Box::new(seen)));
+    }
+
+    /// An engine other than the default one claims a container.
+    pub fn claimed_by(&mut self, view: &View, actor: Actor, change: impl FnOnce(&mut ContainerFacts)) {
+        let mut facts = self.facts(actor);
+        facts.view = view.clone();
+        change(&mut facts);
+        self.emit(source(view), Body::Container(Box::new(facts)));
+    }
+
+    /// The kernel shows how a container's first process is set up: as Docker does it, with its shim above it.
+    pub fn set_up(&mut self, actor: Actor, change: impl FnOnce(&mut Setup)) {
+        let mut setup = setup(actor);
+        change(&mut setup);
+        self.emit(Source::Kernel, Body::Setup(Box::new(setup)));
+    }
+
+    /// systemd tells which units run.
+    pub fn units(&mut self, is_manager: bool, units: &[&str]) {
+        let started = units.iter().map(|unit| Untrusted::new(unit)).collect();
+        self.emit(Source::Systemd, Body::Units(UnitChange { is_manager, started, ended: Vec::new() }));
+    }
+
+    /// A program runs that was started from the host, in the namespaces and the cgroup of a container.
+    pub fn run_from_outside(&mut self, actor: Actor, command: &str, change: impl FnOnce(&mut Exec)) {
+        let mut exec = actor.exec(command);
+        exec.process.pid += 2_000_000;
+        exec.lineage = Some(Lineage {
+            parent_cgroup: CgroupId(1),
+            parent_namespaces: HOST,
+            login_uid: None,
+            has_terminal: false,
+            user_ns: 0,
+        });
+        change(&mut exec);
+        self.emit(Source::Kernel, Body::Exec(Box::new(exec)));
+    }
+
+    /// A container runs a program from a file of this origin, started by a process of its own.
+    pub fn run_file(&mut self, actor: Actor, command: &str, origin: FileOrigin) {
+        let mut exec = actor.exec(command);
+        exec.process.pid += 3_000_000;
+        exec.path = Untrusted::new(command.split(' ').next().unwrap_or_default());
+        exec.origin = origin;
+        exec.lineage = Some(Lineage {
+            parent_cgroup: actor.cgroup(),
+            parent_namespaces: exec.namespaces,
+            login_uid: None,
+            has_terminal: false,
+            user_ns: 0,
+        });
+        self.emit(Source::Kernel, Body::Exec(Box::new(exec)));
+    }
+}
+
+/// A setup as Docker makes it.
+pub fn setup(actor: Actor) -> Setup {
+    let exec = actor.exec("program");
+    Setup {
+        process: actor.process(),
+        cgroup: actor.cgroup(),
+        cgroup_path: Untrusted::default(),
+        program: exec.args,
+        namespaces: exec.namespaces,
+        root: Untrusted::new("/var/lib/docker/overlay2/x/merged"),
+        has_own_root: true,
+        has_own_users: false,
+        privileges: Privileges { capabilities: Capabilities::usual(), ..Privileges::default() },
+        makers: vec![maker(50, "containerd-shim")],
+    }
+}
+
+/// An ancestor of that name.
+pub fn maker(pid: u32, name: &str) -> Maker {
+    Maker { pid, name: Untrusted::new(name), args: Untrusted::new(name) }
+}
+
+/// Namespaces of a process of the host with a pid namespace, mounts and root of its own.
+pub fn apart(number: u32) -> Namespaces {
+    Namespaces { pid: number, mnt: number + 1, net: HOST.net }
+}
+
+fn source(view: &View) -> Source {
+    match view.engine {
+        EngineKind::Docker => Source::Docker,
+        EngineKind::Containerd => Source::Containerd,
+        EngineKind::Cri => Source::Cri,
+        EngineKind::Podman => Source::Podman,
+    }
+}

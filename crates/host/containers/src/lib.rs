@@ -10,4 +10,22 @@ pub mod announced;
 
 pub mod error;
 
+pub mod image;
+
+pub mod swarm;
+
 mod inspected;
+
+mod privileges;
+
+mod labels;
+
+pub mod grpc;
+
+pub mod notice;
+
+pub mod oci;
+
+pub mod containerd;
+
+pub mod cri;

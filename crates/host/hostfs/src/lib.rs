@@ -62,3 +62,11 @@ pub mod process;
 pub mod scan;
 
 pub mod boot;
+
+pub mod units;
+
+pub mod unix_sockets;
+
+pub mod daemons;
+
+pub mod podman;

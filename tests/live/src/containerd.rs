@@ -47,10 +47,23 @@ impl Containerd {
             Task { containerd: self.clone(), namespace: namespace.to_owned(), name: name.to_owned(), pid: 0 };
         task.clear();
         self.ctr(namespace, &[&["run", "--detach"], args, &[name], argv].concat())?;
-        task.pid = task.first_process()?;
+        task.pid = self.pid_of(namespace, name)?;
         Ok(task)
     }
 
+    /// The first process of a container.
+    pub(crate) fn pid_of(&self, namespace: &str, id: &str) -> Result<u32> {
+        wait::until(ANSWER, "containerd's container runs", || {
+            let listed = self.ctr(namespace, &["tasks", "list"])?;
+            let line = listed.lines().find(|line| line.split_whitespace().next() == Some(id));
+            Ok(line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()))
+        })
+    }
+
+    /// Its socket.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
 
     fn command(&self, namespace: &str) -> Command {
         let mut command = Command::new("ctr");
@@ -69,14 +82,6 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    fn first_process(&self) -> Result<u32> {
-        wait::until(ANSWER, "ctr's container runs", || {
-            let listed = self.containerd.ctr(&self.namespace, &["tasks", "list"])?;
-            let line = listed.lines().find(|line| line.split_whitespace().next() == Some(&self.name));
-            Ok(line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()))
-        })
-    }
-
     /// Removes what there is of it; that there is nothing is fine.
     fn clear(&self) {
         for words in [["tasks", "remove", "--force"].as_slice(), &["containers", "remove"]] {
@@ -148,7 +153,9 @@ impl Drop for PrivateContainerd {
         }
         host::end(&mut self.child, Duration::from_secs(5));
         unmount_below(&ours);
-        cgroups::remove_left_over("default");
+        for namespace in ["default", "k8s.io"] {
+            cgroups::remove_left_over(namespace);
+        }
     }
 }
 

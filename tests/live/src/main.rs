@@ -9,6 +9,7 @@ mod by_hand;
 mod cases;
 mod cgroups;
 mod containerd;
+mod cri;
 mod demo;
 mod docker;
 mod host;

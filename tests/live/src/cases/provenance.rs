@@ -8,6 +8,7 @@ pub(crate) mod images;
 pub(crate) mod inside;
 pub(crate) mod labels;
 pub(crate) mod many;
+pub(crate) mod pods;
 pub(crate) mod rights;
 pub(crate) mod twins;
 

@@ -4,12 +4,13 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{EventMessage, EventMessageTypeEnum as Kind};
-use model::runtime::{Deploy, EngineWork, ImageWork, ServiceChange};
+use bollard::models::{EventActor, EventMessage, EventMessageTypeEnum as Kind};
+use model::runtime::{Administered, Deploy, EngineWork, ImageWork, ServiceChange};
 use model::time::Time;
 use model::untrusted::Untrusted;
 
 use crate::change::{self, Change};
+use crate::image::is_digest;
 
 /// What kinds of things are asked for; `service` is announced by a manager of a swarm only.
 pub(crate) const KINDS: [&str; 4] = ["container", "image", "builder", "service"];
@@ -17,18 +18,27 @@ pub(crate) const KINDS: [&str; 4] = ["container", "image", "builder", "service"]
 /// Actions of images and services beside those of containers. An engine filters by kind and by action, each for itself.
 const OTHER_ACTIONS: [&str; 6] = ["import", "pull", "load", "tag", "commit", "build"];
 
+/// Actions that change what an engine tells of an image and make none: `push` gives it a digest.
+const ALTERING_ACTIONS: [&str; 3] = ["push", "untag", "delete"];
+
 /// One announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Announced {
     /// A container changed.
     Container(Change),
-    /// The engine runs a program in a container, for somebody who asked it to.
-    Exec {
+    /// The engine does something in a container, for somebody who asked it to.
+    Administered {
         /// The engine's id of the container.
         id: Untrusted,
+        /// What it does.
+        what: Administered,
+        /// The program and its arguments, space separated; empty when it is none or the engine does not tell.
+        command: Untrusted,
         /// When by the engine's clock, when it says.
         time: Option<Time>,
     },
+    /// Images are named otherwise, or some are gone.
+    ImagesAltered,
     /// The engine has worked on an image.
     Work {
         /// What it did.
@@ -49,12 +59,24 @@ pub enum Announced {
 /// every action by its beginning.
 const EXEC_ACTION: &str = "exec_start";
 
+/// Connecting to a container's first process, and copying files out of it or into it. `docker cp` is `archive-path` or
+/// `extract-to-dir`; `copy` is what it was before Docker 1.8; `export` is all files at once.
+const OTHER_ADMINISTRATION: [(&str, Administered); 5] = [
+    ("attach", Administered::Attach),
+    ("archive-path", Administered::Copy),
+    ("extract-to-dir", Administered::Copy),
+    ("copy", Administered::Copy),
+    ("export", Administered::Copy),
+];
+
 /// The actions that are asked for.
 pub(crate) fn actions() -> Vec<String> {
     change::ACTIONS
         .iter()
         .chain(&OTHER_ACTIONS)
+        .chain(&ALTERING_ACTIONS)
         .chain(&[EXEC_ACTION])
+        .chain(OTHER_ADMINISTRATION.iter().map(|(action, _)| action))
         .map(|action| (*action).to_owned())
         .collect()
 }
@@ -65,19 +87,21 @@ impl Announced {
     pub(crate) fn from_event(event: EventMessage) -> Option<Result<Self, String>> {
         let time = change::time_of(&event);
         match (event.typ, event.action.as_deref()) {
+            (Some(Kind::IMAGE), Some(action)) if ALTERING_ACTIONS.contains(&action) => {
+                Some(Ok(Self::ImagesAltered))
+            }
             (Some(Kind::IMAGE | Kind::BUILDER), Some(action)) => {
-                let work = image_work(action)?;
-                let image = actor_name(event.actor.unwrap_or_default());
-                Some(Ok(Self::Work { work: EngineWork::new(work, image), time }))
+                let work = worked(image_work(action)?, event.actor.unwrap_or_default());
+                Some(Ok(Self::Work { work, time }))
             }
             (Some(Kind::CONTAINER), Some("commit")) => {
-                let mut attributes = event.actor.unwrap_or_default().attributes.unwrap_or_default();
-                let image = Untrusted::new(&attributes.remove("image").unwrap_or_default());
-                Some(Ok(Self::Work { work: EngineWork::new(ImageWork::Commit, image), time }))
+                Some(Ok(Self::Work { work: committed(event.actor.unwrap_or_default()), time }))
             }
-            (Some(Kind::CONTAINER), Some(action)) if is_exec(action) => {
-                let id = change::container_of(event.actor, EXEC_ACTION);
-                Some(id.map(|id| Self::Exec { id, time }))
+            (Some(Kind::CONTAINER), Some(action)) if administered(action).is_some() => {
+                let (what, command) = administered(action)?;
+                let name = action.split(':').next().unwrap_or_default();
+                let id = change::container_of(event.actor, name);
+                Some(id.map(|id| Self::Administered { id, what, command, time }))
             }
             (Some(Kind::SERVICE), Some(action)) => {
                 let attributes = event.actor.unwrap_or_default().attributes.unwrap_or_default();
@@ -93,8 +117,14 @@ impl Announced {
     }
 }
 
-fn is_exec(action: &str) -> bool {
-    action.strip_prefix(EXEC_ACTION).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+/// What is done in a container, and with which program: `exec_start: sh -c true `.
+fn administered(action: &str) -> Option<(Administered, Untrusted)> {
+    if let Some(rest) = action.strip_prefix(EXEC_ACTION) {
+        let command = if rest.is_empty() { "" } else { rest.strip_prefix(':')?.trim() };
+        return Some((Administered::Exec, Untrusted::new(command)));
+    }
+    let known = OTHER_ADMINISTRATION.iter().find(|(name, _)| *name == action);
+    known.map(|&(_, what)| (what, Untrusted::default()))
 }
 
 fn image_work(action: &str) -> Option<ImageWork> {
@@ -109,10 +139,28 @@ fn image_work(action: &str) -> Option<ImageWork> {
     }
 }
 
-/// The name of an image that an event is about, else its digest.
-fn actor_name(actor: bollard::models::EventActor) -> Untrusted {
+/// Work on the image that an event is about: by name, else by digest.
+fn worked(work: ImageWork, actor: EventActor) -> EngineWork {
+    let id = actor.id.unwrap_or_default();
     let name = actor.attributes.and_then(|mut attributes| attributes.remove("name"));
-    Untrusted::new(&name.filter(|name| !name.is_empty()).or(actor.id).unwrap_or_default())
+    let image = Untrusted::new(name.as_deref().filter(|name| !name.is_empty()).unwrap_or(&id));
+    // A pull is about a name; everything else about a digest.
+    let digest = if is_digest(&id) { Untrusted::new(&id) } else { Untrusted::default() };
+    EngineWork { digest, ..EngineWork::new(work, image) }
+}
+
+/// A commit is about the container; its image is in the attributes (moby's `CreateImageFromContainer`), and `image` among
+/// them is the one that the container was made of.
+fn committed(actor: EventActor) -> EngineWork {
+    let mut attributes = actor.attributes.unwrap_or_default();
+    let mut text = |key: &str| attributes.remove(key).filter(|value| !value.is_empty());
+    let digest = text("imageID").filter(|digest| is_digest(digest)).unwrap_or_default();
+    let image = text("imageRef").unwrap_or_else(|| digest.clone());
+    EngineWork {
+        container: Untrusted::new(&actor.id.unwrap_or_default()),
+        digest: Untrusted::new(&digest),
+        ..EngineWork::new(ImageWork::Commit, Untrusted::new(&image))
+    }
 }
 
 /// What is done to a service: moby's `logServiceEvent` tells replicas and images, old and new, and the state of an update.
@@ -142,11 +190,16 @@ mod tests {
             None => "not ours".to_owned(),
             Some(Err(problem)) => problem,
             Some(Ok(Announced::Container(change))) => format!("container {:?}", change.kind),
-            Some(Ok(Announced::Exec { id, time })) => {
-                format!("exec in {} at {}", &id.raw()[..4], time.map_or(0, Time::ns))
+            Some(Ok(Announced::ImagesAltered)) => "images altered".to_owned(),
+            Some(Ok(Announced::Administered { id, what, command, time })) => {
+                format!("{what:?} in {} at {}: {command}", &id.raw()[..4], time.map_or(0, Time::ns))
             }
             Some(Ok(Announced::Work { work, time })) => {
-                format!("{:?} of {} at {}", work.work, work.image, time.map_or(0, Time::ns))
+                let short = |text: &Untrusted| text.raw().get(..11).unwrap_or("none").to_owned();
+                let (digest, container) = (short(&work.digest), short(&work.container));
+                assert_eq!(time.map(Time::ns), Some(1_700_000_000_000_000_005));
+                let image = work.image.to_string();
+                format!("{:?} of {image:.20}, {digest} of {container}", work.work)
             }
             Some(Ok(Announced::Service { change, .. })) => {
                 format!("{:?} of {}", change.deploy, change.service)
@@ -156,46 +209,55 @@ mod tests {
     }
 
     #[test]
-    fn work_on_images_is_told_with_the_image() {
-        let digest = "sha256:0af7";
-        check("image", "import", digest, "{}", &expect!["Import of sha256:0af7 at 1700000000000000005"]);
+    fn work_on_images_is_told_with_the_image_and_its_digest() {
+        let digest = format!("sha256:{}", "0af7".repeat(16));
+        let check = |action: &str, id: &str, attributes: &str, expected: &Expect| {
+            check("image", action, id, attributes, expected);
+        };
+        check("import", "sha256:0af7", "{}", &expect!["Import of sha256:0af7, none of none"]);
         check(
-            "image",
-            "pull",
-            "busybox:latest",
-            r#"{"name":"busybox"}"#,
-            &expect!["Pull of busybox at 1700000000000000005"],
-        );
-        check(
-            "image",
-            "load",
-            digest,
-            r#"{"name":"sha256:0af7"}"#,
-            &expect!["Load of sha256:0af7 at 1700000000000000005"],
-        );
-        check(
-            "image",
             "tag",
-            digest,
+            &digest,
             r#"{"name":"shop/web:2"}"#,
-            &expect!["Build of shop/web:2 at 1700000000000000005"],
+            &expect!["Build of shop/web:2, sha256:0af7 of none"],
         );
         check(
-            "container",
-            "commit",
-            &"0af7".repeat(16),
-            r#"{"image":"busybox","name":"x"}"#,
-            &expect!["Commit of busybox at 1700000000000000005"],
+            "load",
+            &digest,
+            r#"{"name":"shop/web:2"}"#,
+            &expect!["Load of shop/web:2, sha256:0af7 of none"],
         );
-        check("image", "delete", digest, "{}", &expect!["not ours"]);
-        check(
-            "image",
-            "pull",
-            "",
-            r#"{"name":"\u001b[2J"}"#,
-            &expect![[r#"Pull of \u{1b}[2J at 1700000000000000005"#]],
+        check("pull", "busybox:latest", r#"{"name":"busybox"}"#, &expect!["Pull of busybox, none of none"]);
+        check("pull", "", r#"{"name":"\u001b[2J"}"#, &expect![[r#"Pull of \u{1b}[2J, none of none"#]]);
+        check("pull", "", "null", &expect!["Pull of , none of none"]);
+    }
+
+    #[test]
+    fn a_commit_names_what_was_made_and_the_container_it_was_made_of() {
+        let (id, digest) = ("0af7".repeat(16), format!("sha256:{}", "b1".repeat(32)));
+        let commit = |attributes: &str, expected: &Expect| {
+            check("container", "commit", &id, &attributes.replace("DIGEST", &digest), expected);
+        };
+        commit(
+            r#"{"comment":"","image":"busybox","imageID":"DIGEST","imageRef":"shop/web:2","name":"x"}"#,
+            &expect!["Commit of shop/web:2, sha256:b1b1 of 0af70af70af"],
         );
-        check("image", "pull", "", "null", &expect!["Pull of  at 1700000000000000005"]);
+        commit(
+            r#"{"image":"busybox","imageID":"DIGEST","imageRef":"","name":"x"}"#,
+            &expect!["Commit of sha256:b1b1b1b1b1b1b, sha256:b1b1 of 0af70af70af"],
+        );
+        commit(
+            r#"{"image":"busybox","imageID":"../x","name":"x"}"#,
+            &expect!["Commit of , none of 0af70af70af"],
+        );
+    }
+
+    #[test]
+    fn an_image_that_is_named_otherwise_or_gone_is_told_without_its_name() {
+        for action in ALTERING_ACTIONS {
+            check("image", action, "sha256:0af7", "{}", &expect!["images altered"]);
+        }
+        check("image", "save", "sha256:0af7", "{}", &expect!["not ours"]);
     }
 
     #[test]
@@ -213,19 +275,39 @@ mod tests {
     }
 
     #[test]
-    fn a_program_run_in_a_container_is_told_without_its_command() {
+    fn what_is_done_in_a_container_is_told_with_the_program() {
         let id = "0af7".repeat(16);
-        let told = expect!["exec in 0af7 at 1700000000000000005"];
-        check("container", "exec_start: sh -c true", &id, "{}", &told);
-        check("container", "exec_start", &id, "{}", &told);
-        check("container", "exec_die", &id, "{}", &expect!["not ours"]);
-        check("container", "exec_started: x", &id, "{}", &expect!["not ours"]);
+        let check = |action: &str, expected: &Expect| check("container", action, &id, "{}", expected);
         check(
-            "container",
-            "exec_start: x",
-            "../x",
-            "{}",
-            &expect!["event exec_start names no container: ../x"],
+            "exec_start: sh -c echo a: b ",
+            &expect!["Exec in 0af7 at 1700000000000000005: sh -c echo a: b"],
+        );
+        check("exec_start: ls\\u001b[2J", &expect![[r#"Exec in 0af7 at 1700000000000000005: ls\u{1b}[2J"#]]);
+        check("exec_start", &expect!["Exec in 0af7 at 1700000000000000005: "]);
+        check("exec_die", &expect!["not ours"]);
+        check("exec_started: x", &expect!["not ours"]);
+        check("attach", &expect!["Attach in 0af7 at 1700000000000000005: "]);
+        check("archive-path", &expect!["Copy in 0af7 at 1700000000000000005: "]);
+        check("extract-to-dir", &expect!["Copy in 0af7 at 1700000000000000005: "]);
+        check("detach", &expect!["not ours"]);
+    }
+
+    #[test]
+    fn what_is_done_in_no_container_is_a_problem() {
+        let check = |action: &str, expected: &Expect| check("container", action, "../x", "{}", expected);
+        check("exec_start: x", &expect!["event exec_start names no container: ../x"]);
+        check("attach", &expect!["event attach names no container: ../x"]);
+    }
+
+    #[test]
+    fn every_action_is_asked_for_once() {
+        let mut asked = actions();
+        asked.sort_unstable();
+        let count = asked.len();
+        asked.dedup();
+        assert_eq!(asked.len(), count);
+        assert!(
+            ["attach", "commit", "push", "start"].iter().all(|it| asked.iter().any(|action| action == it))
         );
     }
 

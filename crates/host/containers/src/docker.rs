@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListContainersOptions};
@@ -15,11 +16,16 @@ use model::runtime::{ContainerFacts, RunState};
 use model::time::Time;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 
 use crate::announced::{Announced, KINDS, actions};
 use crate::change::is_container_id;
 use crate::error::{DockerError, reason};
 use crate::inspected::{facts, listed_state};
+use crate::swarm::{Membership, membership};
+
+/// Longest wait for how the engine confines containers, before the first of them is told; in milliseconds.
+const CONFINEMENT_WAIT_MS: u64 = 500;
 
 /// Where the engine listens and how long we wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,9 +48,11 @@ impl Default for DockerConfig {
 /// A Docker engine that has answered once. Cheap to clone; calls may run side by side.
 #[derive(Clone, Debug)]
 pub struct Docker {
-    engine: bollard::Docker,
-    config: DockerConfig,
+    pub(crate) engine: bollard::Docker,
+    pub(crate) config: DockerConfig,
     socket: Untrusted,
+    /// Asked once a connection: an engine confines as it was started to.
+    confinement: Arc<OnceCell<Confinement>>,
 }
 
 /// A line of the engine's list.
@@ -65,6 +73,37 @@ pub struct EngineInfo {
     pub log_driver: Untrusted,
     /// Its version.
     pub version: Untrusted,
+    /// How it confines containers that ask for nothing else.
+    pub confinement: Confinement,
+    /// How it takes part in a swarm.
+    pub membership: Membership,
+}
+
+/// How an engine confines containers that ask for nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confinement {
+    /// By a filter of system calls.
+    pub by_seccomp: bool,
+    /// By AppArmor.
+    pub by_apparmor: bool,
+    /// By SELinux.
+    pub by_selinux: bool,
+}
+
+impl Confinement {
+    /// Of an engine that does not say: whatever a container is let off, it is taken to be without.
+    pub const UNKNOWN: Self = Self { by_seccomp: true, by_apparmor: true, by_selinux: true };
+
+    /// From options like `name=seccomp,profile=default`.
+    fn parse(options: &[String]) -> Self {
+        let has = |name: &str| {
+            let mut named = options.iter().filter(|option| {
+                option.split(',').any(|part| part.strip_prefix("name=").unwrap_or(part) == name)
+            });
+            named.any(|option| !option.contains("profile=unconfined"))
+        };
+        Self { by_seccomp: has("seccomp"), by_apparmor: has("apparmor"), by_selinux: has("selinux") }
+    }
 }
 
 impl Docker {
@@ -85,7 +124,7 @@ impl Docker {
         let engine = bollard::Docker::connect_with_unix(path, header_secs, bollard::API_DEFAULT_VERSION)
             .map_err(|error| place.error(&error))?;
         let engine = place.within(config.call_timeout_ms, engine.negotiate_version()).await?;
-        Ok(Self { engine, config, socket })
+        Ok(Self { engine, config, socket, confinement: Arc::default() })
     }
 
     /// Asks for a sign of life.
@@ -96,13 +135,16 @@ impl Docker {
         self.at("ping").within(self.config.call_timeout_ms, self.engine.ping()).await.map(drop)
     }
 
-    /// The engine's root directory, default log driver and version.
+    /// The engine's root directory, default log driver and version, and how it confines and is joined to others.
     ///
     /// # Errors
     /// Why the engine did not answer.
     pub async fn info(&self) -> Result<EngineInfo, DockerError> {
         let info = self.at("info").within(self.config.call_timeout_ms, self.engine.info()).await?;
+        let options = info.security_options.as_deref();
         Ok(EngineInfo {
+            confinement: options.map_or(Confinement::UNKNOWN, Confinement::parse),
+            membership: membership(&info.swarm.unwrap_or_default()),
             root_dir: info.docker_root_dir.unwrap_or_default().into(),
             log_driver: Untrusted::new(&info.logging_driver.unwrap_or_default()),
             version: Untrusted::new(&info.server_version.unwrap_or_default()),
@@ -142,10 +184,19 @@ impl Docker {
                 other => other.map(Some),
             }
         };
-        let inspected = self.at("inspect").within(self.config.inspect_timeout_ms, call).await?;
+        let call = self.at("inspect").within(self.config.inspect_timeout_ms, call);
+        let (inspected, confinement) = futures_util::future::join(call, self.confinement()).await;
         let inspected =
-            inspected.ok_or_else(|| DockerError::Gone { socket: self.socket.clone(), id: id.clone() })?;
-        Ok(facts(id, inspected))
+            inspected?.ok_or_else(|| DockerError::Gone { socket: self.socket.clone(), id: id.clone() })?;
+        Ok(facts(id, inspected, confinement))
+    }
+
+    async fn confinement(&self) -> Confinement {
+        let ask = async {
+            let info = tokio::time::timeout(Duration::from_millis(CONFINEMENT_WAIT_MS), self.info()).await;
+            info.ok().and_then(Result::ok).map_or(Confinement::UNKNOWN, |info| info.confinement)
+        };
+        *self.confinement.get_or_init(|| ask).await
     }
 
     /// What the engine announces from `since` (the engine's clock) on. Asks when first polled; ends with an error
@@ -172,21 +223,21 @@ impl Docker {
         announcements.chain(futures_util::stream::once(std::future::ready(Err(end))))
     }
 
-    fn at(&self, call: &'static str) -> Place<'_> {
+    pub(crate) fn at(&self, call: &'static str) -> Place<'_> {
         Place { socket: &self.socket, call }
     }
 }
 
 /// Where an error happened.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+pub(crate) struct Place<'a> {
     socket: &'a Untrusted,
     call: &'static str,
 }
 
 impl Place<'_> {
     /// Runs a call of the library, header and body, within the time given.
-    async fn within<T>(
+    pub(crate) async fn within<T>(
         self,
         after_ms: u64,
         call: impl Future<Output = Result<T, bollard::errors::Error>>,
@@ -211,7 +262,8 @@ impl Place<'_> {
     }
 }
 
-fn status(error: &bollard::errors::Error) -> Option<u16> {
+/// The status of an answer that is a refusal.
+pub(crate) fn status(error: &bollard::errors::Error) -> Option<u16> {
     match error {
         bollard::errors::Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
@@ -266,10 +318,22 @@ mod tests {
         let _listener = UnixListener::bind(&socket).unwrap();
         let path = socket.to_str().unwrap();
         let engine = bollard::Docker::connect_with_unix(path, 1, bollard::API_DEFAULT_VERSION).unwrap();
-        let docker = Docker { engine, config: at(socket.clone()), socket: Untrusted::new(path) };
+        let (config, confinement) = (at(socket.clone()), Arc::default());
+        let docker = Docker { engine, config, socket: Untrusted::new(path), confinement };
         for id in ["", "web", "../../images/x", &"g".repeat(64)] {
             let error = runtime.block_on(docker.inspect(&Untrusted::new(id))).unwrap_err();
             assert!(matches!(error, DockerError::BadId { .. }), "{error}");
         }
+    }
+    #[test]
+    fn how_an_engine_confines_is_read_in_every_spelling() {
+        let parse = |options: &[&str]| {
+            let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+            let it = Confinement::parse(&options);
+            [it.by_seccomp, it.by_apparmor, it.by_selinux]
+        };
+        assert_eq!(parse(&["name=apparmor", "name=seccomp,profile=default"]), [true, true, false]);
+        assert_eq!(parse(&["seccomp", "selinux"]), [true, false, true]);
+        assert_eq!(parse(&["name=seccomp,profile=unconfined", "name=cgroupns"]), [false; 3]);
     }
 }

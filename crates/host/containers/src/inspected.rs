@@ -7,18 +7,33 @@ use std::net::IpAddr;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status,
-    ContainerSummaryStateEnum as ListedStatus, EndpointSettings, PortMap,
+    ContainerSummaryStateEnum as ListedStatus, EndpointSettings, HealthConfig, PortMap,
 };
 use model::runtime::{ADDRESSES_MAX, ContainerFacts, LABELS_MAX, PORTS_MAX, PublishedPort, RunState};
 use model::time::Time;
 use model::traffic::Protocol;
 use model::untrusted::{UNTRUSTED_BYTES_MAX, Untrusted};
 
+use crate::docker::Confinement;
+use crate::privileges::{Settings, privileges};
+
+/// What runs a health check that was declared as text, when the image names no shell of its own.
+const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
 /// The facts in an answer; what is absent stays empty.
-pub(crate) fn facts(id: &Untrusted, inspected: ContainerInspectResponse) -> ContainerFacts {
+pub(crate) fn facts(
+    id: &Untrusted,
+    inspected: ContainerInspectResponse,
+    confinement: Confinement,
+) -> ContainerFacts {
     let config = inspected.config.unwrap_or_default();
     let state = inspected.state.unwrap_or_default();
     let (labels, labels_dropped) = bounded_labels(&config.labels.unwrap_or_default());
+    let privileges = inspected.host_config.as_ref().map(|host| {
+        let mounts = inspected.mounts.as_deref().unwrap_or_default();
+        let apparmor = inspected.app_armor_profile.as_deref().unwrap_or_default();
+        Box::new(privileges(&Settings { host, mounts, apparmor }, confinement))
+    });
     let host = inspected.host_config.unwrap_or_default();
     let network = inspected.network_settings.unwrap_or_default();
     ContainerFacts {
@@ -26,7 +41,7 @@ pub(crate) fn facts(id: &Untrusted, inspected: ContainerInspectResponse) -> Cont
         name: Untrusted::new(inspected.name.unwrap_or_default().trim_start_matches('/')),
         image: text(config.image),
         digest: text(inspected.image),
-        command: command(inspected.path, inspected.args),
+        command: line(inspected.path.into_iter().chain(inspected.args.unwrap_or_default())),
         labels,
         labels_dropped,
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|&pid| pid > 0),
@@ -38,6 +53,9 @@ pub(crate) fn facts(id: &Untrusted, inspected: ContainerInspectResponse) -> Cont
         network_mode: text(host.network_mode),
         addresses: addresses(&network.networks.unwrap_or_default()),
         published: published(&network.ports.unwrap_or_default()),
+        privileges,
+        health_check: health_check(config.healthcheck.unwrap_or_default(), config.shell),
+        root: inspected.graph_driver.map(|driver| root(&driver.data)).unwrap_or_default(),
         ..ContainerFacts::default()
     }
 }
@@ -118,20 +136,43 @@ fn instant(text: &str) -> Option<Time> {
     Time::parse(text).ok().filter(|time| time.ns() > 0)
 }
 
-/// Path and arguments, space separated; stops once there is more than is kept.
-fn command(path: Option<String>, args: Option<Vec<String>>) -> Untrusted {
-    let mut line = path.unwrap_or_default();
-    for arg in args.unwrap_or_default() {
+/// The parts of a command, space separated; stops once there is more than is kept.
+fn line(parts: impl IntoIterator<Item = String>) -> Untrusted {
+    let mut parts = parts.into_iter();
+    let mut line = parts.next().unwrap_or_default();
+    for part in parts {
         if line.len() > UNTRUSTED_BYTES_MAX {
             break;
         }
         line.push(' ');
-        line.push_str(&arg);
+        line.push_str(&part);
     }
-    Untrusted::new(&line)
+    Untrusted::new(line.trim_end())
 }
 
-fn bounded_labels(labels: &HashMap<String, String>) -> (Vec<(Untrusted, Untrusted)>, u32) {
+/// The command as the engine runs it, and as it announces it then: through a shell when it was declared as text.
+fn health_check(declared: HealthConfig, shell: Option<Vec<String>>) -> Untrusted {
+    let mut test = declared.test.unwrap_or_default().into_iter();
+    match test.next().as_deref() {
+        Some("CMD") => line(test),
+        Some("CMD-SHELL") => {
+            let shell = shell.filter(|shell| !shell.is_empty());
+            line(shell.unwrap_or_else(|| DEFAULT_SHELL.map(str::to_owned).to_vec()).into_iter().chain(test))
+        }
+        // `NONE`, or nothing.
+        _ => Untrusted::default(),
+    }
+}
+
+/// Where its layers are joined, else the directory that holds its own layer.
+fn root(storage: &HashMap<String, String>) -> Untrusted {
+    let merged = storage.get("MergedDir").map(String::as_str);
+    let upper = || Some(storage.get("UpperDir")?.rsplit_once('/')?.0);
+    Untrusted::new(merged.filter(|path| !path.is_empty()).or_else(upper).unwrap_or_default())
+}
+
+/// Labels by key, as many as are kept, and how many are not.
+pub(crate) fn bounded_labels(labels: &HashMap<String, String>) -> (Vec<(Untrusted, Untrusted)>, u32) {
     let mut sorted: Vec<_> = labels.iter().collect();
     sorted.sort_unstable();
     let dropped = sorted.len().saturating_sub(LABELS_MAX);

@@ -11,7 +11,7 @@ const ID: &str = "b601492e0c9ea6013e55663bff60e9eca6b22c6a9e08a84ef19bb1cb6778a2
 
 fn facts_of(answer: &Value) -> ContainerFacts {
     let inspected = serde_json::from_value(answer.clone()).unwrap();
-    facts(&Untrusted::new(ID), inspected)
+    facts(&Untrusted::new(ID), inspected, Confinement::UNKNOWN)
 }
 
 fn check(answer: &Value, expected: &Expect) {
@@ -193,4 +193,46 @@ fn every_status_has_its_state() {
     ] {
         assert_eq!(facts_of(&json!({"State": state.clone()})).state, expected, "{state}");
     }
+}
+
+#[test]
+fn a_health_check_is_told_as_the_engine_runs_it() {
+    let check = |config: Value, expected: &str| {
+        assert_eq!(facts_of(&json!({"Config": config})).health_check.raw(), expected);
+    };
+    check(
+        json!({"Healthcheck": {"Test": ["CMD-SHELL", "curl -f x || exit 1 "]}}),
+        "/bin/sh -c curl -f x || exit 1",
+    );
+    check(
+        json!({"Healthcheck": {"Test": ["CMD-SHELL", "true"]}, "Shell": ["/bin/bash", "-ec"]}),
+        "/bin/bash -ec true",
+    );
+    check(json!({"Healthcheck": {"Test": ["CMD-SHELL", "true"]}, "Shell": []}), "/bin/sh -c true");
+    check(
+        json!({"Healthcheck": {"Test": ["CMD", "pg_isready", "-q"]}, "Shell": ["/bin/bash"]}),
+        "pg_isready -q",
+    );
+    check(json!({"Healthcheck": {"Test": ["NONE"]}}), "");
+    check(json!({"Healthcheck": {"Test": []}}), "");
+    check(json!({"Healthcheck": null}), "");
+}
+
+#[test]
+fn the_root_is_where_the_layers_are_joined() {
+    let check = |data: Value, expected: &str| {
+        let root = facts_of(&json!({"GraphDriver": {"Name": "overlay2", "Data": data}})).root;
+        assert_eq!(root.raw(), expected);
+    };
+    check(json!({"MergedDir": "/var/lib/x/merged", "UpperDir": "/var/lib/x/diff"}), "/var/lib/x/merged");
+    check(json!({"MergedDir": "", "UpperDir": "/var/lib/x/diff"}), "/var/lib/x");
+    check(json!({"LowerDir": "/var/lib/x/l"}), "");
+    check(Value::Null, "");
+}
+
+#[test]
+fn a_usual_container_has_no_rights_and_one_whose_settings_are_not_told_has_unknown_ones() {
+    let rights = |answer: &Value| facts_of(answer).privileges.map(|privileges| privileges.rights());
+    assert_eq!(rights(&running()), Some(Vec::new()));
+    assert_eq!(rights(&json!({})), None);
 }

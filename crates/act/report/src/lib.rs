@@ -1,5 +1,5 @@
-//! An incident as text for people and as JSON for machines, and the graph of who talks to whom as text, JSON and
-//! pictures: pure functions.
+//! An incident and the inventory of containers as text for people and as JSON for machines, the graph of who talks to whom
+//! as text, JSON and pictures: pure functions.
 //!
 //! Not here: writing to a terminal, asking whether it has colours or how wide it is.
 
@@ -22,3 +22,11 @@ pub mod graph_json;
 pub mod graph_dot;
 
 pub mod graph_svg;
+
+pub mod approval_text;
+
+pub mod inventory_text;
+
+pub mod container_text;
+
+pub mod inventory_json;

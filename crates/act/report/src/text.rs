@@ -48,9 +48,10 @@ pub(crate) fn when(at: Time) -> String {
     at.rfc3339().replacen('T', " ", 1).split('.').next().unwrap_or_default().to_owned()
 }
 
-struct Page {
-    out: String,
-    style: Style,
+/// Text as it is laid out on one page.
+pub(crate) struct Page {
+    pub(crate) out: String,
+    pub(crate) style: Style,
 }
 
 impl Page {
@@ -174,13 +175,13 @@ impl Page {
         }
     }
 
-    fn title(&mut self, title: &str) {
+    pub(crate) fn title(&mut self, title: &str) {
         let title = self.style.bold(title);
         self.out.push_str(&format!("\n{title}\n"));
     }
 
     /// Text wrapped behind `first`, which the following lines are indented by.
-    fn paragraph(&mut self, first: &str, text: &str) {
+    pub(crate) fn paragraph(&mut self, first: &str, text: &str) {
         let indent = columns(&unpainted(first));
         let lines = wrapped(text, self.style.columns().saturating_sub(indent));
         for (at, line) in lines.iter().enumerate() {
@@ -191,7 +192,7 @@ impl Page {
     }
 
     /// Names and values in two columns.
-    fn rows<N: AsRef<str>>(&mut self, indent: usize, rows: &[(N, String)]) {
+    pub(crate) fn rows<N: AsRef<str>>(&mut self, indent: usize, rows: &[(N, String)]) {
         let names = rows.iter().map(|(name, _)| columns(name.as_ref()));
         let width = names.max().unwrap_or(0).min(LABEL_COLUMNS_MAX);
         for (name, value) in rows {
@@ -244,7 +245,7 @@ fn blind_text(blind: &Blind) -> String {
 }
 
 /// Whether a shell takes the text for one plain word that is no option.
-fn is_shell_word(text: &str) -> bool {
+pub(crate) fn is_shell_word(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/@+".contains(&byte);
     !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain)
 }

@@ -1,5 +1,8 @@
 //! Cases of approvals: what counts as approved, by what, and what no longer does.
 
+use model::traffic::Protocol;
+use model::view::{EngineKind, View};
+
 use super::*;
 
 /// The provenance of one container `name` that runs `image`, after these approvals.
@@ -152,7 +155,7 @@ fn approvals_about_a_container_are_told_and_those_about_others_are_not() {
         approvals.iter().map(|approval| approval.id).collect::<Vec<_>>()
     };
     assert_eq!(about(app), [1, 3, 5, 7, 9]);
-    assert_eq!(about(ghost), [], "what nobody claims has no image and no engine");
+    assert!(about(ghost).is_empty(), "what nobody claims has no image and no engine");
 }
 
 #[test]

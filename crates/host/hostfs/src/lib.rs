@@ -59,6 +59,8 @@ pub mod log;
 
 pub mod process;
 
+pub mod setup;
+
 pub mod scan;
 
 pub mod boot;

@@ -20,6 +20,8 @@ pub(crate) struct MountLine<'t> {
     pub(crate) part: &'t [u8],
     /// Where.
     pub(crate) point: &'t [u8],
+    /// How it is mounted there: `rw,relatime`.
+    pub(crate) mode: &'t [u8],
     /// Kind of file system.
     pub(crate) kind: &'t [u8],
     /// Options of the file system; empty when there are none.
@@ -30,10 +32,17 @@ impl<'t> MountLine<'t> {
     /// `36 31 0:29 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu`.
     pub(crate) fn parse(line: &'t [u8]) -> Option<Self> {
         let mut left = words(line);
-        let (device, part, point) = (left.nth(2)?, left.next()?, left.next()?);
+        let (device, part, point, mode) = (left.nth(2)?, left.next()?, left.next()?, left.next()?);
         let mut right = left.skip_while(|word| *word != b"-").skip(1);
         let kind = right.next()?;
-        Some(Self { device, part, point, kind, options: right.nth(1).unwrap_or_default() })
+        Some(Self { device, part, point, mode, kind, options: right.nth(1).unwrap_or_default() })
+    }
+
+    /// Whether what is there can be written by way of this mount.
+    pub(crate) fn is_writable(&self) -> bool {
+        [self.mode, self.options]
+            .iter()
+            .all(|options| options.split(|&byte| byte == b',').next() == Some(b"rw"))
     }
 }
 

@@ -121,7 +121,8 @@ fn exe(root: &HostRoot, pid: u32) -> Untrusted {
     link(&pid_path(root, pid, "exe"), &mut buffer).map(Untrusted::from_bytes).unwrap_or_default()
 }
 
-fn arguments(cmdline: &[u8]) -> Untrusted {
+/// A command line as text, space separated.
+pub(crate) fn arguments(cmdline: &[u8]) -> Untrusted {
     let end = cmdline.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let spaced: Vec<u8> = cmdline[..end].iter().map(|&byte| if byte == 0 { b' ' } else { byte }).collect();
     Untrusted::from_bytes(&spaced)

@@ -117,6 +117,7 @@ const OVERLAY: &str = "set -e; dir=$(mktemp -d); mount -t tmpfs none $dir; cd $d
     mount -t overlay -o lowerdir=/,upperdir=$dir/up,workdir=$dir/work overlay merged || exit 77\n";
 
 /// Runs a script after [`OVERLAY`]; false when this host mounts no overlay.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn in_overlay(script: &str) -> bool {
     let status = Command::new("unshare")
         .args(["--mount", "bash", "-c", &format!("{OVERLAY}{script}")])
@@ -125,7 +126,7 @@ fn in_overlay(script: &str) -> bool {
         .unwrap();
     assert!(matches!(status.code(), Some(0 | 77)), "{status}");
     if status.code() == Some(77) {
-        println!(
+        eprintln!(
             "skipped files_of_an_image_are_told_from_those_written_later: no overlay can be mounted here"
         );
     }
@@ -166,16 +167,8 @@ fn an_exec_in_the_namespaces_of_another_tells_where_its_parent_is() {
     let (inside, outside) = (TestCgroup::new(), TestCgroup::new());
     let mut probes = load();
     let mut contained = inside.command("exec unshare --pid --mount --fork sleep 60").spawn().unwrap();
-    let sleeper = loop {
-        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", contained.id())).unwrap();
-        let child = children.split_whitespace().next().and_then(|pid| pid.parse::<u32>().ok());
-        let is_asleep =
-            |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n");
-        match child.filter(is_asleep) {
-            Some(child) => break child,
-            None => std::thread::sleep(std::time::Duration::from_millis(5)),
-        }
-    };
+    let asleep = |body: &Body| matches!(body, Body::Exec(exec) if exec.parent_pid == contained.id() && exec.args.raw() == "sleep 60");
+    let sleeper = found_exec(until(&mut probes, "sleep", asleep), asleep).process.pid;
     let (pid_ns, mnt_ns) = (inode(sleeper, "pid"), inode(sleeper, "mnt"));
     let mark = format!("entered-{}", std::process::id());
     let entered = outside.run(&format!("exec nsenter --target {sleeper} --pid --mount true {mark}"));

@@ -25,7 +25,7 @@ use crate::inspected::{facts, listed_state};
 use crate::swarm::{Membership, membership};
 
 /// Longest wait for how the engine confines containers, before the first of them is told; in milliseconds.
-const CONFINEMENT_WAIT_MS: u64 = 500;
+const CONFINEMENT_WAIT_MS: u64 = 1000;
 
 /// Where the engine listens and how long we wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

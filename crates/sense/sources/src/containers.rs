@@ -7,7 +7,23 @@ mod roster;
 
 mod lane;
 
+mod images;
+
+mod swarm;
+
 mod session;
+
+pub mod containerd;
+
+pub mod cri;
+
+pub mod follow_config;
+
+mod asked;
+
+mod follower;
+
+mod following;
 
 use std::io;
 use std::thread::JoinHandle;
@@ -18,6 +34,7 @@ use containers::error::DockerError;
 use model::coverage::{Health, Source, SourceReport};
 use model::event::Body;
 use model::untrusted::Untrusted;
+use model::view::{EngineSeen, EngineState, View};
 use serde::{Deserialize, Serialize};
 
 use crate::containers::session::Session;
@@ -30,6 +47,9 @@ const STOP_CHECK: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContainersConfig {
+    /// Whose account it is; another one's is told with each event, and its health as that of an engine.
+    #[serde(skip)]
+    pub view: View,
     /// Where the engine is and how long to wait for its answers.
     pub docker: DockerConfig,
     /// Time between two signs of life, in milliseconds.
@@ -50,6 +70,7 @@ pub struct ContainersConfig {
 impl Default for ContainersConfig {
     fn default() -> Self {
         Self {
+            view: View::default(),
             docker: DockerConfig::default(),
             ping_interval_ms: 2000,
             compare_interval_ms: 60_000,
@@ -64,7 +85,8 @@ impl Default for ContainersConfig {
 /// Starts the thread that follows the engine until `stop` is asked.
 pub fn spawn(config: ContainersConfig, outlet: Outlet, stop: Stop) -> JoinHandle<()> {
     let follow = move || {
-        let mut follower = Follower { config, reporter: Reporter { outlet, last: None }, was_there: false };
+        let reporter = Reporter { outlet, view: config.view.clone(), last: None };
+        let mut follower = Follower { config, reporter, was_there: false };
         while !stop.is_set() {
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime.block_on(follower.follow_until(&stop)),
@@ -79,6 +101,7 @@ pub fn spawn(config: ContainersConfig, outlet: Outlet, stop: Stop) -> JoinHandle
 /// Tells changes of this source's health, each once.
 struct Reporter {
     outlet: Outlet,
+    view: View,
     last: Option<(Health, Untrusted)>,
 }
 
@@ -90,8 +113,31 @@ impl Reporter {
         }
         self.last = Some(now.clone());
         let (health, reason) = now;
-        self.outlet
-            .send_now(Source::Docker, Body::Report(SourceReport { source: Source::Docker, health, reason }));
+        let body = match self.view.is_default() {
+            true => Body::Report(SourceReport { source: Source::Docker, health, reason }),
+            false => Body::Engine(Box::new(seen(self.view.clone(), health, reason))),
+        };
+        self.outlet.send_now(Source::Docker, body);
+    }
+}
+
+/// How an engine is, by what is known of it here: nothing of its process.
+fn seen(view: View, health: Health, reason: Untrusted) -> EngineSeen {
+    let state = match health {
+        Health::Up => EngineState::Answers,
+        Health::Degraded => EngineState::Doubtful,
+        Health::Down => EngineState::Silent,
+        Health::Absent => EngineState::Gone,
+    };
+    EngineSeen {
+        view,
+        state,
+        reason,
+        process: None,
+        program: Untrusted::default(),
+        cgroup: Untrusted::default(),
+        is_standard: false,
+        part_of: None,
     }
 }
 
@@ -117,7 +163,9 @@ impl Follower {
             if was_in_step {
                 wait_ms = self.config.reconnect_min_ms;
             }
-            if matches!(problem, DockerError::Absent { .. }) && !self.was_there {
+            // The engine of this host should be there once it was; another one may well have been taken away.
+            let may_be_absent = !self.was_there || !self.config.view.is_default();
+            if matches!(problem, DockerError::Absent { .. }) && may_be_absent {
                 self.reporter.report(Health::Absent, &problem.to_string());
                 pause(self.config.absent_interval_ms).await;
                 continue;

@@ -21,6 +21,8 @@ pub(crate) struct Roster {
 #[derive(Default)]
 struct Entry {
     state: Option<RunState>,
+    /// Whether its first process runs, by what the engine announced or told last.
+    is_started: bool,
     fingerprint: Option<u64>,
     /// Number of the last inspection started.
     asked: u64,
@@ -104,6 +106,18 @@ impl Roster {
         self.entries.get(id)?.state
     }
 
+    /// The engine announces that its first process has started or ended.
+    pub(crate) fn set_started(&mut self, id: &Untrusted, is_started: bool) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.is_started = is_started;
+        }
+    }
+
+    /// Whether a container is known to be between its creation and its start.
+    pub(crate) fn is_unstarted(&self, id: &Untrusted) -> bool {
+        self.entries.get(id).is_some_and(|entry| !entry.is_started)
+    }
+
     /// All ids, sorted.
     pub(crate) fn ids(&self) -> Vec<Untrusted> {
         let mut ids: Vec<_> = self.entries.keys().cloned().collect();
@@ -130,6 +144,8 @@ impl Roster {
         entry.told = number;
         entry.failed = 0;
         entry.state = Some(facts.state);
+        // Never taken back here: the answer may be older than the start.
+        entry.is_started |= matches!(facts.state, RunState::Running | RunState::Paused);
         if entry.fingerprint == fingerprint {
             return Applied::Unchanged;
         }
@@ -186,6 +202,8 @@ impl Roster {
 
 #[cfg(test)]
 mod tests {
+    use model::view::Standing;
+
     use super::*;
 
     fn facts(id: &str, state: RunState) -> ContainerFacts {
@@ -195,17 +213,10 @@ mod tests {
             image: Untrusted::new("busybox"),
             digest: Untrusted::new("sha256:00"),
             command: Untrusted::new("sleep 100"),
-            labels: Vec::new(),
-            labels_dropped: 0,
             pid: Some(7),
             state,
-            created: None,
-            started: None,
             log_driver: Untrusted::new("json-file"),
-            log_path: None,
-            network_mode: Untrusted::default(),
-            addresses: Vec::new(),
-            published: Vec::new(),
+            ..ContainerFacts::default()
         }
     }
 
@@ -227,6 +238,42 @@ mod tests {
         let number = roster.ask(&"a".into());
         assert_eq!(roster.apply(number, &facts("a", RunState::Exited)), Applied::New);
         assert_eq!(roster.state(&"a".into()), Some(RunState::Exited));
+    }
+
+    #[test]
+    fn what_else_is_told_of_a_container_is_new_when_it_changes() {
+        let mut roster = roster(10, &["a"]);
+        let changed: [fn(&mut ContainerFacts); 7] = [
+            |facts| facts.image_facts.is_local = true,
+            |facts| facts.privileges = Some(Box::default()),
+            |facts| facts.health_check = "true".into(),
+            |facts| facts.root = "/r".into(),
+            |facts| facts.cgroup = "/c".into(),
+            |facts| facts.view.place = "/run/other.sock".into(),
+            |facts| facts.orchestrated = Some(containers::swarm::word(Standing::Denied, "")),
+        ];
+        let mut told = facts("a", RunState::Running);
+        for change in changed {
+            change(&mut told);
+            let number = roster.ask(&"a".into());
+            assert_eq!(roster.apply(number, &told), Applied::New, "{told:?}");
+            let number = roster.ask(&"a".into());
+            assert_eq!(roster.apply(number, &told), Applied::Unchanged);
+        }
+    }
+
+    #[test]
+    fn a_container_is_unstarted_from_its_creation_to_its_start() {
+        let mut roster = Roster::new(10);
+        assert!(!roster.is_unstarted(&"a".into()), "nothing is known of it");
+        roster.admit(&"a".into());
+        let number = roster.ask(&"a".into());
+        assert!(roster.is_unstarted(&"a".into()));
+        roster.set_started(&"a".into(), true);
+        roster.apply(number, &facts("a", RunState::Created));
+        assert!(!roster.is_unstarted(&"a".into()), "the answer was older than the start");
+        roster.set_started(&"a".into(), false);
+        assert!(roster.is_unstarted(&"a".into()));
     }
 
     #[test]

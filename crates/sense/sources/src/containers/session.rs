@@ -11,18 +11,21 @@ use containers::announced::Announced;
 use containers::change::{Change, ChangeKind};
 use containers::docker::{Docker, Listed};
 use containers::error::DockerError;
+use containers::image::is_digest;
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesUnordered;
 use model::coverage::{Health, Loss, Source};
 use model::event::Body;
-use model::runtime::{ContainerFacts, RunState};
+use model::runtime::{Administered, ContainerFacts, ImageFacts, Orchestrated, RunState};
 use model::time::Time;
 use model::untrusted::Untrusted;
 use tokio::time::MissedTickBehavior;
 
+use crate::containers::images::Images;
 use crate::containers::lane::Lane;
 use crate::containers::roster::{Applied, Failed, Room, Roster};
+use crate::containers::swarm::{self, Swarm};
 use crate::containers::{ContainersConfig, Reporter};
 
 /// Inspections of containers that have just appeared, at a time.
@@ -30,6 +33,9 @@ const FRESH_MAX: usize = 16;
 
 /// All other inspections at a time: few, so that a resynchronisation does not load a busy engine.
 const OTHERS_MAX: usize = 8;
+
+/// How long facts wait for what is told of the image; then they are told without it, and again with it.
+const IMAGE_WAIT: Duration = Duration::from_millis(150);
 
 /// Changes are asked for from this long before the subscription: the engine answers a subscription before it is
 /// in force, and replays what it remembers. What comes twice is told once.
@@ -43,6 +49,8 @@ pub(crate) struct Session<'a> {
     roster: Roster,
     fresh: Lane,
     others: Lane,
+    images: Images,
+    swarm: Swarm,
     calls: FuturesUnordered<LocalBoxFuture<'static, Answer>>,
     step: Step,
     failing: BTreeMap<Untrusted, DockerError>,
@@ -65,7 +73,19 @@ enum Step {
 enum Answer {
     Ping(Result<(), DockerError>),
     List(Result<Vec<Listed>, DockerError>),
-    Facts { id: Untrusted, number: u64, is_fresh: bool, facts: Box<Result<ContainerFacts, DockerError>> },
+    Facts(Inspected),
+    /// Facts and what is told of their image; `None` when that took too long.
+    Joined(Inspected, Option<ImageFacts>),
+    Image(Untrusted, Result<ImageFacts, DockerError>),
+    Swarm(Untrusted, Orchestrated),
+}
+
+/// What an inspection brought.
+struct Inspected {
+    id: Untrusted,
+    number: u64,
+    is_fresh: bool,
+    facts: Box<Result<ContainerFacts, DockerError>>,
 }
 
 impl<'a> Session<'a> {
@@ -77,6 +97,8 @@ impl<'a> Session<'a> {
             roster: Roster::new(config.containers_max),
             fresh: Lane::new(FRESH_MAX),
             others: Lane::new(OTHERS_MAX),
+            images: Images::default(),
+            swarm: Swarm::new(),
             calls: FuturesUnordered::new(),
             step: Step::Listing,
             failing: BTreeMap::new(),
@@ -102,15 +124,10 @@ impl<'a> Session<'a> {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.ask_for_list();
         loop {
-            self.start_inspections();
+            self.start_calls();
             tokio::select! {
                 announced = announcements.select_next_some() => match announced {
-                    Ok(Announced::Container(change)) => self.take_change(&change),
-                    // What lies in the overlap may have been counted before.
-                    Ok(Announced::Exec { time, .. }) if time.is_some_and(|time| time < begun) => {}
-                    Ok(Announced::Exec { id, time }) => self.tell(time, Body::ran_in(id)),
-                    Ok(Announced::Work { work, time }) => self.tell(time, Body::EngineWork(work)),
-                    Ok(Announced::Service { change, time }) => self.tell(time, Body::Service(change)),
+                    Ok(announced) => self.take_announced(announced, begun),
                     Err(problem) => return problem,
                 },
                 Some(answer) = self.calls.next() => self.take_answer(answer),
@@ -119,7 +136,33 @@ impl<'a> Session<'a> {
         }
     }
 
+    fn take_announced(&mut self, announced: Announced, begun: Time) {
+        match announced {
+            Announced::Container(change) => self.take_change(&change),
+            // What lies in the overlap may have been counted before.
+            Announced::Administered { time, .. } if time.is_some_and(|time| time < begun) => {}
+            // Who runs a container in the foreground attaches to it before it starts: that is no more than to start it.
+            Announced::Administered { id, what: Administered::Attach, .. }
+                if self.roster.is_unstarted(&id) => {}
+            Announced::Administered { id, what, command, time } => {
+                let view = self.config.view.clone();
+                self.tell(time, Body::EngineExec { id, view, command, what });
+            }
+            Announced::Work { work, time } => {
+                self.images.forget_answers();
+                self.tell(time, Body::EngineWork(work));
+            }
+            Announced::ImagesAltered => self.images.forget_answers(),
+            Announced::Service { change, time } => self.tell(time, Body::Service(change)),
+        }
+    }
+
     fn take_change(&mut self, change: &Change) {
+        match change.kind {
+            ChangeKind::Started => self.roster.set_started(&change.id, true),
+            ChangeKind::Died => self.roster.set_started(&change.id, false),
+            ChangeKind::Created | ChangeKind::Destroyed | ChangeKind::Altered => {}
+        }
         match change.kind {
             ChangeKind::Created | ChangeKind::Started => {
                 if self.admit_new(&change.id) {
@@ -127,9 +170,7 @@ impl<'a> Session<'a> {
                 }
             }
             ChangeKind::Died | ChangeKind::Altered => {
-                if self.roster.contains(&change.id) {
-                    self.others.ask(&change.id);
-                }
+                self.ask_again(&change.id);
             }
             ChangeKind::Destroyed => self.gone(&change.id, change.time),
         }
@@ -146,10 +187,13 @@ impl<'a> Session<'a> {
                 self.listed = Instant::now();
                 self.list_problem = result.map(|list| self.take_list(list)).err();
             }
-            Answer::Facts { id, number, is_fresh, facts } => {
-                let lane = if is_fresh { &mut self.fresh } else { &mut self.others };
-                lane.end();
-                self.take_facts(&id, number, *facts);
+            Answer::Facts(inspected) => self.take_inspected(inspected),
+            Answer::Joined(inspected, image) => self.take_joined(inspected, image),
+            Answer::Image(digest, image) => self.take_image(&digest, image),
+            Answer::Swarm(id, word) => {
+                if self.swarm.take(&id, word) {
+                    self.others.ask(&id);
+                }
             }
         }
         self.assess();
@@ -165,6 +209,8 @@ impl<'a> Session<'a> {
         self.failing.keys().for_each(|id| self.others.ask(id));
         let is_due = self.listed.elapsed() >= Duration::from_millis(self.config.compare_interval_ms);
         if !self.listing && (is_due || self.list_problem.is_some()) {
+            self.swarm.ask_again();
+            self.images.take_unanswered().iter().for_each(|id| self.ask_again(id));
             self.ask_for_list();
         }
     }
@@ -175,12 +221,17 @@ impl<'a> Session<'a> {
         self.calls.push(async move { Answer::List(docker.list().await) }.boxed_local());
     }
 
-    fn start_inspections(&mut self) {
+    fn start_calls(&mut self) {
         while let Some(id) = self.fresh.start() {
             self.inspect(id, true);
         }
         while let Some(id) = self.others.start() {
             self.inspect(id, false);
+        }
+        while let Some((id, task)) = self.swarm.start() {
+            let docker = self.docker.clone();
+            let call = async move { Answer::Swarm(id.clone(), swarm::answer(&docker, &id, &task).await) };
+            self.calls.push(call.boxed_local());
         }
     }
 
@@ -189,9 +240,65 @@ impl<'a> Session<'a> {
         let number = self.roster.ask(&id);
         let call = async move {
             let facts = Box::new(docker.inspect(&id).await);
-            Answer::Facts { id, number, is_fresh, facts }
+            Answer::Facts(Inspected { id, number, is_fresh, facts })
         };
         self.calls.push(call.boxed_local());
+    }
+
+    /// Facts wait a little for those of their image, unless these are known.
+    fn take_inspected(&mut self, mut inspected: Inspected) {
+        let Ok(facts) = &mut *inspected.facts else { return self.end_inspection(inspected) };
+        if let Some(image) = self.images.known(&facts.digest, Instant::now()) {
+            facts.image_facts = image.clone();
+        } else if is_digest(facts.digest.raw()) {
+            let (docker, digest) = (self.docker.clone(), facts.digest.clone());
+            let call = async move {
+                let image = tokio::time::timeout(IMAGE_WAIT, docker.image(&digest)).await;
+                Answer::Joined(inspected, image.ok().and_then(Result::ok))
+            };
+            return self.calls.push(call.boxed_local());
+        }
+        self.end_inspection(inspected);
+    }
+
+    fn take_joined(&mut self, mut inspected: Inspected, image: Option<ImageFacts>) {
+        if let Ok(facts) = &mut *inspected.facts {
+            match image {
+                Some(image) => {
+                    self.images.keep(&facts.digest, image.clone(), Instant::now());
+                    facts.image_facts = image;
+                }
+                None if self.images.wait(&facts.digest, &inspected.id) => {
+                    let (docker, digest) = (self.docker.clone(), facts.digest.clone());
+                    let call = async move { Answer::Image(digest.clone(), docker.image(&digest).await) };
+                    self.calls.push(call.boxed_local());
+                }
+                None => {}
+            }
+        }
+        self.end_inspection(inspected);
+    }
+
+    /// An image told of late: its containers are told again. An engine that fails at it is asked at the next comparison.
+    fn take_image(&mut self, digest: &Untrusted, image: Result<ImageFacts, DockerError>) {
+        let Ok(image) = image else { return self.images.fail(digest) };
+        self.images.keep(digest, image, Instant::now());
+        for id in self.images.waited(digest) {
+            self.ask_again(&id);
+        }
+    }
+
+    /// Asks for the facts of a container anew, if it is still there.
+    fn ask_again(&mut self, id: &Untrusted) {
+        if self.roster.contains(id) {
+            self.others.ask(id);
+        }
+    }
+
+    fn end_inspection(&mut self, inspected: Inspected) {
+        let lane = if inspected.is_fresh { &mut self.fresh } else { &mut self.others };
+        lane.end();
+        self.take_facts(&inspected.id, inspected.number, *inspected.facts);
     }
 
     fn take_list(&mut self, list: Vec<Listed>) {
@@ -227,14 +334,7 @@ impl<'a> Session<'a> {
 
     fn take_facts(&mut self, id: &Untrusted, number: u64, facts: Result<ContainerFacts, DockerError>) {
         match facts {
-            Ok(facts) => match self.roster.apply(number, &facts) {
-                Applied::New => {
-                    self.reporter.outlet.send_now(Source::Docker, Body::Container(Box::new(facts)));
-                    self.succeeded(id);
-                }
-                Applied::Unchanged => self.succeeded(id),
-                Applied::Stale => {}
-            },
+            Ok(facts) => self.take_known(number, facts),
             Err(DockerError::Gone { .. }) => self.gone(id, None),
             Err(problem) => match self.roster.fail(number, id) {
                 // Among the others: a container the engine hangs on must not take two turns from the new ones.
@@ -248,6 +348,24 @@ impl<'a> Session<'a> {
         }
     }
 
+    fn take_known(&mut self, number: u64, mut facts: ContainerFacts) {
+        // Of what is gone nothing is asked, and nothing remembered.
+        if !self.roster.contains(&facts.id) {
+            return;
+        }
+        facts.view = self.config.view.clone();
+        facts.orchestrated = self.swarm.word_on(&facts);
+        let id = facts.id.clone();
+        match self.roster.apply(number, &facts) {
+            Applied::New => {
+                self.reporter.outlet.send_now(Source::Docker, Body::Container(Box::new(facts)));
+                self.succeeded(&id);
+            }
+            Applied::Unchanged => self.succeeded(&id),
+            Applied::Stale => {}
+        }
+    }
+
     fn succeeded(&mut self, id: &Untrusted) {
         self.failing.remove(id);
         self.inspected(id);
@@ -258,7 +376,7 @@ impl<'a> Session<'a> {
             return;
         }
         self.forget(id);
-        self.tell(time, Body::gone(id.clone()));
+        self.tell(time, Body::ContainerGone { id: id.clone(), view: self.config.view.clone() });
         self.inspected(id);
     }
 
@@ -272,6 +390,8 @@ impl<'a> Session<'a> {
         self.fresh.forget(id);
         self.others.forget(id);
         self.failing.remove(id);
+        self.images.forget(id);
+        self.swarm.forget(id);
     }
 
     fn admit_new(&mut self, id: &Untrusted) -> bool {
@@ -303,7 +423,8 @@ impl<'a> Session<'a> {
             self.step = Step::Done;
             // Not the list as it came: containers have come and gone since.
             let ids = self.roster.ids();
-            self.reporter.outlet.send_now(Source::Docker, Body::listed(ids));
+            let view = self.config.view.clone();
+            self.reporter.outlet.send_now(Source::Docker, Body::ContainerList { ids, view });
         }
     }
 

@@ -11,6 +11,9 @@ use crossbeam_channel::Receiver;
 use expect_test::{Expect, expect};
 use model::event::{Body, Event};
 use model::ids::NodeId;
+use model::runtime::{Administered, ContainerFacts};
+use model::view::{EngineKind, View};
+use serde_json::json;
 use sources::containers::{ContainersConfig, spawn};
 use sources::outlet::{Outlet, Stop, Stopper};
 use tempfile::TempDir;
@@ -32,6 +35,17 @@ impl Follower {
         let (outlet, queue) = Outlet::new(NodeId::new("node"), 10_000);
         let (stopper, stop) = Stop::new();
         Self { queue, thread: Some(spawn(config, outlet, stop)), stopper: Some(stopper) }
+    }
+
+    /// What is told of containers next.
+    fn facts(&self) -> ContainerFacts {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let event = self.queue.recv_deadline(deadline).unwrap();
+            if let Body::Container(facts) = event.body {
+                return *facts;
+            }
+        }
     }
 
     /// Everything sent up to and including the first line that starts with `last`. Containers told in a row are
@@ -75,7 +89,11 @@ fn line(body: &Body) -> String {
             let reason = reason.split_once("engine.sock: ").map_or(reason, |(_, reason)| reason);
             format!("{:?} {reason}", report.health).trim_end().to_owned()
         }
-        Body::EngineExec { id, .. } => format!("exec {}", name(id)),
+        Body::EngineExec { id, command, what, .. } => match what {
+            Administered::Exec => format!("exec {} {command}", name(id)),
+            other => format!("{other:?} {}", name(id)),
+        },
+        Body::Engine(engine) => format!("{:?} {}", engine.state, engine.view.place),
         Body::EngineWork(work) => format!("work {:?} {}", work.work, work.image),
         Body::Service(change) => format!("service {} {:?}", change.service, change.deploy),
         other => format!("{other:?}"),
@@ -403,9 +421,218 @@ fn programs_run_in_a_container_are_told_once_each_and_not_those_of_before() {
     follower.check(
         "work",
         &expect![[r#"
-            exec a
-            exec a
+            exec a sh -c true
+            exec a sh -c true
             work Pull last
         "#]],
     );
+}
+
+fn image_path(letter: char) -> String {
+    format!("/images/sha256:{}/json", id(letter))
+}
+
+fn history_path(letter: char) -> String {
+    format!("/images/sha256:{}/history", id(letter))
+}
+
+/// What the engine answers about an image that registries know by one digest.
+fn of_registry(digest: char) -> serde_json::Value {
+    json!({"RepoDigests": [format!("shop/web@sha256:{}", id(digest))]})
+}
+
+#[test]
+fn facts_come_with_those_of_their_image_which_is_asked_for_once() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    engine.answer(&image_path('1'), "200 OK", json!({"RepoDigests": []}));
+    let step = |letter: char| json!({"Id": format!("sha256:{}", id(letter)), "Created": 1, "CreatedBy": "", "Tags": null, "Size": 0, "Comment": ""});
+    engine.answer(&history_path('1'), "200 OK", json!([step('1'), step('2')]));
+    let follower = Follower::start(quick(socket));
+    follower.lines_to("Up");
+    engine.put_labelled('a', '1', &json!(null));
+    engine.event("start", 'a');
+    let image = follower.facts().image_facts;
+    assert!(image.is_local && image.digests.is_empty(), "{image:?}");
+    assert_eq!(image.parent.raw(), format!("sha256:{}", id('2')));
+    engine.put_labelled('b', '1', &json!(null));
+    engine.event("start", 'b');
+    assert!(follower.facts().image_facts.is_local);
+    assert_eq!(engine.answered(&image_path('1')), 1);
+    engine.answer(&image_path('1'), "200 OK", of_registry('3'));
+    engine.send(
+        r#"{"Type":"image","Action":"push","Actor":{"ID":"shop/web:1","Attributes":{"name":"shop/web"}}}"#,
+    );
+    engine.event("update", 'b');
+    let image = follower.facts().image_facts;
+    assert_eq!(image.digests, [format!("sha256:{}", id('3')).as_str().into()]);
+    assert!(!image.is_local);
+}
+
+#[test]
+fn facts_do_not_wait_for_an_image_the_engine_hangs_on_and_are_told_again_with_it() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    engine.answer(&image_path('1'), "200 OK", of_registry('3'));
+    engine.hold(&image_path('1'));
+    let follower = Follower::start(quick(socket));
+    follower.lines_to("Up");
+    engine.put_labelled('a', '1', &json!(null));
+    engine.event("start", 'a');
+    let told = follower.facts();
+    assert!(told.image_facts.is_empty() && told.name.raw() == "a", "{told:?}");
+    engine.release();
+    assert_eq!(follower.facts().image_facts.digests.len(), 1);
+}
+
+#[test]
+fn an_image_the_engine_fails_at_is_asked_for_again_at_the_next_comparison() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    engine.answer(&image_path('1'), "500 Internal Server Error", json!({"message": "busy"}));
+    let follower = Follower::start(ContainersConfig { compare_interval_ms: 50, ..quick(socket) });
+    follower.lines_to("Up");
+    engine.put_labelled('a', '1', &json!(null));
+    engine.event("start", 'a');
+    assert!(follower.facts().image_facts.is_empty());
+    engine.answer(&image_path('1'), "200 OK", of_registry('3'));
+    assert_eq!(follower.facts().image_facts.digests.len(), 1);
+}
+
+const TASK: &str = "0kzzo1i0y4jz6027t0k7aezc7";
+
+fn task_path() -> String {
+    format!("/tasks/{TASK}")
+}
+
+/// The next word of the swarm on a container, and why.
+fn word(follower: &Follower) -> String {
+    let word = follower.facts().orchestrated.unwrap();
+    format!("{} {:?} {}", word.name, word.standing, word.reason).trim_end().to_owned()
+}
+
+fn labelled_as_task(engine: &FakeEngine, letter: char) {
+    let labels = json!({"com.docker.swarm.task.id": TASK, "com.docker.swarm.service.name": "web"});
+    engine.put_labelled(letter, '1', &labels);
+    engine.event("start", letter);
+}
+
+#[test]
+fn a_task_of_a_swarm_is_confirmed_for_its_own_container_only() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    let status = json!({"State": "running", "ContainerStatus": {"ContainerID": id('a')}});
+    engine.answer(&task_path(), "200 OK", json!({"ID": TASK, "Status": status}));
+    let follower = Follower::start(quick(socket));
+    follower.lines_to("Up");
+    labelled_as_task(&engine, 'a');
+    assert_eq!(word(&follower), "swarm Pending the swarm has not answered yet");
+    assert_eq!(word(&follower), "swarm Present");
+    labelled_as_task(&engine, 'b');
+    assert_eq!(word(&follower), "swarm Pending the swarm has not answered yet");
+    let denied = word(&follower);
+    assert!(denied.starts_with("swarm Denied the container of the task is another one: aaa"), "{denied}");
+}
+
+#[test]
+fn a_task_that_has_no_container_yet_is_waited_for() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    engine.answer(&task_path(), "200 OK", json!({"ID": TASK, "Status": {"State": "preparing"}}));
+    let follower = Follower::start(quick(socket));
+    follower.lines_to("Up");
+    labelled_as_task(&engine, 'a');
+    follower.facts();
+    engine.wait_answered(&task_path(), 2);
+    let status = json!({"State": "starting", "ContainerStatus": {"ContainerID": id('a')}});
+    engine.answer(&task_path(), "200 OK", json!({"ID": TASK, "Status": status}));
+    assert_eq!(word(&follower), "swarm Present");
+}
+
+#[test]
+fn labels_of_a_swarm_are_denied_where_there_is_none_and_unanswered_on_a_worker() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    engine.answer(
+        &task_path(),
+        "503 Service Unavailable",
+        json!({"message": "This node is not a swarm manager."}),
+    );
+    engine.answer(
+        "/info",
+        "200 OK",
+        json!({"Swarm": {"LocalNodeState": "active", "ControlAvailable": false}}),
+    );
+    let follower = Follower::start(ContainersConfig { compare_interval_ms: 50, ..quick(socket) });
+    follower.lines_to("Up");
+    labelled_as_task(&engine, 'a');
+    follower.facts();
+    assert_eq!(word(&follower), "swarm Silent this engine is a worker of its swarm and may not ask");
+    engine.answer(
+        "/info",
+        "200 OK",
+        json!({"Swarm": {"LocalNodeState": "inactive", "ControlAvailable": false}}),
+    );
+    assert_eq!(word(&follower), "swarm Denied this engine is in no swarm");
+}
+
+#[test]
+fn a_service_without_a_task_is_denied_at_once() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    let follower = Follower::start(quick(socket));
+    follower.lines_to("Up");
+    engine.put_labelled('a', '1', &json!({"com.docker.swarm.service.name": "web"}));
+    engine.event("start", 'a');
+    assert_eq!(word(&follower), "swarm Denied it is labelled as of a service and names no task");
+}
+
+#[test]
+fn attaching_is_told_of_containers_that_run_and_copying_of_all() {
+    let (_dir, socket) = place();
+    let engine = FakeEngine::start(&socket, &[]);
+    let follower = Follower::start(quick(socket));
+    follower.lines_to("Up");
+    engine.put('a', "created");
+    engine.event("create", 'a');
+    engine.event("extract-to-dir", 'a');
+    engine.event("attach", 'a');
+    engine.put('a', "running");
+    engine.event("start", 'a');
+    engine.event("attach", 'a');
+    engine.event("archive-path", 'a');
+    engine.event("die", 'a');
+    engine.event("attach", 'a');
+    engine.send(r#"{"Type":"image","Action":"pull","Actor":{"ID":"last"}}"#);
+    let lines = follower.lines_to("work");
+    let told: Vec<_> =
+        lines.lines().filter(|line| line.ends_with(" a") && !line.contains("container")).collect();
+    assert_eq!(told, ["Copy a", "Attach a", "Copy a"], "{lines}");
+}
+
+#[test]
+fn another_engine_is_told_as_another_view_and_reports_for_nobody_else() {
+    let (_dir, socket) = place();
+    let view = View::new(EngineKind::Docker, "/run/other.sock");
+    let config = ContainersConfig { view: view.clone(), ..quick(socket.clone()) };
+    let engine = FakeEngine::start(&socket, &[('a', "running")]);
+    let (outlet, queue) = Outlet::new(NodeId::new("node"), 10_000);
+    let (_stopper, stop) = Stop::new();
+    let thread = spawn(config, outlet, stop.clone());
+    let next = || queue.recv_timeout(PATIENCE).unwrap().body;
+    assert!(matches!(next(), Body::Container(facts) if facts.view == view));
+    assert!(matches!(next(), Body::ContainerList { view: of, .. } if of == view));
+    let seen = next();
+    assert_eq!(line(&seen), "Answers /run/other.sock");
+    engine.event("exec_start: sh", 'a');
+    assert!(matches!(next(), Body::EngineExec { view: of, .. } if of == view));
+    engine.remove('a');
+    engine.event("destroy", 'a');
+    assert!(matches!(next(), Body::ContainerGone { view: of, .. } if of == view));
+    drop(engine);
+    let states: Vec<_> =
+        std::iter::repeat_with(|| line(&next())).take_while(|it| !it.starts_with("Gone")).collect();
+    assert!(states.iter().all(|state| state == "Silent /run/other.sock"), "{states:?}");
+    stop.ask();
+    thread.join().unwrap();
 }

@@ -33,6 +33,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     containers: BTreeMap<String, Value>,
+    /// Answers to other questions, by path: status and body.
+    answers: BTreeMap<String, (&'static str, Value)>,
     asked: BTreeSet<String>,
     answered: BTreeMap<String, usize>,
     /// Paths that get no answer.
@@ -59,6 +61,19 @@ impl FakeEngine {
     /// Adds or replaces a container, without an event.
     pub(crate) fn put(&self, letter: char, status: &str) {
         self.state().containers.extend([container(&(letter, status))]);
+    }
+
+    /// Adds or replaces a container of an image (its digest made of one letter) and with labels, without an event.
+    pub(crate) fn put_labelled(&self, letter: char, image: char, labels: &Value) {
+        let (id, mut inspected) = container(&(letter, "running"));
+        inspected["Image"] = json!(format!("sha256:{}", self::id(image)));
+        inspected["Config"]["Labels"] = labels.clone();
+        self.state().containers.insert(id, inspected);
+    }
+
+    /// Answers questions of a path in this way from now on.
+    pub(crate) fn answer(&self, path: &str, status: &'static str, body: Value) {
+        self.state().answers.insert(path.to_owned(), (status, body));
     }
 
     /// Removes a container, without an event.
@@ -195,6 +210,9 @@ impl State {
     fn body(&self, path: &str) -> (&'static str, String) {
         if self.garbled.contains(path) {
             return ("200 OK", "{\"Id\": [\u{1b}".to_owned());
+        }
+        if let Some((status, body)) = self.answers.get(path) {
+            return (status, body.to_string());
         }
         let inspected = path.strip_prefix("/containers/").and_then(|rest| rest.strip_suffix("/json"));
         match (path, inspected) {

@@ -274,6 +274,7 @@ impl Crowd {
             addresses: vec![address(container)],
             published: Vec::new(),
             log_path: Some(log_path(container)),
+            ..ContainerFacts::default()
         }
     }
 

@@ -283,7 +283,7 @@ pub struct Attach {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub by_pid: u32,
     /// The cgroup of who moved it; 0 when unknown.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "CgroupId::is_unknown")]
     pub by_cgroup: CgroupId,
 }
 

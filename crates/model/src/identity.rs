@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Event;
+use crate::event::{Body, Event, Exec};
 use crate::fact::Fact;
 use crate::ids::{ContainerKey, Namespaces, ProcessKey, WorkloadKey};
 use crate::runtime::ContainerFacts;
@@ -151,6 +151,21 @@ pub struct Observation {
 
 fn not_looked_at() -> Fact<Arc<Setup>> {
     Fact::Failed { reason: Untrusted::new("nobody looked") }
+}
+
+impl Observation {
+    /// A program that somebody outside has run in a container: it lives where the container's do, and what started it
+    /// does not.
+    pub fn entered(&self) -> Option<(&Arc<Container>, &Exec)> {
+        let (Body::Exec(exec), Some(container)) = (&self.event.body, &self.identity.container) else {
+            return None;
+        };
+        let lineage = exec.lineage?;
+        let is_its_own = container.init == Some(exec.process) || lineage.parent_cgroup == container.key.cgroup;
+        let lives_there = exec.namespaces.mnt == container.namespaces.mnt;
+        let parent_does = lineage.parent_namespaces.mnt == container.namespaces.mnt;
+        (lives_there && !parent_does && !is_its_own).then_some((container, exec))
+    }
 }
 
 /// `registry:5000/team/app:1.2@sha256:…` → `registry:5000/team/app`.

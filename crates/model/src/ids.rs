@@ -50,6 +50,11 @@ impl CgroupId {
         Self(Self::OF_NAMESPACE | u64::from(namespace))
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.0 == 0
+    }
+
     /// Whether there is such a cgroup, as opposed to a namespace that has none.
     pub fn is_real(self) -> bool {
         self.0 & Self::OF_NAMESPACE == 0

@@ -53,4 +53,11 @@ pub struct Novelty {
     pub age: Duration,
     /// CPU in cores, for a reading of its cgroup.
     pub cpu_cores: Option<Rate>,
+    /// Whether a program's file, which is no image's, was run in its container for the first time.
+    pub is_first_file: bool,
+    /// How often a command that somebody outside runs was run in its workload from outside before.
+    pub commanded_before: u32,
+    /// How many containers of the workload started before, none of them near this time of day; `None` when some did or
+    /// too few are known.
+    pub unusual_hour: Option<u32>,
 }

@@ -238,6 +238,7 @@ fn facts(address: IpAddr, cgroup: CgroupId, started: Time) -> ContainerFacts {
         network_mode: Untrusted::new("bridge"),
         addresses: vec![address],
         published: Vec::new(),
+        ..ContainerFacts::default()
     }
 }
 

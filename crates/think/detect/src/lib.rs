@@ -65,7 +65,7 @@ impl<'a> Case<'a> {
 type JudgeFn = fn(&Case, &mut Vec<Finding>);
 
 /// Every judge by the id that strategies name it by.
-const JUDGES: [(&str, JudgeFn); 36] = [
+const JUDGES: [(&str, JudgeFn); 47] = [
     (resource::out_of_band_log::ID, resource::out_of_band_log::judge),
     (resource::out_of_band_calls::ID, resource::out_of_band_calls::judge),
     (resource::out_of_band_syslog::ID, resource::out_of_band_syslog::judge),
@@ -102,6 +102,17 @@ const JUDGES: [(&str, JudgeFn); 36] = [
     (communication::unusual_protocol::ID, communication::unusual_protocol::judge),
     (provenance::unapproved_image::ID, provenance::unapproved_image::judge),
     (provenance::ghost::ID, provenance::ghost::judge),
+    (provenance::swapped_tag::ID, provenance::swapped_tag::judge),
+    (provenance::local_image::ID, provenance::local_image::judge),
+    (provenance::second_engine::ID, provenance::second_engine::judge),
+    (provenance::unmanaged::ID, provenance::unmanaged::judge),
+    (provenance::masquerade::ID, provenance::masquerade::judge),
+    (provenance::privilege::ID, provenance::privilege::judge),
+    (provenance::drift::ID, provenance::drift::judge),
+    (provenance::administration::ID, provenance::administration::judge),
+    (provenance::namespace_entry::ID, provenance::namespace_entry::judge),
+    (provenance::cgroup_escape::ID, provenance::cgroup_escape::judge),
+    (provenance::unusual_start::ID, provenance::unusual_start::judge),
 ];
 
 /// Id of the finding that says a judge failed and is no longer asked.

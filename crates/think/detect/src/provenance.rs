@@ -1,5 +1,90 @@
-//! Who is allowed to be here: judges of the inventory.
+//! Judges of who is allowed to be here: which views know a container, whose image it is, what it may do to the host, what
+//! is done in it and to it.
+//!
+//! Not here: what a container spends (`resource.rs`), with whom it talks (`communication.rs`).
+
+pub(crate) mod unapproved_image;
+
+pub(crate) mod swapped_tag;
+
+pub(crate) mod local_image;
 
 pub(crate) mod ghost;
 
-pub(crate) mod unapproved_image;
+pub(crate) mod second_engine;
+
+pub(crate) mod unmanaged;
+
+pub(crate) mod masquerade;
+
+pub(crate) mod privilege;
+
+pub(crate) mod drift;
+
+pub(crate) mod administration;
+
+pub(crate) mod namespace_entry;
+
+pub(crate) mod cgroup_escape;
+
+pub(crate) mod unusual_start;
+
+use std::sync::Arc;
+
+use model::finding::{Aspect, Family, Finding};
+use model::identity::{Container, News};
+
+use crate::Case;
+
+/// What nobody who runs this host would do, and whoever evades its runtimes, its approvals or its limits does: enough
+/// alone. Each judge that claims it says how the benign twins are told apart.
+pub(crate) const ALONE_BITS: f64 = 13.0;
+
+/// A claim about a container, with what every finding of provenance names it by.
+pub(crate) fn claim(
+    case: &Case,
+    container: &Container,
+    judge: &'static str,
+    bits: f64,
+    aspect: Aspect,
+) -> Finding {
+    let mut finding = Finding::about(container, judge, Family::Provenance, case.at(), bits).of_aspect(aspect);
+    if let Some(init) = container.init {
+        finding = finding.with("pid", u64::from(init.pid));
+    }
+    finding = finding.with("cgroup", &container.cgroup_path);
+    let root = container.setup.known().map(|setup| &setup.root).filter(|root| !root.is_empty());
+    let claimed = container.facts.known().map(|facts| &facts.root).filter(|root| !root.is_empty());
+    if let Some(root) = root.or(claimed) {
+        finding = finding.with("root", root);
+    }
+    if let Some(facts) = container.facts.known() {
+        finding = finding.with("engine", facts.view.to_string().as_str()).with("image", &facts.image);
+    }
+    if let Some(setup) = container.setup.known().filter(|setup| !setup.makers.is_empty()) {
+        let makers: Vec<String> = setup
+            .makers
+            .iter()
+            .take(4)
+            .map(|maker| format!("{} ({})", maker.name.raw(), maker.pid))
+            .collect();
+        finding = finding.with("made_by", makers.join(" < ").as_str());
+    }
+    finding
+}
+
+/// Containers whose views have just been compared, and that run.
+pub(crate) fn tallied<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a Arc<Container>> {
+    case.seen.identity.news.iter().filter_map(|news| match news {
+        News::Tallied(container) if container.ended.is_none() => Some(container),
+        _ => None,
+    })
+}
+
+/// Containers whose facts have just been settled, and that run.
+pub(crate) fn settled<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a Arc<Container>> {
+    case.seen.identity.news.iter().filter_map(|news| match news {
+        News::Settled(container) if container.ended.is_none() => Some(container),
+        _ => None,
+    })
+}

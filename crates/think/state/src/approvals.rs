@@ -15,11 +15,15 @@ use model::untrusted::Untrusted;
 use model::view::View;
 use serde::{Deserialize, Serialize};
 
+use crate::images::tagged;
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "BTreeMap<u64, Approval>", into = "BTreeMap<u64, Approval>")]
 pub(crate) struct Approvals {
     given: BTreeMap<u64, Approval>,
     digests: BTreeSet<Untrusted>,
+    /// Digests by the name, with its tag, that they were approved under.
+    named: BTreeMap<Untrusted, BTreeSet<Untrusted>>,
     workloads: BTreeSet<(WorkloadKey, Untrusted)>,
     patterns: Vec<GlobMatcher>,
     edges: BTreeSet<EdgeKey>,
@@ -159,6 +163,16 @@ impl Approvals {
         self.given.values().filter(|approval| is_about(&approval.scope)).collect()
     }
 
+    /// The digests that were approved under an image's name.
+    pub(crate) fn digests_of(&self, image: &Untrusted) -> BTreeSet<Untrusted> {
+        tagged(image).and_then(|name| self.named.get(&name)).cloned().unwrap_or_default()
+    }
+
+    /// The names, with tags, that images were approved under.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Untrusted> {
+        self.named.keys()
+    }
+
     /// Whether a name is covered by a pattern.
     pub(crate) fn has_name(&self, image: &Untrusted) -> bool {
         self.patterns.iter().any(|pattern| pattern.is_match(image.raw()))
@@ -166,6 +180,7 @@ impl Approvals {
 
     fn index(&mut self) {
         self.digests.clear();
+        self.named.clear();
         self.workloads.clear();
         self.patterns.clear();
         self.edges.clear();
@@ -182,8 +197,11 @@ impl Approvals {
 
     fn cover(&mut self, scope: &Scope) {
         match scope {
-            Scope::Digest { digest, .. } => {
+            Scope::Digest { digest, image } => {
                 self.digests.insert(digest.clone());
+                if let Some(name) = tagged(image) {
+                    self.named.entry(name).or_default().insert(digest.clone());
+                }
             }
             Scope::Workload { workload, digest } => {
                 self.workloads.insert((workload.clone(), digest.clone()));

@@ -32,6 +32,16 @@ mod approvals;
 
 mod authority;
 
+mod engines;
+
+mod conduct;
+
+mod images;
+
+mod hours;
+
+mod provenance;
+
 mod config;
 
 pub mod policy;
@@ -54,7 +64,7 @@ use model::event::{Body, Exec};
 use model::finding::Finding;
 use model::identity::{Container, News, Observation};
 use model::ids::{CgroupId, WorkloadKey};
-use model::novelty::{Novelty, Provenance, Rate};
+use model::novelty::{Novelty, Rate};
 use model::time::Time;
 use model::untrusted::Untrusted;
 use model::usage::{HostUsage, ProcessUsage};
@@ -67,12 +77,19 @@ use crate::baselines::Baselines;
 pub use crate::baselines::Usual;
 use crate::booking::booked_cores;
 pub use crate::booking::{Cost, CostClass};
+pub use crate::conduct::Client;
+use crate::conduct::Conduct;
 pub use crate::config::CommunicationConfig;
 use crate::deepen::Closeness;
 pub use crate::deepen::{DEEP_MAX, Deepen};
+pub use crate::engines::EngineStanding;
+use crate::engines::Engines;
 use crate::graph::Graph;
 use crate::histories::{Histories, Scale};
 pub use crate::histories::{Measure, Record};
+use crate::hours::Hours;
+use crate::images::Images;
+pub use crate::images::Swapped;
 use crate::ledger::Ledger;
 pub use crate::ledger::{HostSpent, Spender};
 use crate::levels::Levels;
@@ -100,6 +117,14 @@ const CPU_SOME_PERCENT: f32 = 20.0;
 const MEMORY_FULL_PERCENT: f32 = 5.0;
 const IO_FULL_PERCENT: f32 = 20.0;
 
+/// What is new about the last event, for its novelty.
+#[derive(Clone, Copy, Debug, Default)]
+struct First {
+    file: bool,
+    commanded_before: u32,
+    unusual_hour: Option<u32>,
+}
+
 /// The stages `compare` and `learn`: all they know, serialisable so that a recording can carry it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
@@ -120,6 +145,20 @@ pub struct State {
     /// The host's busiest processes, while they are asked for.
     processes: Vec<ProcessUsage>,
     sources: Sources,
+    #[serde(default)]
+    engines: Engines,
+    #[serde(default)]
+    conduct: Conduct,
+    #[serde(default)]
+    images: Images,
+    #[serde(default)]
+    hours: Hours,
+    /// How often the command of the last event had been run from outside before, and whether its file is new.
+    #[serde(skip)]
+    first: First,
+    /// The container whose start was counted last: its kind is settled in several steps.
+    #[serde(default)]
+    starts_counted: Option<CgroupId>,
     graph: Graph,
     host_net_ns: Option<u32>,
     /// Time of the first event ever seen.
@@ -146,10 +185,13 @@ impl State {
             // Before the news: how its first process ended is part of its end.
             self.lives.exited(container, exit);
         }
+        self.first = First::default();
+        self.engines.pass();
         for news in &seen.identity.news {
             self.take_news(news);
         }
         self.take_body(seen);
+        self.notice_conduct(seen);
         self.follow_traffic(seen);
         self.novelty(seen)
     }
@@ -166,6 +208,7 @@ impl State {
             }
         }
         self.note_edges(findings, now);
+        self.learn_images(seen, findings);
         if matches!(seen.event.body, Body::Host(_)) {
             self.learn_second(now);
         }
@@ -277,21 +320,11 @@ impl State {
         &self.processes
     }
 
-    /// Whether the container ran already when Tidewatch first looked at this host and nobody had approved anything.
-    pub fn is_from_before(&self, container: &Container) -> bool {
-        self.approvals.is_empty() && self.first_event.is_none_or(|first| container.key.started < first)
-    }
-
     /// Whether nothing can be said yet about what is usual for it: it ran before Tidewatch did, and too little of its
     /// workload was seen since.
     pub fn is_without_history(&self, account: &Account) -> bool {
         let started = account.container().key.started;
         self.usual(account.workload()).is_none() && self.first_event.is_none_or(|first| started < first)
-    }
-
-    /// What people said about a container's image and workload.
-    pub fn provenance(&self, container: &Container) -> Provenance {
-        self.approvals.provenance(container)
     }
 
     /// Approvals in force.
@@ -339,6 +372,9 @@ impl State {
             News::Appeared(container) | News::Tallied(container) => self.open(container),
             News::Settled(container) => {
                 self.open(container);
+                if self.is_from_before(container) {
+                    self.engines.runs(container);
+                }
                 if let Some(account) = self.ledger.account(container.key.cgroup) {
                     self.closeness.notice(account, self.now);
                 }
@@ -346,6 +382,7 @@ impl State {
             News::Ended(container) => {
                 self.open(container);
                 self.lives.ended(container);
+                self.conduct.ended(container.key.cgroup);
                 self.graph.ended(container.key.cgroup);
             }
         }
@@ -373,6 +410,8 @@ impl State {
                 self.approvals.revoke(*id);
                 self.review_provenance();
             }
+            Body::Engine(seen) => self.engines.seen(seen, self.first_event, at),
+            Body::EngineWork(work) => self.images.worked(work, at),
             Body::Expected(expectation) => self.policy.add(expectation),
             Body::Unexpected { id } => self.policy.remove(id),
             Body::Report(report) => self.sources.report(report, at),
@@ -465,10 +504,16 @@ impl State {
     }
 
     fn novelty(&self, seen: &Observation) -> Novelty {
-        let Some(container) = &seen.identity.container else { return Novelty::default() };
+        let first = Novelty {
+            is_first_file: self.first.file,
+            commanded_before: self.first.commanded_before,
+            unusual_hour: self.first.unusual_hour,
+            ..Novelty::default()
+        };
+        let Some(container) = &seen.identity.container else { return first };
         let age = seen.event.time.since(container.key.started);
         let Some(account) = self.ledger.account(container.key.cgroup) else {
-            return Novelty { age, ..Novelty::default() };
+            return Novelty { age, ..first };
         };
         let is_reading = matches!(seen.event.body, Body::Usage(_));
         let cpu_cores = account.spent(ledger::WINDOW).filter(|_| is_reading).map(|spent| {
@@ -479,7 +524,7 @@ impl State {
                 history: usual.map(Usual::history).unwrap_or_default(),
             }
         });
-        Novelty { provenance: account.provenance(), age, cpu_cores }
+        Novelty { provenance: account.provenance(), age, cpu_cores, ..first }
     }
 }
 

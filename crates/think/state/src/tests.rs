@@ -20,6 +20,7 @@ use model::coverage::{Health, Loss, Source};
 use model::event::{Body, Event};
 use model::finding::{Family, Finding};
 use model::ids::{CgroupId, WorkloadKey};
+use model::novelty::Provenance;
 use model::untrusted::Untrusted;
 use model::usage::Level;
 use testkit::scene::{Actor, START, Scene, Spends, digest};

@@ -11,13 +11,18 @@ use model::event::{Attach, Body, CgroupPath, Exec, Exit, FileOrigin, Socket, Soc
 use model::expectation::ExpectationId;
 use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::incident::{Closing, IncidentId, Verdict};
-use model::runtime::{ContainerFacts, Deploy, EngineWork, ImageWork, RunState, ServiceChange};
+use model::privilege::{Capabilities, HostMount, NamespaceKind, Privileges};
+use model::runtime::{
+    ContainerFacts, Deploy, EngineWork, ImageFacts, ImageWork, Orchestrated, RunState, ServiceChange,
+};
+use model::setup::{Maker, Setup};
 use model::time::Time;
 use model::traffic::{Direction, DnsMessage, Flow, FlowCounts, FlowKey, Flows, InterfaceAddress, Protocol};
 use model::usage::{
     CpuTimes, DeepUsage, DiskSpace, EngineRole, EngineUsage, HostUsage, KernelCounts, KernelObjects,
     KernelWork, Level, LogSize, Pressure, Pressures, ProcessUsage, ServiceUsage, Usage,
 };
+use model::view::{EngineKind, EngineSeen, EngineState, Standing, UnitChange, View};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use testkit::expectations::{declared, learned};
 use testkit::incidents::{HOSTILE, IncidentBuilder};
@@ -70,6 +75,69 @@ fn facts() -> ContainerFacts {
         network_mode: Untrusted::default(),
         addresses: Vec::new(),
         published: Vec::new(),
+        ..ContainerFacts::default()
+    }
+}
+
+fn facts_in_full() -> ContainerFacts {
+    ContainerFacts {
+        view: View::new(EngineKind::Containerd, "/run/x.sock").of_namespace(&HOSTILE.into()),
+        image_facts: ImageFacts {
+            digests: vec!["sha256:00".into()],
+            is_local: true,
+            parent: "sha256:01".into(),
+            signers: vec![HOSTILE.into()],
+        },
+        privileges: Some(Box::new(privileges())),
+        health_check: "/bin/sh -c true".into(),
+        root: "/run/root".into(),
+        cgroup: "/default/x".into(),
+        orchestrated: Some(Orchestrated {
+            name: "swarm".into(),
+            standing: Standing::Denied,
+            reason: HOSTILE.into(),
+        }),
+        ..facts()
+    }
+}
+
+fn privileges() -> Privileges {
+    Privileges {
+        is_privileged: true,
+        capabilities: Capabilities::ALL,
+        host_namespaces: vec![NamespaceKind::Pid, NamespaceKind::Net],
+        without_seccomp: true,
+        is_unconfined: true,
+        mounts: vec![HostMount { path: HOSTILE.into(), is_writable: true }],
+        devices: vec!["/dev/kvm".into()],
+    }
+}
+
+fn setup() -> Setup {
+    Setup {
+        process: process(),
+        cgroup: CGROUP,
+        program: "sh".into(),
+        cgroup_path: "/x".into(),
+        namespaces: Namespaces { pid: 1, mnt: 2, net: 3 },
+        root: HOSTILE.into(),
+        has_own_root: true,
+        has_own_users: true,
+        privileges: privileges(),
+        makers: vec![Maker { pid: 4, name: "unshare".into(), args: HOSTILE.into() }],
+    }
+}
+
+fn engine_seen() -> EngineSeen {
+    EngineSeen {
+        view: View::new(EngineKind::Podman, "/var/lib/containers/storage"),
+        state: EngineState::Doubtful,
+        reason: HOSTILE.into(),
+        process: Some(process()),
+        program: "/usr/bin/podman".into(),
+        cgroup: "/x".into(),
+        is_standard: true,
+        part_of: Some(View::default()),
     }
 }
 
@@ -239,7 +307,14 @@ fn bodies() -> Vec<Body> {
         Body::Exit(exit),
         Body::CgroupCreated(path()),
         Body::CgroupRemoved(path()),
-        Body::CgroupAttached(Attach { process: process(), cgroup: CGROUP, path: "/docker/4f1c".into() }),
+        Body::CgroupAttached(Attach {
+            process: process(),
+            cgroup: CGROUP,
+            path: "/docker/4f1c".into(),
+            namespaces: None,
+            by_pid: 0,
+            by_cgroup: CgroupId(0),
+        }),
         Body::Socket(socket()),
         Body::Flows(Box::new(Flows { cgroup: CGROUP, flows: vec![flow()] })),
         Body::Dns(names()),
@@ -280,6 +355,15 @@ fn bodies() -> Vec<Body> {
         Body::Unexpected { id: ExpectationId::from_text("EX-0123456789ab") },
         Body::Counts(Box::new(counts_in_full())),
         Body::ran_in("4f1c".into()),
+        Body::Own(CGROUP),
+        Body::Engine(Box::new(engine_seen())),
+        Body::Units(UnitChange {
+            is_manager: true,
+            started: vec!["nginx.service".into(), HOSTILE.into()],
+            ended: vec!["old.scope".into()],
+        }),
+        Body::Setup(Box::new(setup())),
+        Body::Container(Box::new(facts_in_full())),
     ]
 }
 
@@ -352,6 +436,10 @@ fn kind(body: &Body) -> &'static str {
         Body::Report(_) => "report",
         Body::Lost(_) => "lost",
         Body::Resumed { .. } => "resumed",
+        Body::Own(_) => "own",
+        Body::Engine(_) => "engine",
+        Body::Units(_) => "units",
+        Body::Setup(_) => "setup",
         Body::Tick => "tick",
     }
 }
@@ -362,7 +450,7 @@ fn version_1_holds_every_kind_and_is_read_as_it_was_shipped() {
     assert!(problems.is_empty() && torn.is_none(), "{problems:?}");
     assert_eq!(golden, events());
     let kinds: BTreeMap<&str, usize> = golden.iter().map(|event| (kind(&event.body), 1)).collect();
-    assert_eq!(kinds.len(), 32, "one of each kind: {kinds:?}");
+    assert_eq!(kinds.len(), 36, "one of each kind: {kinds:?}");
     let named = |event: &Event| GOLDEN.contains(&format!("\"kind\":\"{}\"", kind(&event.body)));
     assert!(golden.iter().all(named));
 }

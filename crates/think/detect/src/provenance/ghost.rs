@@ -1,49 +1,59 @@
-//! Flags a container that no runtime admits to: namespaces and a cgroup of its own, claimed by nobody.
+//! Flags a container that no engine claims: made by `runc` directly, or by hand.
 //!
-//! Surveyed sensors call such a process *host*. Not here: other views than Docker's, masquerade, and systemd units
-//! (which are told by their cgroup path, a claim that is not checked yet).
+//! T1610, T1564. Benign twins are no ghosts to begin with (`enrich`): units that systemd confirms, sandboxes that keep the
+//! host's files. Not here: one that an engine claims and another denies (`masquerade.rs`).
 
 use model::fact::Fact;
-use model::finding::{Family, Finding};
-use model::identity::{Kind, News};
+use model::finding::{Aspect, Finding};
+use model::identity::{Container, Kind};
 
 use crate::Case;
+use crate::provenance::{ALONE_BITS, claim, settled};
 
 pub(crate) const ID: &str = "ghost";
 
-/// Rare on a host, but sandboxes and build tools make such process trees too: never enough alone.
-const BITS: f64 = 6.0;
-
-/// The same while the runtime that could claim it does not answer.
+/// Files of its own, or files that could not be looked at; the host's files, as what some tools of the host start shows
+/// as well; and either while an engine that could claim it does not answer.
+const OWN_FILES_BITS: f64 = ALONE_BITS;
+const HOSTS_FILES_BITS: f64 = 6.0;
 const UNANSWERED_BITS: f64 = 5.0;
+/// On a host that was never looked at before, by its age: nobody has had the chance to say what it is.
+const BEFORE_BITS: f64 = 6.0;
 
 /// Judges a container when its kind is settled.
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
-    for news in &case.seen.identity.news {
-        let News::Settled(container) = news else { continue };
-        if container.ended.is_some() {
+    for container in settled(case) {
+        let Fact::Failed { reason } = &container.facts else { continue };
+        let Some(bits) = bits(case, container) else { continue };
+        let root = container.setup.known().map(|setup| setup.root.clone()).unwrap_or_default();
+        if case.state.is_approved_unclaimed(&container.workload(), &root) {
             continue;
         }
-        let Fact::Failed { reason } = &container.facts else { continue };
-        let bits = match container.kind {
-            Kind::Ghost => BITS,
-            // With the runtime out of sight it is judged after the same wait, for less, and marked.
-            Kind::Unanswered => UNANSWERED_BITS,
-            Kind::Managed | Kind::Service | Kind::Sandbox | Kind::Own | Kind::Unwatched | Kind::Unsettled => {
-                continue;
-            }
+        let place = match container.key.cgroup.is_real() {
+            true => "namespaces and a cgroup of its own",
+            false => "namespaces of its own, in a cgroup of the host",
         };
-        let mut finding = Finding::about(container, ID, Family::Provenance, case.seen.event.time, bits)
-            .claiming(format!("{reason}: {} runs in namespaces and a cgroup of its own", container.program))
+        let mut finding = claim(case, container, ID, bits, Aspect::Standing)
+            .claiming(format!("{reason}: {} runs in {place}", container.program))
             .with("program", &container.program)
-            .with("cgroup", &container.cgroup_path)
             .with("pid_namespace", u64::from(container.namespaces.pid))
             .with("mount_namespace", u64::from(container.namespaces.mnt))
             .with("network_namespace", u64::from(container.namespaces.net));
         finding.unresolved = container.kind == Kind::Unanswered;
-        if let Some(init) = container.init {
-            finding = finding.with("pid", u64::from(init.pid));
-        }
         out.push(finding);
+    }
+}
+
+fn bits(case: &Case, container: &Container) -> Option<f64> {
+    let has_hosts_files = container.setup.known().is_some_and(|setup| !setup.has_own_root);
+    match container.kind {
+        // With an engine out of sight it is judged after the same wait, for less, and marked.
+        Kind::Unanswered => Some(UNANSWERED_BITS),
+        Kind::Ghost if case.state.is_from_before(container) => Some(BEFORE_BITS),
+        Kind::Ghost if has_hosts_files => Some(HOSTS_FILES_BITS),
+        // Unlooked at (it lived too short, or there is nobody to look): what is known is that nobody claims it.
+        Kind::Ghost if container.setup.known().is_none() => Some(HOSTS_FILES_BITS),
+        Kind::Ghost => Some(OWN_FILES_BITS),
+        Kind::Managed | Kind::Service | Kind::Unwatched | Kind::Unsettled | Kind::Sandbox | Kind::Own => None,
     }
 }

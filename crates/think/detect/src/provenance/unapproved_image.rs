@@ -1,13 +1,13 @@
 //! Flags a container whose image nobody approved.
 //!
 //! Approval is by content digest or by a pattern a person gave. Not here: containers without an image that any
-//! runtime knows (`ghost.rs`), and a tag whose digest changed.
+//! runtime knows (`ghost.rs`), a tag whose digest changed (`swapped_tag.rs`).
 
-use model::finding::{Family, Finding};
-use model::identity::News;
+use model::finding::{Aspect, Finding};
 use model::novelty::Provenance;
 
 use crate::Case;
+use crate::provenance::{claim, settled};
 
 pub(crate) const ID: &str = "unapproved_image";
 
@@ -19,20 +19,19 @@ const BEFORE_BITS: f64 = 2.0;
 
 /// Judges a container when its facts are settled.
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
-    for news in &case.seen.identity.news {
-        let News::Settled(container) = news else { continue };
+    for container in settled(case) {
         let Some(facts) = container.facts.known() else { continue };
-        if case.state.provenance(container) != Provenance::Unapproved || container.ended.is_some() {
+        if case.state.provenance(container) != Provenance::Unapproved {
             continue;
         }
         let is_from_before = case.state.is_from_before(container);
         let bits = if is_from_before { BEFORE_BITS } else { STARTED_BITS };
         out.push(
-            Finding::about(container, ID, Family::Provenance, case.seen.event.time, bits)
+            claim(case, container, ID, bits, Aspect::Image)
                 .claiming(format!("nobody approved its image {}", facts.image))
-                .with("image", &facts.image)
                 .with("digest", &facts.digest)
                 .with("command", &facts.command)
+                .with("is_local", if facts.image_facts.is_local { "yes" } else { "no" })
                 .with("started_before_watch", if is_from_before { "yes" } else { "no" }),
         );
     }

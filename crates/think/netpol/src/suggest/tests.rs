@@ -70,6 +70,7 @@ fn container(labels: &BTreeMap<String, String>) -> Container {
         network_mode: "".into(),
         addresses: Vec::new(),
         published: Vec::new(),
+        ..ContainerFacts::default()
     };
     Container {
         key: ContainerKey { node: NodeId::new("n"), cgroup: CgroupId(0), started: AT },
@@ -80,6 +81,9 @@ fn container(labels: &BTreeMap<String, String>) -> Container {
         program: "".into(),
         facts: Fact::Known(facts),
         ended: None,
+        setup: Fact::Failed { reason: Untrusted::default() },
+        tally: Arc::default(),
+        others: Vec::new(),
     }
 }
 

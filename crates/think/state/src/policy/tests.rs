@@ -1,5 +1,6 @@
 //! Whom patterns mean, how declarations add up, and that it all is bounded and reads back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::expectation::{EndpointPattern, LabelPattern, When};
@@ -33,6 +34,7 @@ fn container(cgroup: u64, labels: &[&str]) -> Container {
         network_mode: "".into(),
         addresses: Vec::new(),
         published: Vec::new(),
+        ..ContainerFacts::default()
     };
     let key = ContainerKey { node: NodeId::new("node"), cgroup: CgroupId(cgroup), started: NOW };
     Container {
@@ -44,6 +46,9 @@ fn container(cgroup: u64, labels: &[&str]) -> Container {
         program: "".into(),
         facts: Fact::Known(facts),
         ended: None,
+        setup: Fact::Failed { reason: Untrusted::default() },
+        tally: Arc::default(),
+        others: Vec::new(),
     }
 }
 

@@ -47,6 +47,7 @@ impl Replica {
             network_mode: Untrusted::default(),
             addresses: Vec::new(),
             published: Vec::new(),
+            ..ContainerFacts::default()
         };
         Arc::new(Container {
             key: ContainerKey { node: NodeId::new("node"), cgroup: CgroupId(self.cgroup), started },
@@ -57,6 +58,9 @@ impl Replica {
             program: Untrusted::default(),
             facts: Fact::Known(facts),
             ended: None,
+            setup: Fact::Failed { reason: Untrusted::default() },
+            tally: Arc::default(),
+            others: Vec::new(),
         })
     }
 }

@@ -153,6 +153,7 @@ impl Desk {
             network_mode: Untrusted::default(),
             addresses: Vec::new(),
             published: Vec::new(),
+            ..ContainerFacts::default()
         };
         let container = Container {
             key: ContainerKey { node: NodeId::new("node"), cgroup: CgroupId(9), started: self.now },
@@ -163,6 +164,9 @@ impl Desk {
             program: Untrusted::default(),
             facts: Fact::Known(facts),
             ended: None,
+            setup: Fact::Failed { reason: Untrusted::default() },
+            tally: Arc::default(),
+            others: Vec::new(),
         };
         let mut seen = seen(self.now, Body::Host(Box::default()));
         seen.identity.news.push(News::Settled(Arc::new(container)));

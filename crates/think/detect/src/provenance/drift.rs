@@ -1,0 +1,56 @@
+//! Flags a container that runs a file which its image does not hold: written after it was made, deleted, or in memory only.
+//!
+//! T1105, T1620, T1610. By the kernel's word on the file, not by its name. Quiet: an engine's own start of a container, and
+//! less for what a package manager of the image installs. Not here: scripts fed to an interpreter of the image.
+
+use model::event::{Body, FileOrigin};
+use model::finding::{Aspect, Finding};
+
+use crate::Case;
+use crate::provenance::{ALONE_BITS, claim};
+
+pub(crate) const ID: &str = "drift";
+
+/// Nothing that is meant to run is kept in memory only.
+const MEMORY_BITS: f64 = ALONE_BITS;
+/// An approved image says what runs; one that nobody approved says nothing, and weighs for that.
+const APPROVED_BITS: f64 = ALONE_BITS;
+const UNAPPROVED_BITS: f64 = 9.0;
+/// What a package manager unpacks and runs.
+const INSTALLED_BITS: f64 = 4.0;
+/// A volume may hold programs by design.
+const MOUNTED_BITS: f64 = 1.5;
+
+/// Directories that package managers run their own scripts from.
+const INSTALLERS: [&str; 3] = ["/var/lib/dpkg/", "/var/tmp/rpm-tmp", "/lib/apk/"];
+
+/// Judges every program that runs in a container.
+pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
+    let (Body::Exec(exec), Some(container)) = (&case.seen.event.body, &case.seen.identity.container) else {
+        return;
+    };
+    if !case.novelty.is_first_file
+        || container.init == Some(exec.process) && exec.origin == FileOrigin::Mounted
+    {
+        return;
+    }
+    let is_approved = case.novelty.provenance.is_approved();
+    let is_installed = INSTALLERS.iter().any(|place| exec.path.raw().starts_with(place));
+    let (bits, what) = match exec.origin {
+        FileOrigin::Memory => (MEMORY_BITS, "is in memory only"),
+        FileOrigin::Deleted if is_approved => (APPROVED_BITS, "was deleted"),
+        FileOrigin::Deleted => (UNAPPROVED_BITS, "was deleted"),
+        FileOrigin::Written if is_installed => (INSTALLED_BITS, "was written by a package manager"),
+        FileOrigin::Written if is_approved => (APPROVED_BITS, "was written after it was made"),
+        FileOrigin::Written => (UNAPPROVED_BITS, "was written after it was made"),
+        FileOrigin::Mounted => (MOUNTED_BITS, "is on a file system mounted into it"),
+        FileOrigin::Image | FileOrigin::Unknown => return,
+    };
+    out.push(
+        claim(case, container, ID, bits, Aspect::Conduct)
+            .claiming(format!("it runs {}, a file that its image does not hold: it {what}", exec.path))
+            .with("file", &exec.path)
+            .with("arguments", &exec.args)
+            .with("program_pid", u64::from(exec.process.pid)),
+    );
+}

@@ -1,0 +1,117 @@
+//! Container engines of this host: which were here from the start, which run its containers, which came later.
+//!
+//! Not here: what they claim (`enrich`), who approved them (`approvals.rs`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use model::identity::Container;
+use model::time::Time;
+use model::untrusted::Untrusted;
+use model::view::{EngineKind, EngineSeen, EngineState, View};
+use serde::{Deserialize, Serialize};
+
+/// Most engines remembered, also those that are gone: the same one that comes again is no new one.
+const ENGINES_MAX: usize = 256;
+/// Most views that run containers; containerd has one for each namespace.
+const HOMES_MAX: usize = 256;
+/// What is found within this time of the first look was there before it.
+const FOUND_AT_START: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Engines {
+    #[serde(with = "model::pairs")]
+    known: BTreeMap<View, Known>,
+    /// Views that ran containers when nobody had approved anything yet.
+    homes: BTreeSet<View>,
+    /// The engine that the last event was about, when it had never been seen.
+    #[serde(skip)]
+    fresh: Option<EngineSeen>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Known {
+    seen: EngineSeen,
+    is_from_before: bool,
+}
+
+/// What an engine is to this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineStanding {
+    /// Its containers are this host's: it ran them before we looked, or somebody approved it.
+    Home,
+    /// It was here when we first looked, or is where packages put it; this host's containers are another's.
+    Installed,
+    /// It came later, to a place of its own.
+    New,
+}
+
+impl Engines {
+    /// An engine was found, or has changed.
+    pub(crate) fn seen(&mut self, seen: &EngineSeen, first_event: Option<Time>, now: Time) {
+        self.fresh = None;
+        let key = seen.view.of_namespace(&Untrusted::default());
+        if let Some(known) = self.known.get_mut(&key) {
+            known.seen = seen.clone();
+            return;
+        }
+        if self.known.len() >= ENGINES_MAX || seen.state == EngineState::Gone {
+            return;
+        }
+        let is_from_before = first_event.is_none_or(|first| now.since(first) < FOUND_AT_START);
+        if !is_from_before && seen.part_of.is_none() && !key.is_default() {
+            self.fresh = Some(seen.clone());
+        }
+        self.known.insert(key, Known { seen: seen.clone(), is_from_before });
+    }
+
+    /// Another event: the engine it was about is no news any more.
+    pub(crate) fn pass(&mut self) {
+        self.fresh = None;
+    }
+
+    pub(crate) fn fresh(&self) -> Option<&EngineSeen> {
+        self.fresh.as_ref()
+    }
+
+    /// A container ran before we looked and before anybody approved anything: whoever runs it is at home here.
+    pub(crate) fn runs(&mut self, container: &Container) {
+        for view in claimed_by(container) {
+            if self.homes.len() < HOMES_MAX {
+                self.homes.insert(view.clone());
+            }
+        }
+    }
+
+    /// What is known of an engine.
+    pub(crate) fn engine(&self, view: &View) -> Option<&EngineSeen> {
+        self.known.get(&view.of_namespace(&Untrusted::default())).map(|known| &known.seen)
+    }
+
+    /// What the engine of a view is to this host. `is_approved` says whether somebody approved a view.
+    pub(crate) fn standing(&self, view: &View, is_approved: impl Fn(&View) -> bool) -> EngineStanding {
+        let whole = view.of_namespace(&Untrusted::default());
+        let serves_kubelet = || self.homes.iter().any(|home| home.engine == EngineKind::Cri);
+        if is_approved(view) || self.homes.contains(view) || (whole.is_default() && !serves_kubelet()) {
+            return EngineStanding::Home;
+        }
+        match self.known.get(&whole) {
+            Some(known) if known.is_from_before || known.seen.is_standard || known.seen.part_of.is_some() => {
+                EngineStanding::Installed
+            }
+            None if whole.is_default() => EngineStanding::Installed,
+            Some(_) | None => EngineStanding::New,
+        }
+    }
+
+    /// Whether this host has an engine that its containers are run by.
+    pub(crate) fn has_home(&self) -> bool {
+        !self.homes.is_empty() || self.known.contains_key(&View::default())
+    }
+}
+
+/// The views that claim a container.
+pub(crate) fn claimed_by(container: &Container) -> impl Iterator<Item = &View> {
+    let others = container.others.iter().map(|facts| &facts.view);
+    container.facts.known().map(|facts| &facts.view).into_iter().chain(others)
+}

@@ -1,0 +1,138 @@
+//! What the state knows of provenance: who approved what, whose engines these are, what is done in containers and to them.
+//!
+//! Not here: how each of it is remembered (`approvals.rs`, `engines.rs`, `conduct.rs`, `images.rs`, `hours.rs`).
+
+use std::time::Duration;
+
+use model::event::Body;
+use model::finding::Finding;
+use model::identity::{Container, Kind, News, Observation};
+use model::ids::WorkloadKey;
+use model::novelty::Provenance;
+use model::runtime::{ContainerFacts, EngineWork};
+use model::time::Time;
+use model::untrusted::Untrusted;
+use model::view::{EngineSeen, View};
+
+use crate::conduct::Client;
+use crate::engines::{EngineStanding, claimed_by};
+use crate::images::Swapped;
+use crate::{FLAG_BITS_MIN, State};
+
+impl State {
+    /// What people said about a container's image and workload.
+    pub fn provenance(&self, container: &Container) -> Provenance {
+        self.approvals.provenance(container)
+    }
+
+    /// Whether the container ran already when Tidewatch first looked at this host and nobody had approved anything.
+    pub fn is_from_before(&self, container: &Container) -> bool {
+        self.approvals.is_empty() && self.first_event.is_none_or(|first| container.key.started < first)
+    }
+
+    /// The engine that the event at hand tells of for the first time, when it was not there from the start and is no part
+    /// of another.
+    pub fn fresh_engine(&self) -> Option<&EngineSeen> {
+        self.engines.fresh()
+    }
+
+    /// What is known of the engine of a view.
+    pub fn engine(&self, view: &View) -> Option<&EngineSeen> {
+        self.engines.engine(view)
+    }
+
+    /// What the engine of a view is to this host.
+    pub fn engine_standing(&self, view: &View) -> EngineStanding {
+        self.engines.standing(view, |view| self.approvals.has_engine(view))
+    }
+
+    /// The best standing of the engines that claim a container.
+    pub fn standing(&self, container: &Container) -> Option<EngineStanding> {
+        let standings = claimed_by(container).map(|view| self.engine_standing(view));
+        standings.min_by_key(|standing| *standing as u8)
+    }
+
+    /// Whether this host has an engine that its containers are run by.
+    pub fn has_home_engine(&self) -> bool {
+        self.engines.has_home()
+    }
+
+    /// Which of the rights nobody approved for the workload.
+    pub fn unapproved_rights(&self, workload: &WorkloadKey, rights: Vec<Untrusted>) -> Vec<Untrusted> {
+        self.approvals.unapproved_rights(workload, rights)
+    }
+
+    /// Whether somebody approved that such a command is run in the workload from outside.
+    pub fn is_approved_command(&self, workload: &WorkloadKey, command: &Untrusted) -> bool {
+        self.approvals.has_administration(workload, command)
+    }
+
+    /// Whether somebody approved a container that no engine claims.
+    pub fn is_approved_unclaimed(&self, workload: &WorkloadKey, root: &Untrusted) -> bool {
+        self.approvals.has_unclaimed(workload, root)
+    }
+
+    /// Whether an image's name is covered by a pattern that somebody approved.
+    pub fn is_approved_name(&self, image: &Untrusted) -> bool {
+        self.approvals.has_name(image)
+    }
+
+    /// Names of images that were approved with their digest.
+    pub fn approved_names(&self) -> impl Iterator<Item = &Untrusted> {
+        self.approvals.names()
+    }
+
+    /// Whether the name of a container's image meant another image than it does.
+    pub fn swapped(&self, facts: &ContainerFacts) -> Option<Swapped> {
+        self.images.swapped(facts, &self.approvals.digests_of(&facts.image))
+    }
+
+    /// How an image came to be made or named here, when that was seen, and when.
+    pub fn made_here(&self, facts: &ContainerFacts) -> Option<(Time, &EngineWork)> {
+        self.images.made_here(facts)
+    }
+
+    /// Who on the host last had an engine do something about what one of the words names.
+    pub fn client(&self, words: &[&str], span: Duration) -> Option<&Client> {
+        self.conduct.client(words, self.now, span)
+    }
+
+    /// Programs that come to light, commands from outside, clients of engines, hours at which workloads start.
+    pub(crate) fn notice_conduct(&mut self, seen: &Observation) {
+        let at = seen.event.time;
+        for news in &seen.identity.news {
+            if let News::Appeared(container) | News::Settled(container) = news
+                && container.kind == Kind::Managed
+                && self.first_event.is_some_and(|first| container.key.started > first)
+                && self.starts_counted != Some(container.key.cgroup)
+            {
+                self.starts_counted = Some(container.key.cgroup);
+                self.first.unusual_hour = self.hours.started(&container.workload(), container.key.started);
+            }
+        }
+        let Body::Exec(exec) = &seen.event.body else { return };
+        let Some(container) = &seen.identity.container else {
+            self.conduct.host_runs(exec, at);
+            return;
+        };
+        if exec.namespaces.mnt == container.namespaces.mnt {
+            self.first.file = self.conduct.runs_file(container.key.cgroup, exec);
+        }
+        if let Some((container, exec)) = seen.entered() {
+            self.first.commanded_before = self.conduct.commanded(&container.workload(), &exec.args, at);
+        }
+    }
+
+    /// What a name of an image means, by what approved containers run under it.
+    pub(crate) fn learn_images(&mut self, seen: &Observation, findings: &[Finding]) {
+        for news in &seen.identity.news {
+            let News::Settled(container) = news else { continue };
+            let is_suspect = findings.iter().any(|finding| finding.bits >= FLAG_BITS_MIN);
+            if let Some(facts) = container.facts.known().filter(|_| !is_suspect)
+                && self.approvals.provenance(container).is_approved()
+            {
+                self.images.ran(facts, seen.event.time);
+            }
+        }
+    }
+}

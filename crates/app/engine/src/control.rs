@@ -18,6 +18,7 @@ use model::expectation::{Expectation, ExpectationId};
 use model::graph::GraphView;
 use model::ids::NodeId;
 use model::incident::{Closing, Incident, IncidentId};
+use model::inventory::InventoryView;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -81,6 +82,8 @@ pub enum Request {
     },
     /// Who talks to whom?
     Graph,
+    /// Who is there, and what does each view say about it?
+    Inventory,
     /// Write who talks to whom as network policies.
     SuggestPolicy {
         /// New and unexpected edges too.
@@ -118,6 +121,8 @@ pub enum Answer {
     Unexpected(Box<Expectation>),
     /// Who talks to whom.
     Graph(Box<GraphView>),
+    /// Who is there.
+    Inventory(Box<InventoryView>),
     /// Network policies, as YAML.
     Policy(String),
     /// The incidents closed.

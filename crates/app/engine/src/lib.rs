@@ -12,6 +12,8 @@ pub mod control;
 
 pub mod status;
 
+pub mod inventory;
+
 pub mod replay;
 
 pub mod alone;

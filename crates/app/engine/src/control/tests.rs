@@ -7,6 +7,7 @@ use model::event::Body;
 use model::time::Time;
 use store::recording::RecordingReader;
 use tempfile::TempDir;
+use testkit::inventory::{hostile, sample};
 
 use super::*;
 
@@ -42,6 +43,16 @@ fn what_is_asked_reaches_the_engine_and_its_answer_comes_back() {
     assert!(matches!(answer, Answer::Closed(ids) if ids == [id]));
     let request = engine.join().unwrap();
     assert!(matches!(request, Request::Revoke { id: 7, owner } if owner == hostile));
+}
+
+#[test]
+fn the_inventory_comes_over_the_socket_as_it_is() {
+    for view in [sample(), hostile()] {
+        let (dir, _control, engine) = answering(Ok(Answer::Inventory(Box::new(view.clone()))));
+        let answer = ask(dir.path(), &Request::Inventory).unwrap();
+        assert!(matches!(answer, Answer::Inventory(told) if *told == view));
+        assert!(matches!(engine.join().unwrap(), Request::Inventory));
+    }
 }
 
 #[test]

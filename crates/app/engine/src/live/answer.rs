@@ -1,5 +1,7 @@
 //! Answers to what the other commands ask of a running Tidewatch.
 
+mod acceptable;
+
 use std::sync::Arc;
 
 use model::approval::Scope;
@@ -7,7 +9,6 @@ use model::coverage::Source;
 use model::event::Body;
 use model::expectation::{Expectation, ExpectationId};
 use model::graph::GraphView;
-use model::identity::Kind;
 use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId};
 use model::traffic::Endpoint;
 use model::untrusted::Untrusted;
@@ -20,6 +21,8 @@ use triage::expectations::check;
 use super::{Engine, Show};
 use crate::control::{Answer, Recording, Reply, Request, chosen};
 use crate::fold::CHECKPOINT_VERSION;
+use crate::inventory::inventory_view;
+use crate::live::answer::acceptable::{Acceptable, acceptable};
 
 impl Engine {
     pub(super) fn answer(&mut self, request: Request, show: &mut dyn Show) -> Reply {
@@ -34,6 +37,9 @@ impl Engine {
             Request::Expect { expectations } => self.declare(&expectations),
             Request::Unexpect { id, owner } => self.undeclare(&id, &owner),
             Request::Graph => Ok(Answer::Graph(Box::new(self.graph()))),
+            Request::Inventory => {
+                Ok(Answer::Inventory(Box::new(inventory_view(&self.fold, self.rim.outlet.node()))))
+            }
             Request::SuggestPolicy { everything } => Ok(Answer::Policy(self.suggested_policy(everything))),
             Request::Close { ids, all, closing } => self.close(&ids, all, &closing, show),
         }
@@ -50,23 +56,20 @@ impl Engine {
         })))
     }
 
-    /// Approves the image, by digest, and the workload of everything a runtime claims now.
+    /// Approves what every container shows that an engine claims and nothing contradicts: its image by digest, its workload,
+    /// its rights, its engines; and who talks to whom.
     fn approve_running(&mut self, owner: &Untrusted, note: &Untrusted) -> Reply {
         let mut scopes = Vec::new();
         let mut left_out = Vec::new();
         for container in self.fold.enrich().containers().filter(|container| container.ended.is_none()) {
-            match container.facts.known() {
-                Some(facts) if !facts.digest.is_empty() => {
-                    let (digest, image) = (facts.digest.clone(), facts.image.clone());
-                    scopes.push(Scope::Digest { digest: digest.clone(), image });
-                    scopes.push(Scope::Workload { workload: container.workload(), digest });
+            match acceptable(container, &self.fold.state().approvals_about(container)) {
+                Acceptable::Whole(all) => scopes.extend(all),
+                Acceptable::InPart(some, reason) => {
+                    scopes.extend(some);
+                    left_out.push(reason);
                 }
-                Some(_) => left_out.push(format!("{}: the runtime tells no image digest", container.name())),
-                None if container.kind == Kind::Service => {}
-                None => left_out.push(format!(
-                    "{}: no runtime claims it, so there is no image to approve",
-                    container.name()
-                )),
+                Acceptable::Not(reason) => left_out.push(reason),
+                Acceptable::NotAsked => {}
             }
         }
         self.add_traffic(&mut scopes, &mut left_out);

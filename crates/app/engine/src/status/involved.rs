@@ -27,16 +27,16 @@ pub struct Involved {
 
 /// The open incidents by the container they name: numbers of cgroups are used again, so its start is compared too.
 #[derive(Debug, Default)]
-pub(super) struct Involvements(BTreeMap<(CgroupId, Time), Vec<Involved>>);
+pub(crate) struct Involvements(BTreeMap<(CgroupId, Time), Vec<Involved>>);
 
 impl Involvements {
-    pub(super) fn of(fold: &Fold) -> Self {
+    pub(crate) fn of(fold: &Fold) -> Self {
         let mut all = Self::default();
         fold.triage().open_incidents().for_each(|incident| all.add(incident));
         all
     }
 
-    pub(super) fn on(&self, container: &Container) -> Vec<Involved> {
+    pub(crate) fn on(&self, container: &Container) -> Vec<Involved> {
         let key = (container.key.cgroup, container.key.started);
         let mut involved = self.0.get(&key).cloned().unwrap_or_default();
         involved.sort_by(|a, b| b.cmp(a));

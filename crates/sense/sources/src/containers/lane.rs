@@ -4,38 +4,39 @@
 //! that hangs on some, does not hold up the one that has just started.
 
 use std::collections::{HashSet, VecDeque};
+use std::hash::Hash;
 
 use model::untrusted::Untrusted;
 
 /// One lane. As long as its owner asks for known containers only, it is bounded by their number.
-pub(crate) struct Lane {
-    waiting: VecDeque<Untrusted>,
-    queued: HashSet<Untrusted>,
+pub(crate) struct Lane<K = Untrusted> {
+    waiting: VecDeque<K>,
+    queued: HashSet<K>,
     running: usize,
     running_max: usize,
 }
 
-impl Lane {
+impl<K: Clone + Eq + Hash> Lane<K> {
     pub(crate) fn new(running_max: usize) -> Self {
         Self { waiting: VecDeque::new(), queued: HashSet::new(), running: 0, running_max }
     }
 
     /// Queues a container, unless it is queued already.
-    pub(crate) fn ask(&mut self, id: &Untrusted) {
+    pub(crate) fn ask(&mut self, id: &K) {
         if self.queued.insert(id.clone()) {
             self.waiting.push_back(id.clone());
         }
     }
 
     /// Takes a container out of the queue. What runs already goes on.
-    pub(crate) fn forget(&mut self, id: &Untrusted) {
+    pub(crate) fn forget(&mut self, id: &K) {
         if self.queued.remove(id) {
             self.waiting.retain(|waiting| waiting != id);
         }
     }
 
     /// The next container to inspect, when there is one and a place is free; the place is taken.
-    pub(crate) fn start(&mut self) -> Option<Untrusted> {
+    pub(crate) fn start(&mut self) -> Option<K> {
         if self.running >= self.running_max {
             return None;
         }

@@ -14,3 +14,6 @@ mod sampler;
 
 #[cfg(test)]
 mod scan;
+
+#[cfg(test)]
+mod real_containerd;

@@ -119,6 +119,13 @@ pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
 /// Pids of all processes of that name whose command line holds `part`. Children that a process of that name has
 /// forked and that did not execute their own program yet are left out: they are gone in a moment.
 pub(crate) fn processes(name: &str, part: &str) -> Result<Vec<u32>> {
+    let mut pids = all_processes(name, part)?;
+    pids.retain(|pid| stat_field(*pid, 4).is_ok_and(|parent| comm(parent as u32) != name));
+    Ok(pids)
+}
+
+/// Pids of all processes of that name whose command line holds `part`.
+pub(crate) fn all_processes(name: &str, part: &str) -> Result<Vec<u32>> {
     let pids = fs::read_dir("/proc").context("cannot list /proc")?.filter_map(Result::ok);
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     Ok(pids.filter(|pid| is_called(*pid, name, part)).collect())
@@ -182,8 +189,7 @@ fn stat_field(pid: u32, number: usize) -> Result<f64> {
 fn is_called(pid: u32, name: &str, part: &str) -> bool {
     // Processes end while we look.
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let parent = stat_field(pid, 4).unwrap_or_default();
-    comm(pid) == name && comm(parent as u32) != name && String::from_utf8_lossy(&line).contains(part)
+    comm(pid) == name && String::from_utf8_lossy(&line).contains(part)
 }
 
 fn comm(pid: u32) -> String {

@@ -105,14 +105,13 @@ pub(crate) fn units(room: &Room) -> Result<Outcome> {
     let as_nobody = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "sleep", "300"];
     // Its own /tmp in its own mounts, which is how PrivateTmp is done.
     let private_tmp = ["sh", "-c", "mount -t tmpfs none /tmp && exec sleep 300"];
-    let started = [
-        unit("private-tmp", &["--mount"], &private_tmp)?,
-        unit("private-users", &["--mount", "--user", "--map-root-user"], &sleep)?,
-        unit("private-network", &["--mount", "--net", "--ipc", "--uts"], &sleep)?,
-        unit("dynamic-user", &["--mount"], &as_nobody)?,
-    ];
+    // Each by itself: the last is ended first, and the slice goes with the first, which brought it.
+    let _tmp = unit("private-tmp", &["--mount"], &private_tmp)?;
+    let _users = unit("private-users", &["--mount", "--user", "--map-root-user"], &sleep)?;
+    let _network = unit("private-network", &["--mount", "--net", "--ipc", "--uts"], &sleep)?;
+    let _user = unit("dynamic-user", &["--mount"], &as_nobody)?;
     scene.stay_quiet(SPAN)?;
-    Ok(quiet(&format!("{} services in private namespaces", started.len())))
+    Ok(quiet("four services in private namespaces"))
 }
 
 /// A browser, every process of which that meets the world has namespaces of its own.
@@ -123,7 +122,7 @@ pub(crate) fn browser(room: &Room) -> Result<Outcome> {
     let own = fs::read_link("/proc/self/ns/pid")?;
     let is_sandboxed = |pid: &u32| fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|ns| ns != own);
     let sandboxed = wait::until(Duration::from_secs(10), "the browser's sandbox", || {
-        let mut all = host::processes("chromium", "--type=renderer")?;
+        let mut all = host::all_processes("chromium", "--type=renderer")?;
         all.retain(is_sandboxed);
         Ok(Some(all.len()).filter(|count| *count > 0))
     })?;

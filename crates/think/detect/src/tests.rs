@@ -1,5 +1,7 @@
 //! Cases of the judges, each beside its quiet twin: scenes folded through the real inventory and the real books.
 
+mod provenance;
+
 mod spending;
 
 mod talking;
@@ -306,7 +308,7 @@ fn what_is_claimed_a_unit_or_of_another_runtime_is_no_ghost() {
             approve_image(scene, "web");
             let late = scene.start_unclaimed("httpd");
             scene.appear("/system.slice/cron.service", "cron -f");
-            scene.appear(&format!("/machine.slice/libpod-{}.scope", "ab".repeat(32)), "nginx");
+            scene.appear("/lxc.payload.web", "nginx");
             scene.second(&[], 0.0);
             scene.claim(late, "late", "web", |_| ());
             scene.seconds(10, &[], 0.0);

@@ -23,7 +23,7 @@ use crate::cgroup_path::{Suggests, read};
 use crate::cgroups::{Cgroups, Made};
 use crate::claims::{ClaimKey, Claims, key_of, rank};
 use crate::kind;
-use crate::tally::tally;
+use crate::tally::{owner_of, tally};
 use crate::views::{UnitWord, Views};
 use crate::{CLAIM_WAIT, ENDED_KEPT, UNMADE_WAIT};
 
@@ -398,8 +398,12 @@ impl Inventory {
             }
             let Some(container) = self.containers.get_mut(&cgroup) else { return };
             let changed = Arc::make_mut(container);
+            let (kind, facts) = match changed.others.is_empty() {
+                true => (kind, Fact::Failed { reason: Untrusted::new(&reason) }),
+                false => (Kind::Managed, Fact::Known(ContainerFacts::clone(&changed.others.remove(0)))),
+            };
             changed.kind = if self.own == Some(cgroup) { Kind::Own } else { kind };
-            changed.facts = Fact::Failed { reason: Untrusted::new(&reason) };
+            changed.facts = facts;
             if changed.setup.is_pending() {
                 changed.setup = Fact::Failed { reason: Untrusted::new("it could not be looked at in time") };
             }
@@ -485,6 +489,11 @@ impl Inventory {
                 let known = known.clone();
                 put_other(&mut changed.others, known);
                 Some(facts)
+            }
+            // The containerd below an engine tells of its containers first, and neither name nor image: the engine will.
+            Fact::Pending { .. } if owner_of(&facts.view).is_some() => {
+                put_other(&mut changed.others, facts);
+                None
             }
             _ => Some(facts),
         };

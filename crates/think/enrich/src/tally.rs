@@ -255,7 +255,7 @@ enum Cri {
 }
 
 /// To whom one of containerd's namespaces belongs.
-fn owner_of(view: &View) -> Option<EngineKind> {
+pub(crate) fn owner_of(view: &View) -> Option<EngineKind> {
     if view.engine != EngineKind::Containerd {
         return None;
     }

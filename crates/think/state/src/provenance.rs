@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use model::coverage::{Health, Source};
 use model::event::Body;
 use model::finding::Finding;
 use model::identity::{Container, Kind, News, Observation};
@@ -54,7 +55,9 @@ impl State {
 
     /// Whether this host has an engine that its containers are run by.
     pub fn has_home_engine(&self) -> bool {
-        self.engines.has_home()
+        let has_docker =
+            self.sources.iter().any(|(source, health, _)| (source, health) == (Source::Docker, Health::Up));
+        has_docker || self.engines.has_home()
     }
 
     /// Which of the rights nobody approved for the workload.

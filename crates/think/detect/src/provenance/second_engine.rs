@@ -20,7 +20,9 @@ const STANDARD_BITS: f64 = 3.0;
 
 /// Judges an engine when it is told of for the first time, and containers when their views were compared.
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
-    if let Some(engine) = case.state.fresh_engine() {
+    if let Some(engine) = case.state.fresh_engine()
+        && case.state.engine_standing(&engine.view) != EngineStanding::Home
+    {
         out.push(appeared(case, engine));
     }
     for container in tallied(case) {

@@ -39,7 +39,7 @@ enum MadeOf<'a> {
     Image(&'a str),
     /// This directory of the host.
     Root(&'a Path),
-    /// What it was made of long before the attack: that, and a process of it or of who attacks it, need only be told.
+    /// What it was made of long before the attack; that need only be told.
     Known,
 }
 
@@ -109,8 +109,7 @@ impl<'a> Culprit<'a> {
         );
         let words = |name| incident.findings.iter().map(move |finding| finding.word(name));
         let pid = self.pid.to_string();
-        let is_it = |word: String| word == pid || (matches!(self.made_of, MadeOf::Known) && !word.is_empty());
-        ensure!(words("pid").any(is_it), "no finding has the evidence pid {pid}: {incident:?}");
+        ensure!(words("pid").any(|word| word == pid), "no finding has the evidence pid {pid}: {incident:?}");
         let has_root = |root: &str| words("root").any(|word| word == root);
         match self.made_of {
             MadeOf::Image(image) => ensure!(subject.image == image, "it names the image {:?}", subject.image),

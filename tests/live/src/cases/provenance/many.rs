@@ -56,7 +56,7 @@ pub(crate) fn fleeting(room: &Room) -> Result<Outcome> {
             Some((_, entry)) => {
                 ensure!(entry["kind"] != "ghost", "called a ghost: {entry}");
                 if entry["kind"] != "managed" || entry["image"] != WEB {
-                    let why = entry["reason"].as_str().unwrap_or_default();
+                    let why = entry["facts"]["failed"].as_str().unwrap_or_default();
                     ensure!(!why.is_empty(), "neither facts nor a reason: {entry}");
                     unresolved.push(why.to_owned());
                 }

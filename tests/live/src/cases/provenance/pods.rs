@@ -54,5 +54,5 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
 /// Whether an engine of that kind says that it is there.
 fn is_present(entry: &Value, engine: &str) -> bool {
     let rows = entry["tally"]["rows"].as_array();
-    rows.into_iter().flatten().any(|row| row["standing"] == "present" && row.to_string().contains(engine))
+    rows.into_iter().flatten().any(|row| row["standing"] == "present" && row["witness"]["name"] == engine)
 }

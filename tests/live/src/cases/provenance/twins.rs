@@ -4,7 +4,7 @@
 //! Not here: a rolling update of a Swarm's service, see the other twins.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ use crate::wait;
 /// How long twins work.
 const SPAN: Duration = Duration::from_secs(12);
 const COMMAND: Duration = Duration::from_secs(60);
+const PACKAGE: &str = "tw-live-package";
 /// `nobody`, who may make namespaces only through one of users.
 const NOBODY: &str = "65534";
 
@@ -146,7 +147,7 @@ pub(crate) fn administered(room: &Room) -> Result<Outcome> {
     let package = package(room)?;
     let mut scene = Scene::open(room)?;
     let end = Instant::now() + SPAN;
-    apt(&["install"], &package.display().to_string())?;
+    let installed = Installed::from(&package)?;
     for line in [
         "unshare --mount --propagation private sh -c 'mount -t tmpfs none /mnt && touch /mnt/file'",
         "unshare --user --map-root-user --net true",
@@ -155,7 +156,7 @@ pub(crate) fn administered(room: &Room) -> Result<Outcome> {
     ] {
         host::succeed(Command::new("sh").args(["-ec", line]), COMMAND)?;
     }
-    apt(&["purge"], "tw-live-package")?;
+    drop(installed);
     scene.stay_quiet(end.saturating_duration_since(Instant::now()).max(Duration::from_secs(4)))?;
     Ok(quiet("a package installed and removed, private mounts, users, networks and processes"))
 }
@@ -206,10 +207,9 @@ impl Browser {
     fn open(room: &Room) -> Result<Self> {
         let home = room.path("browser");
         fs::create_dir_all(&home)?;
-        // The browser is nobody, and has to get through the room to its home.
-        for dir in [home.as_path(), home.parent().context("a room has a path")?] {
-            fs::set_permissions(dir, fs::Permissions::from_mode(0o777))?;
-        }
+        let nobody = NOBODY.parse().context("nobody is a number")?;
+        chown(&home, Some(nobody), Some(nobody))?;
+        may_be_passed(&home)?;
         let child = Command::new("setpriv")
             .args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "chromium", "--headless"])
             .args(["--disable-gpu", "--remote-debugging-port=0", "about:blank"])
@@ -235,34 +235,49 @@ fn package(room: &Room) -> Result<std::path::PathBuf> {
     let root = room.path("package");
     let control = root.join("DEBIAN");
     fs::create_dir_all(&control)?;
-    fs::write(
-        control.join("control"),
-        "Package: tw-live-package\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\n\
-         Description: made by a test, removed by it\n",
-    )?;
+    let fields = "Version: 1\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: made by a test\n";
+    fs::write(control.join("control"), format!("Package: {PACKAGE}\n{fields}"))?;
     let script = control.join("postinst");
     fs::write(&script, "#!/bin/sh\nset -e\nmktemp -d -t tw-live-XXXXXX | xargs rmdir\n")?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-    fs::create_dir_all(root.join("usr/share/tw-live-package"))?;
+    fs::create_dir_all(root.join("usr/share").join(PACKAGE))?;
     let file = room.path("package.deb");
     host::succeed(
         Command::new("dpkg-deb").args(["--root-owner-group", "--build"]).arg(&root).arg(&file),
         COMMAND,
     )?;
-    readable(&file)?;
+    // apt reads packages as a user of its own.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
+    may_be_passed(&file)?;
     Ok(file)
 }
 
-/// apt reads packages as a user of its own.
-fn readable(file: &Path) -> Result<()> {
-    fs::set_permissions(file, fs::Permissions::from_mode(0o644))?;
-    let room = file.parent().context("a room has a path")?;
+/// Lets others than root through the room to what is in it.
+fn may_be_passed(inner: &Path) -> Result<()> {
+    let room = inner.parent().context("a room has a path")?;
     fs::set_permissions(room, fs::Permissions::from_mode(0o755)).context("cannot open the room")
 }
 
-fn apt(action: &[&str], what: &str) -> Result<()> {
+/// The package on the host, purged on drop.
+struct Installed;
+
+impl Installed {
+    fn from(file: &Path) -> Result<Self> {
+        apt("install", &file.display().to_string()).map(|()| Self)
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        if let Err(error) = apt("purge", PACKAGE) {
+            eprintln!("warning: {error:#}");
+        }
+    }
+}
+
+fn apt(action: &str, what: &str) -> Result<()> {
     let mut command = Command::new("apt-get");
-    command.env("DEBIAN_FRONTEND", "noninteractive").args(["--quiet", "--assume-yes"]).args(action).arg(what);
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(["--quiet", "--assume-yes", action, what]);
     host::succeed(&mut command, COMMAND).map(drop)
 }
 

@@ -4,6 +4,8 @@
 
 pub(crate) mod communication;
 
+pub(crate) mod provenance;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -13,6 +15,7 @@ use model::incident::Verdict;
 use model::time::Time;
 
 use crate::args::communication::{GraphArgs, PolicyArgs};
+use crate::args::provenance::{ApproveArgs, InventoryArgs};
 use crate::expect::edge;
 use crate::top::Order;
 
@@ -35,7 +38,9 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// List, explain and close incidents.
     Incidents(IncidentsArgs),
-    /// Say what is fine: images by digest or name, workloads.
+    /// Show which containers are there, what each view says about them, and where views contradict each other.
+    Inventory(InventoryArgs),
+    /// Say what is fine: images by digest, name or registry, workloads and their rights, engines, commands, ghosts.
     Approve(ApproveArgs),
     /// Say what is to be expected, and see what was explained by it.
     Expect(ExpectArgs),
@@ -162,52 +167,6 @@ impl From<VerdictArg> for Verdict {
             VerdictArg::Test => Self::Test,
         }
     }
-}
-
-#[derive(Debug, ClapArgs)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct ApproveArgs {
-    #[command(subcommand)]
-    pub(crate) action: Option<ApproveAction>,
-    /// Approve the image (by digest) and the workload of every container that runs now.
-    #[arg(long, required = true)]
-    pub(crate) running: bool,
-    /// Why.
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub(crate) note: String,
-    #[command(flatten)]
-    pub(crate) data: DataDir,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ApproveAction {
-    /// Approve an image by digest (sha256:…) or every image whose name matches a pattern (`registry/team/*`).
-    Image {
-        /// `sha256:` and 64 hexadecimal digits, or a glob in which `*` stays within one part of a name and `**` does not.
-        #[arg(value_name = "PATTERN|DIGEST")]
-        what: String,
-        /// Why.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        note: String,
-        #[command(flatten)]
-        data: DataDir,
-    },
-    /// List approvals in force.
-    List {
-        #[command(flatten)]
-        data: DataDir,
-        /// As a JSON array.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Take an approval back.
-    Revoke {
-        /// Its number, as `approve list` shows it.
-        #[arg(value_name = "NUMBER")]
-        id: u64,
-        #[command(flatten)]
-        data: DataDir,
-    },
 }
 
 #[derive(Debug, ClapArgs)]
@@ -445,6 +404,22 @@ mod tests {
             ("approve", false),
             ("approve --running list", false),
             ("approve image busybox", true),
+            ("approve --engine docker --note ours", true),
+            ("approve --engine docker --running", false),
+            ("approve --rights shop host:pid cap:BPF --note ours", true),
+            ("approve --rights shop", false),
+            ("approve --exec shop ls", true),
+            ("approve --exec shop", false),
+            ("approve --exec shop ls -l", false),
+            ("approve --unclaimed 42", true),
+            ("approve --registry registry.example:5000", true),
+            ("approve --registry a image b", false),
+            ("inventory", true),
+            ("inventory --json --all --kind ghost,self", true),
+            ("inventory --kind pod", false),
+            ("inventory show web --json", true),
+            ("inventory show", false),
+            ("inventory --all show web", false),
             ("incidents close TW-1 --verdict test", true),
             ("incidents close --all --verdict benign --note fine", true),
             ("incidents close --verdict test", false),

@@ -17,6 +17,8 @@ mod view;
 
 mod incidents;
 
+mod inventory;
+
 mod approve;
 
 mod expect;
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
     let outcome = match args.command {
         Command::Run(args) => run::run(&args),
         Command::Incidents(args) => incidents::run(&args),
+        Command::Inventory(args) => inventory::run(&args),
         Command::Approve(args) => approve::run(&args),
         Command::Expect(args) => expect::run(&args),
         Command::Graph(args) => graph::run(&args),

@@ -9,12 +9,13 @@ use model::ids::WorkloadKey;
 use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, Severity, Verdict};
 use model::time::Time;
 use model::untrusted::Untrusted;
-use testkit::incidents::IncidentBuilder;
+use model::view::{EngineKind, View};
+use testkit::incidents::{HOSTILE, IncidentBuilder};
 
 use crate::audit::AuditAction;
 use crate::error::StoreError;
 use crate::expectation_store::ExpectationStore;
-use crate::incident_store::{IncidentQuery, IncidentStore};
+use crate::incident_store::{IncidentQuery, IncidentStore, RIGHTS_MAX};
 
 /// Holds a store to everything below; `make` gives an empty one with that limit of incidents.
 pub(crate) fn check<S: IncidentStore + ExpectationStore>(make: impl Fn(usize) -> S) {
@@ -28,6 +29,8 @@ pub(crate) fn check<S: IncidentStore + ExpectationStore>(make: impl Fn(usize) ->
     the_same_scope_is_approved_once(make(100));
     a_revoked_approval_is_gone_and_its_number_stays_used(make(100));
     over_the_limit_an_approval_is_refused_until_one_is_revoked(make(100));
+    every_kind_of_scope_is_read_back_equal(make(100));
+    rights_are_the_same_in_any_order_and_bounded(make(100));
     the_audit_trail_says_who_did_what_and_verifies(make(100));
     the_last_beat_is_remembered(make(100));
     expectations::check(&make);
@@ -187,6 +190,52 @@ fn over_the_limit_an_approval_is_refused_until_one_is_revoked(mut store: impl In
     assert_eq!(approve(&mut store, 0).unwrap(), first, "one that is in force needs no room");
     store.revoke(first.id, &"ann".into(), at(2)).unwrap();
     approve(&mut store, APPROVALS_MAX).unwrap();
+}
+
+fn every_kind_of_scope_is_read_back_equal(mut store: impl IncidentStore) {
+    let hostile = Untrusted::new(HOSTILE);
+    let workload = WorkloadKey::new(HOSTILE);
+    let containerd = View::new(EngineKind::Containerd, "/run/containerd/containerd.sock");
+    let scopes = [
+        digest("shop"),
+        Scope::Engine { view: View::default() },
+        Scope::Engine { view: containerd.clone() },
+        Scope::Engine { view: containerd.of_namespace(&hostile) },
+        Scope::Rights { workload: workload.clone(), rights: vec!["cap:SYS_ADMIN".into(), hostile.clone()] },
+        Scope::Rights { workload: workload.clone(), rights: Vec::new() },
+        Scope::Administration { workload: workload.clone(), command: "pg_dump *".into() },
+        Scope::Unclaimed { workload: workload.clone(), root: hostile.clone() },
+        Scope::Unclaimed { workload, root: "/srv/rootfs".into() },
+    ];
+    for (scope, secs) in scopes.iter().zip(1..) {
+        let kept = store.approve(scope, &"ann".into(), &hostile, at(secs)).unwrap();
+        assert_eq!((&kept.scope, kept.at), (scope, at(secs)));
+        let again = store.approve(scope, &"bob".into(), &"".into(), at(99)).unwrap();
+        assert_eq!(again, kept, "the same once");
+    }
+    let loaded = store.approvals().unwrap();
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    assert_eq!(
+        loaded.rows.iter().map(|approval| &approval.scope).collect::<Vec<_>>(),
+        Vec::from_iter(&scopes)
+    );
+    assert_eq!(store.verify_audit().unwrap(), scopes.len() as u64);
+    let revoked = store.revoke(5, &"bob".into(), at(9)).unwrap().unwrap();
+    assert_eq!(revoked.scope, scopes[4]);
+}
+
+fn rights_are_the_same_in_any_order_and_bounded(mut store: impl IncidentStore) {
+    let scope = |rights: Vec<Untrusted>| Scope::Rights { workload: WorkloadKey::new("shop"), rights };
+    let mut approve = |rights| store.approve(&scope(rights), &"ann".into(), &"".into(), at(1));
+    let first = approve(vec!["host:pid".into(), "cap:BPF".into()]).unwrap();
+    assert_eq!(approve(vec!["cap:BPF".into(), "host:pid".into()]).unwrap(), first);
+    assert_ne!(approve(vec!["cap:BPF".into()]).unwrap(), first);
+    let numbered =
+        |count: usize| (0..count).map(|number| format!("device:/dev/{number}").as_str().into()).collect();
+    approve(numbered(RIGHTS_MAX)).unwrap();
+    let refused = approve(numbered(RIGHTS_MAX + 1));
+    assert!(matches!(refused, Err(StoreError::TooManyRights { .. })), "{refused:?}");
+    assert_eq!(store.audit(10).unwrap().rows.len(), 3, "what is refused leaves no trace");
 }
 
 fn a_revoked_approval_is_gone_and_its_number_stays_used(mut store: impl IncidentStore) {

@@ -19,7 +19,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 
 use crate::audit::{Act, AuditEntry};
 use crate::error::StoreError;
-use crate::incident_store::{INCIDENTS_MAX, IncidentQuery, IncidentStore, Loaded};
+use crate::incident_store::{INCIDENTS_MAX, IncidentQuery, IncidentStore, Loaded, check_scope};
 use crate::private_file;
 
 /// Name of the database in the data directory.
@@ -148,6 +148,7 @@ impl IncidentStore for Database {
         note: &Untrusted,
         at: Time,
     ) -> Result<Approval, StoreError> {
+        check_scope(scope)?;
         let wanted = Approval { id: 0, scope: scope.clone(), owner: owner.clone(), at, note: note.clone() };
         self.write(|writing| {
             if let Some(in_force) = writing.run(|sql| approvals::find(sql, scope))? {

@@ -76,6 +76,14 @@ pub enum StoreError {
         /// How many there may be.
         limit: usize,
     },
+    /// An approval lists more rights than a container can have.
+    #[error("{given} rights are too many for one approval; at most {limit} are taken")]
+    TooManyRights {
+        /// How many were given.
+        given: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The audit trail was changed behind our back.
     #[error("the audit trail is broken at row {id}: {problem}")]
     Audit {

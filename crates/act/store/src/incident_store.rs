@@ -2,6 +2,8 @@
 //!
 //! Not here: a store. `database.rs` keeps them in SQLite, `memory.rs` in memory; `contract.rs` holds them to the same.
 
+use std::collections::BTreeSet;
+
 use model::approval::{Approval, Scope};
 use model::incident::{Change, Incident, IncidentId, Verdict};
 use model::time::Time;
@@ -13,6 +15,9 @@ use crate::error::StoreError;
 /// Most incidents kept: an attacker who starts a thousand differently named workloads opens a thousand. Beyond it
 /// closed ones go first, then the least severe, the longest unchanged first; `incidents_dropped` counts them.
 pub const INCIDENTS_MAX: usize = 10_000;
+
+/// Most rights that one approval may hold: beyond what a container can have, as it is known.
+pub const RIGHTS_MAX: usize = 128;
 
 /// Most incidents that were closed as attacks and are taken up at a start.
 pub const ATTACKS_MAX: usize = 1_000;
@@ -121,7 +126,18 @@ pub trait IncidentStore {
     fn last_beat(&self) -> Result<Option<Time>, StoreError>;
 }
 
-/// What makes two scopes the same approval. The name of an image approved by digest is for people only.
+/// Refuses an approval that no store keeps.
+pub(crate) fn check_scope(scope: &Scope) -> Result<(), StoreError> {
+    match scope {
+        Scope::Rights { rights, .. } if rights.len() > RIGHTS_MAX => {
+            Err(StoreError::TooManyRights { given: rights.len(), limit: RIGHTS_MAX })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What makes two scopes the same approval. The name of an image approved by digest is for people only, and so is the
+/// order of rights.
 pub(crate) fn scope_key(scope: &Scope) -> String {
     match scope {
         Scope::Digest { digest, .. } => format!("digest {}", digest.raw()),
@@ -130,11 +146,14 @@ pub(crate) fn scope_key(scope: &Scope) -> String {
         Scope::Workload { workload, digest } => {
             format!("workload {} {} {}", digest.raw().len(), digest.raw(), workload.raw())
         }
+        Scope::Rights { workload, rights } => {
+            let rights: BTreeSet<&Untrusted> = rights.iter().collect();
+            serde_json::json!({ "kind": "rights", "workload": workload, "rights": rights }).to_string()
+        }
         // As JSON, in which no text can pass for another part.
         Scope::Edge(_)
         | Scope::Listener { .. }
         | Scope::Engine { .. }
-        | Scope::Rights { .. }
         | Scope::Administration { .. }
         | Scope::Unclaimed { .. } => serde_json::json!(scope).to_string(),
     }

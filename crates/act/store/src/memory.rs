@@ -12,7 +12,7 @@ use crate::audit::{Act, AuditEntry, Chain, StoredEntry};
 use crate::error::StoreError;
 use crate::expectation_store::{EXPIRED_KEPT, ExpectationStore, place};
 use crate::incident_store::{
-    ATTACKS_MAX, INCIDENTS_MAX, IncidentQuery, IncidentStore, Loaded, is_attack, scope_key,
+    ATTACKS_MAX, INCIDENTS_MAX, IncidentQuery, IncidentStore, Loaded, check_scope, is_attack, scope_key,
 };
 use crate::stored;
 
@@ -153,6 +153,7 @@ impl IncidentStore for MemoryStore {
         note: &Untrusted,
         at: Time,
     ) -> Result<Approval, StoreError> {
+        check_scope(scope)?;
         let key = scope_key(scope);
         if let Some((_, in_force)) = self.approvals.iter().find(|(known, _)| *known == key) {
             return Ok(in_force.clone());

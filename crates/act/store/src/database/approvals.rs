@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Writing, text};
 use crate::error::StoreError;
-use crate::incident_store::{Loaded, scope_key};
+use crate::incident_store::{Loaded, check_scope, scope_key};
 
 type Read = Result<Approval, StoreError>;
 
@@ -72,13 +72,11 @@ fn approval_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Read> {
     let id: i64 = row.get(0)?;
     let (owner, note) = (text(row, 2)?, text(row, 4)?);
     let at = Time::from_ns(row.get(3)?);
-    Ok(serde_json::from_str(&text(row, 1)?)
-        .map(|scope| Approval {
-            id: id.cast_unsigned(),
-            scope,
-            owner: Untrusted::new(&owner),
-            at,
-            note: Untrusted::new(&note),
-        })
-        .map_err(|error| StoreError::row("approvals", &id.to_string(), &error)))
+    let bad = |problem: &dyn ToString| StoreError::row("approvals", &id.to_string(), &problem.to_string());
+    let scope = text(row, 1)?;
+    Ok(serde_json::from_str::<Scope>(&scope).map_err(|error| bad(&error)).and_then(|scope| {
+        check_scope(&scope).map_err(|error| bad(&error))?;
+        let (owner, note) = (Untrusted::new(&owner), Untrusted::new(&note));
+        Ok(Approval { id: id.cast_unsigned(), scope, owner, at, note })
+    }))
 }

@@ -14,10 +14,11 @@ use model::event::Event;
 use model::identity::{Container, News};
 use model::ids::NodeId;
 use probes::{Hierarchy, ProbesConfig};
+use sources::kernel::Links;
 use sources::outlet::{Outlet, Stop, Stopper};
 use sources::sampler::{Command, Sampler, SamplerConfig};
 use sources::scan::Scanner;
-use sources::{containers, kernel, sampler, scan};
+use sources::{birth, containers, kernel, sampler, scan};
 use state::Deepen;
 
 use crate::config::EngineConfig;
@@ -51,14 +52,17 @@ impl Rim {
         let (first_done, first_scan) = bounded(0);
         let sampler_config = SamplerConfig { disks: config.runtime_roots.clone() };
         let sampler = Sampler::new(&root, &layout, &sampler_config)?;
-        let scanner = Scanner::new(&root, &layout)?;
+        let (births, looking) = birth::spawn(&root, &layout, outlet.clone(), stop.clone())?;
+        let scanner = Scanner::new(&root, &layout)?.showing(births.clone());
         let probes = probes_config(config, &layout);
-        let to_sampler = (commands.clone(), outlet.clone(), root.at("proc/1/ns/net"));
+        let net_ns = root.at("proc/1/ns/net");
+        let links = Links { sampler: commands.clone(), births, outlet: outlet.clone(), net_ns };
         let threads = vec![
-            kernel::spawn(probes, Arc::clone(&probes_work), first_scan, to_sampler, stop.clone()),
+            kernel::spawn(probes, Arc::clone(&probes_work), first_scan, links, stop.clone()),
             scan::spawn(scanner, probes_work, first_done, outlet.clone(), stop.clone()),
             sampler::spawn(sampler, commands_received, outlet.clone(), stop.clone()),
             containers::spawn(config.containers.clone(), outlet.clone(), stop),
+            looking,
         ];
         Ok(Self { outlet, queue, commands, deep: Deepen::default(), _stopper: stopper, threads })
     }

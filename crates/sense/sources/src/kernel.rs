@@ -22,6 +22,7 @@ use model::untrusted::Untrusted;
 use model::usage::KernelCounts;
 use probes::{Probes, ProbesConfig, ProbesError, ProgramState, Record};
 
+use crate::birth::{Births, Sign};
 use crate::kernel::flows::FlowTable;
 use crate::kernel::translation::Translation;
 use crate::outlet::{Outlet, Stop, wall_clock};
@@ -38,28 +39,41 @@ const FORGET_AFTER: Duration = Duration::from_secs(5);
 /// Programs that must run for the kernel's view to replace scanning.
 const ESSENTIAL: [&str; 3] = ["exec", "cgroup_mkdir", "cgroup_rmdir"];
 
+/// What the kernel's account is handed on to, and what it is completed from.
+#[derive(Debug)]
+pub struct Links {
+    /// Told of processes that may be an engine's.
+    pub sampler: Sender<Command>,
+    /// Shown processes that may begin a container.
+    pub births: Births,
+    /// The way out.
+    pub outlet: Outlet,
+    /// Path of the host's network namespace.
+    pub net_ns: PathBuf,
+}
+
 /// Loads the probes and follows them. Nothing is emitted before `first_scan` closes: only then is it known what the
-/// host's own namespaces are; `net_ns` is the path of its network namespace. Where no probe loads, the thread says why and ends.
+/// host's own namespaces are. Where no probe loads, the thread says why and ends.
 pub fn spawn(
     config: ProbesConfig,
     probes_work: Arc<AtomicBool>,
     first_scan: Receiver<()>,
-    (sampler, outlet, net_ns): (Sender<Command>, Outlet, PathBuf),
+    links: Links,
     stop: Stop,
 ) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut probes = match Probes::load(&config) {
             Ok(probes) => probes,
-            Err(error) => return report(&outlet, Health::Down, &error.to_string()),
+            Err(error) => return report(&links.outlet, Health::Down, &error.to_string()),
         };
         let runs = |name: &str| {
             probes.report().iter().any(|p| p.name.contains(name) && p.state == ProgramState::Attached)
         };
         probes_work.store(ESSENTIAL.into_iter().all(runs), Ordering::Release);
-        let translation = Translation::open(&net_ns);
-        report_programs(&probes, &translation, &outlet);
+        let translation = Translation::open(&links.net_ns);
+        report_programs(&probes, &translation, &links.outlet);
         while first_scan.recv_timeout(WAIT) == Err(RecvTimeoutError::Timeout) && !stop.is_set() {}
-        let mut follower = Follower::new(sampler, outlet, translation);
+        let mut follower = Follower::new(links, translation);
         while !stop.is_set() {
             if let Err(error) = follower.round(&mut probes) {
                 probes_work.store(false, Ordering::Release);
@@ -71,6 +85,7 @@ pub fn spawn(
 
 struct Follower {
     sampler: Sender<Command>,
+    births: Births,
     outlet: Outlet,
     /// When the host was booted by the wall clock, which may be stepped: taken anew every second.
     boot: Time,
@@ -84,9 +99,11 @@ struct Follower {
 }
 
 impl Follower {
-    fn new(sampler: Sender<Command>, outlet: Outlet, translation: Translation) -> Self {
+    fn new(links: Links, translation: Translation) -> Self {
+        let Links { sampler, births, outlet, .. } = links;
         Self {
             sampler,
+            births,
             outlet,
             boot: wall_clock().minus(since_boot()),
             counted_at: Instant::now(),
@@ -126,7 +143,11 @@ impl Follower {
             Body::CgroupRemoved(at) => self.removed.push_back((Instant::now(), at.cgroup)),
             _ => {}
         }
+        let sign = Sign::of(&record.body);
         self.outlet.send(Source::Kernel, time, record.body);
+        if let Some(sign) = sign {
+            self.births.note(Source::Kernel, sign);
+        }
     }
 
     fn count(&mut self, probes: &mut Probes) -> Result<(), ProbesError> {

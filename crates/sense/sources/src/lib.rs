@@ -6,6 +6,8 @@ pub mod outlet;
 
 pub mod kernel;
 
+pub mod birth;
+
 pub mod sampler;
 
 pub mod scan;

@@ -26,6 +26,7 @@ use model::time::Time;
 use model::untrusted::Untrusted;
 
 use self::listeners::Listeners;
+use crate::birth::{Births, Sign};
 use crate::outlet::{Outlet, Stop, wall_clock};
 
 /// Pause between scans while the kernel probes tell of everything.
@@ -42,6 +43,7 @@ pub struct Scanner {
     cgroups: HashMap<CgroupId, PathBuf>,
     left_out: u64,
     boot: Time,
+    births: Option<Births>,
 }
 
 impl Scanner {
@@ -55,7 +57,14 @@ impl Scanner {
             cgroups: HashMap::new(),
             left_out: 0,
             boot: precise_boot_time(root)?,
+            births: None,
         })
+    }
+
+    /// The same scanner, which shows what it finds to those who look at the beginning of containers.
+    #[must_use]
+    pub fn showing(self, births: Births) -> Self {
+        Self { births: Some(births), ..self }
     }
 
     /// Emits what is new and what is gone since the last scan: cgroups first, so that processes find theirs named, and
@@ -65,10 +74,13 @@ impl Scanner {
         let scanned = self.processes.scan()?;
         self.tell_cgroups(&tree.cgroups, outlet);
         self.listeners.forget(&scanned.gone);
+        scanned.gone.iter().for_each(|&process| self.show(Sign::Ended(process)));
         for exec in scanned.found {
             self.listeners.note(&exec);
             let started = self.started(&exec);
+            let sign = Sign::Runs(exec.process, exec.namespaces, exec.cgroup);
             outlet.send(Source::Scan, started, Body::Process(Box::new(exec)));
+            self.show(sign);
         }
         self.catch_up(outlet);
         let unlisted = scanned.left_out + scanned.unreadable;
@@ -99,6 +111,12 @@ impl Scanner {
         for (&cgroup, path) in gone {
             let path = Untrusted::new(&path.to_string_lossy());
             outlet.send_now(Source::Scan, Body::CgroupRemoved(CgroupPath { cgroup, path }));
+        }
+    }
+
+    fn show(&self, sign: Sign) {
+        if let Some(births) = &self.births {
+            births.note(Source::Scan, sign);
         }
     }
 

@@ -189,3 +189,9 @@ static __always_inline void submit(void *record)
 
 	bpf_ringbuf_submit(record, enough ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
+
+/* For what the reader should look into at once: a moment later it may be over. */
+static __always_inline void submit_urgent(void *record)
+{
+	bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
+}

@@ -143,7 +143,11 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	read_streams(record, task);
 	read_lineage(record, task);
 	record->origin = origin_of(task, bprm);
-	submit(record);
+	/* The first program of a container is started from outside of it. */
+	if (record->pid_ns != record->parent_pid_ns || record->mnt_ns != record->parent_mnt_ns)
+		submit_urgent(record);
+	else
+		submit(record);
 	return 0;
 }
 

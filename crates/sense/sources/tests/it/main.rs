@@ -4,6 +4,9 @@
 mod fake_engine;
 
 #[cfg(test)]
+mod birth;
+
+#[cfg(test)]
 mod containers;
 
 #[cfg(test)]

@@ -1,0 +1,233 @@
+//! Looks at how a process is set up that may begin a container: as soon as it is known to live in namespaces of its own,
+//! in a thread of its own, so that nobody else waits for `/proc`.
+//!
+//! Not here: reading it (`hostfs::setup`); whether it is a container's first one, which is for the fold to say.
+
+mod desk;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
+use hostfs::error::HostfsError;
+use hostfs::layout::CgroupLayout;
+use hostfs::root::HostRoot;
+use hostfs::setup::{Look, SetupReader};
+use model::coverage::{Loss, Source};
+use model::event::Body;
+use model::ids::{CgroupId, Namespaces, ProcessKey};
+use model::setup::Setup;
+use model::untrusted::Untrusted;
+
+use self::desk::{Admission, Desk, Place};
+use crate::outlet::{Outlet, Stop};
+
+/// Processes that may wait to be looked at; a look takes about 0.2 ms.
+const QUEUE_MAX: usize = 1024;
+/// Looks in one second, of all containers together: a tenth of a core.
+const LOOKS_PER_SECOND_MAX: u32 = 500;
+/// When a process is looked at again that still was its runtime's, or still had the host's root.
+const AGAIN_AFTER: Duration = Duration::from_millis(150);
+/// How often losses are told.
+const TELL_LOSSES_EVERY: Duration = Duration::from_secs(1);
+/// Names of the processes by which runtimes make a container, until it executes its own program: `runc:[2:INIT]`.
+const RUNTIMES: [&str; 5] = ["runc", "crun", "exe", "containerd-shim", "conmon"];
+
+const FULL: &str = "setups: too many at once";
+const ENDED: &str = "setups: the process ended before";
+const UNREADABLE: &str = "setups: unreadable";
+
+/// What an event says about the beginning of containers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sign {
+    /// A process runs in these namespaces and in this cgroup.
+    Runs(ProcessKey, Namespaces, CgroupId),
+    /// A process ended.
+    Ended(ProcessKey),
+}
+
+impl Sign {
+    /// Of any event; most say nothing.
+    pub(crate) fn of(body: &Body) -> Option<Self> {
+        match body {
+            Body::Exec(exec) | Body::Process(exec) => {
+                Some(Self::Runs(exec.process, exec.namespaces, exec.cgroup))
+            }
+            Body::CgroupAttached(attach) => {
+                attach.namespaces.map(|namespaces| Self::Runs(attach.process, namespaces, attach.cgroup))
+            }
+            Body::Exit(exit) => Some(Self::Ended(exit.process)),
+            _ => None,
+        }
+    }
+}
+
+/// Where processes are shown that may begin a container. Cheap to clone; shared by the sources that find them.
+#[derive(Clone, Debug)]
+pub struct Births {
+    host: Namespaces,
+    desk: Arc<Mutex<Desk>>,
+    queue: Sender<Wanted>,
+}
+
+/// A process that is to be looked at.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    source: Source,
+    process: ProcessKey,
+    place: Place,
+}
+
+impl Births {
+    /// Takes note of what a source has just told; never waits.
+    pub(crate) fn note(&self, source: Source, sign: Sign) {
+        match sign {
+            Sign::Ended(process) => lock(&self.desk).forget(process),
+            Sign::Runs(_, namespaces, _) if self.is_hosts(namespaces) => {}
+            Sign::Runs(process, namespaces, cgroup) => {
+                let place = Place { pid_ns: namespaces.pid, mnt_ns: namespaces.mnt, cgroup };
+                let mut desk = lock(&self.desk);
+                if desk.admit(place, process)
+                    && self.queue.try_send(Wanted { source, process, place }).is_err()
+                {
+                    desk.forget(process);
+                    desk.lose(source, cgroup, FULL);
+                }
+            }
+        }
+    }
+
+    fn is_hosts(&self, namespaces: Namespaces) -> bool {
+        namespaces.pid == self.host.pid && namespaces.mnt == self.host.mnt
+    }
+}
+
+/// Starts the thread that looks. Fails when the host's own namespaces cannot be read.
+pub fn spawn(
+    root: &HostRoot,
+    layout: &CgroupLayout,
+    outlet: Outlet,
+    stop: Stop,
+) -> Result<(Births, JoinHandle<()>), HostfsError> {
+    let reader = SetupReader::new(root, layout)?;
+    let (queue, wanted) = bounded(QUEUE_MAX);
+    let desk = Arc::new(Mutex::new(Desk::default()));
+    let births = Births { host: reader.host_namespaces(), desk: Arc::clone(&desk), queue };
+    let looker = Looker { reader, desk, outlet, later: BTreeMap::new(), number: 0, looks: 0 };
+    Ok((births, std::thread::spawn(move || looker.run(&wanted, &stop))))
+}
+
+struct Looker {
+    reader: SetupReader,
+    desk: Arc<Mutex<Desk>>,
+    outlet: Outlet,
+    /// Looks that are due later, in their order; as many at most as looks were made in the last moments.
+    later: BTreeMap<(Instant, u64), Later>,
+    number: u64,
+    /// Looks since losses were told, a second ago at most.
+    looks: u32,
+}
+
+struct Later {
+    wanted: Wanted,
+    /// What was seen at the first look, when this is the second one.
+    first: Option<Box<Setup>>,
+}
+
+impl Looker {
+    fn run(mut self, queue: &Receiver<Wanted>, stop: &Stop) {
+        let closed = never();
+        let mut tell = Instant::now() + TELL_LOSSES_EVERY;
+        while !stop.is_set() {
+            let may_look = self.looks < LOOKS_PER_SECOND_MAX;
+            let due = self.later.keys().next().map(|(due, _)| *due).filter(|_| may_look);
+            select! {
+                recv(if may_look { queue } else { &closed }) -> wanted => match wanted {
+                    Ok(wanted) => self.look(wanted, None),
+                    // Nobody is left who could want anything; what was put off is still due.
+                    Err(_) if self.later.is_empty() => return self.tell_losses(),
+                    Err(_) => { let _stopped = stop.wait(AGAIN_AFTER); }
+                },
+                recv(stop.closed()) -> _ => return,
+                recv(at(due.map_or(tell, |due| due.min(tell)))) -> _ => {}
+            }
+            self.catch_up();
+            if Instant::now() >= tell {
+                tell = Instant::now() + TELL_LOSSES_EVERY;
+                self.looks = 0;
+                self.tell_losses();
+            }
+        }
+    }
+
+    fn catch_up(&mut self) {
+        while let Some(entry) = self.later.first_entry()
+            && entry.key().0 <= Instant::now()
+            && self.looks < LOOKS_PER_SECOND_MAX
+        {
+            let Later { wanted, first } = entry.remove();
+            self.look(wanted, first);
+        }
+    }
+
+    fn look(&mut self, wanted: Wanted, first: Option<Box<Setup>>) {
+        let Wanted { process, place, .. } = wanted;
+        let admission = lock(&self.desk).begin(place, process, first.is_some(), Instant::now());
+        match admission {
+            Admission::Needless => return,
+            Admission::At(due) => return self.put_off(due, wanted, first),
+            Admission::Now => {}
+        }
+        self.looks += 1;
+        match self.reader.look(process) {
+            Ok(look) if first.is_none() && is_unfinished(&look) => {
+                lock(&self.desk).hold(place, process);
+                self.put_off(Instant::now() + AGAIN_AFTER, wanted, Some(Box::new(look.setup)));
+            }
+            Ok(look) => self.tell(wanted, look.setup),
+            Err(error) => self.fail(wanted, first, &error),
+        }
+    }
+
+    /// What was seen of a process that ended before the second look is all that there will ever be.
+    fn fail(&mut self, wanted: Wanted, first: Option<Box<Setup>>, error: &HostfsError) {
+        match first {
+            Some(setup) => self.tell(wanted, *setup),
+            None => {
+                let stage = if error.is_gone() { ENDED } else { UNREADABLE };
+                lock(&self.desk).lose(wanted.source, wanted.place.cgroup, stage);
+            }
+        }
+        lock(&self.desk).forget(wanted.process);
+    }
+
+    fn tell(&self, wanted: Wanted, setup: Setup) {
+        if lock(&self.desk).is_news(wanted.place, &setup) {
+            self.outlet.send_now(wanted.source, Body::Setup(Box::new(setup)));
+        }
+    }
+
+    fn put_off(&mut self, due: Instant, wanted: Wanted, first: Option<Box<Setup>>) {
+        self.number += 1;
+        self.later.insert((due, self.number), Later { wanted, first });
+    }
+
+    fn tell_losses(&self) {
+        let losses = lock(&self.desk).take_losses();
+        for ((source, cgroup, stage), count) in losses {
+            let loss = Loss { source, cgroup, count, stage: Untrusted::new(stage) };
+            self.outlet.send_now(source, Body::Lost(loss));
+        }
+    }
+}
+
+/// Whether its runtime is still at work on it, or it has yet to change its root, as those do that are made by hand.
+fn is_unfinished(look: &Look) -> bool {
+    !look.setup.has_own_root || RUNTIMES.iter().any(|name| look.name.raw().starts_with(name))
+}
+
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}

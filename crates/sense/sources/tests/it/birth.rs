@@ -1,0 +1,224 @@
+//! What is looked at when containers begin, on made-up hosts.
+
+use std::os::unix::fs::symlink;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use hostfs::layout::CgroupLayout;
+use hostfs::root::HostRoot;
+use model::coverage::Source;
+use model::event::{Body, Event};
+use model::ids::NodeId;
+use model::setup::Setup;
+use sources::birth;
+use sources::outlet::{Outlet, Stop, Stopper};
+use sources::scan::Scanner;
+use testkit::host_tree::{CONTAINER_NAMESPACES, FakeHost, FakeProcess, docker_systemd};
+
+use crate::contract;
+
+/// How long the tests wait for what must come.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long they wait for what must not come: longer than a second look takes.
+const QUIET: Duration = Duration::from_millis(400);
+
+/// A host with one container, which is scanned and looked at.
+struct Scene {
+    host: FakeHost,
+    path: String,
+    scanner: Scanner,
+    outlet: Outlet,
+    queue: Receiver<Event>,
+    stopper: Option<Stopper>,
+    looking: Option<JoinHandle<()>>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let host = FakeHost::v2().unwrap();
+        let path = docker_systemd(&"b".repeat(64));
+        host.cgroup(&path).unwrap();
+        for directory in ["layers", "proc/1"] {
+            host.write(&format!("{directory}/x"), b"").unwrap();
+        }
+        symlink(host.root(), host.root().join("proc/1/root")).unwrap();
+        let root = HostRoot::new(host.root());
+        let layout = CgroupLayout::detect(&root).unwrap();
+        let (outlet, queue) = Outlet::new(NodeId::new("node"), 10_000);
+        let (stopper, stop) = Stop::new();
+        let (births, looking) = birth::spawn(&root, &layout, outlet.clone(), stop).unwrap();
+        let scanner = Scanner::new(&root, &layout).unwrap().showing(births);
+        Self { host, path, scanner, outlet, queue, stopper: Some(stopper), looking: Some(looking) }
+    }
+
+    /// A process of the container, whose root is a directory of the host.
+    fn process(&self, pid: u32, name: &str, root: &str) {
+        self.host.process(&FakeProcess::new(pid, name).contained(&self.path)).unwrap();
+        let status = "Name:\tx\nUid:\t0\t0\t0\t0\nCapBnd:\t00000000a80425fb\nSeccomp:\t2\n";
+        self.host.write(&format!("proc/{pid}/status"), status.as_bytes()).unwrap();
+        self.host.write(&format!("proc/{pid}/mountinfo"), b"75 49 0:39 / / rw - overlay o rw\n").unwrap();
+        let link = self.host.root().join(format!("proc/{pid}/root"));
+        let _ = std::fs::remove_file(&link);
+        symlink(self.host.root().join(root), link).unwrap();
+    }
+
+    fn scan(&mut self) {
+        self.scanner.scan(&self.outlet).unwrap();
+    }
+
+    /// Everything until an event fits, that one included.
+    fn until(&self, what: &str, fits: impl Fn(&Body) -> bool) -> Vec<Event> {
+        let start = Instant::now();
+        let mut events = Vec::new();
+        while let Ok(event) = self.queue.recv_timeout(PATIENCE.saturating_sub(start.elapsed())) {
+            let found = fits(&event.body);
+            events.push(event);
+            if found {
+                return events;
+            }
+        }
+        panic!("{what} did not come, but {events:#?}");
+    }
+
+    fn setup(&self) -> Setup {
+        let events = self.until("a setup", |body| matches!(body, Body::Setup(_)));
+        match events.into_iter().last().unwrap().body {
+            Body::Setup(setup) => *setup,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lets a moment pass in which a first look is made, but no second one, and nothing is told.
+    fn pass_by(&self) {
+        let until = Instant::now() + Duration::from_millis(40);
+        while let Ok(event) = self.queue.recv_deadline(until) {
+            assert!(!matches!(event.body, Body::Setup(_)), "{event:?}");
+        }
+    }
+
+    /// Setups and losses that come though nothing happens any more.
+    fn stray(&self) -> Vec<Body> {
+        let start = Instant::now();
+        let mut stray = Vec::new();
+        while let Ok(event) = self.queue.recv_timeout(QUIET.saturating_sub(start.elapsed())) {
+            stray.extend(Some(event.body).filter(|body| matches!(body, Body::Setup(_) | Body::Lost(_))));
+        }
+        stray
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        drop(self.stopper.take());
+        let ended = self.looking.take().map(JoinHandle::join);
+        assert!(ended.is_some_and(|ended| ended.is_ok()) || std::thread::panicking());
+    }
+}
+
+#[test]
+fn the_first_process_of_a_container_is_followed_by_its_setup_and_others_are_not() {
+    let mut scene = Scene::new();
+    scene.process(70, "nginx", "layers");
+    scene.process(71, "worker", "layers");
+    scene.host.process(&FakeProcess::new(60, "sshd")).unwrap();
+    scene.scan();
+    let events = scene.until("a setup", |body| matches!(body, Body::Setup(_)));
+    contract::check(&events, &[]);
+    let last = events.last().unwrap();
+    let Body::Setup(setup) = &last.body else { unreachable!("waited for") };
+    assert_eq!((last.source, setup.process.pid, setup.program.raw()), (Source::Scan, 70, "nginx"));
+    assert_eq!((setup.namespaces, setup.has_own_root), (CONTAINER_NAMESPACES, true));
+    let process = |event: &Event| matches!(&event.body, Body::Process(exec) if exec.process.pid == 70);
+    assert!(events.iter().any(process), "told before its setup");
+    scene.scan();
+    assert_eq!(scene.stray(), []);
+}
+
+#[test]
+fn what_its_runtime_has_not_finished_is_looked_at_again_and_told_once() {
+    let mut scene = Scene::new();
+    scene.process(70, "runc:[2:INIT]", "layers");
+    scene.scan();
+    scene.pass_by();
+    scene.process(70, "nginx", "layers");
+    assert_eq!(scene.setup().program.raw(), "nginx");
+    assert_eq!(scene.stray(), []);
+}
+
+#[test]
+fn a_process_that_changes_its_root_later_is_told_with_the_root_it_has_then() {
+    let mut scene = Scene::new();
+    scene.process(70, "sh", "");
+    scene.scan();
+    scene.pass_by();
+    scene.process(70, "sh", "layers");
+    let setup = scene.setup();
+    assert!(setup.has_own_root, "seen at the second look");
+    assert_eq!(scene.stray(), []);
+}
+
+#[test]
+fn a_process_that_keeps_the_host_s_root_is_told_after_the_second_look() {
+    let mut scene = Scene::new();
+    scene.process(70, "sandboxed", "");
+    scene.scan();
+    let setup = scene.setup();
+    assert_eq!((setup.has_own_root, setup.root.raw()), (false, "/"));
+}
+
+#[test]
+fn the_first_process_is_looked_at_again_when_it_executes_and_told_when_something_changed() {
+    let mut scene = Scene::new();
+    scene.process(70, "entrypoint", "layers");
+    scene.scan();
+    assert_eq!(scene.setup().program.raw(), "entrypoint");
+    scene.process(70, "server", "layers");
+    scene.scan();
+    assert_eq!(scene.setup().program.raw(), "server");
+}
+
+#[test]
+fn the_next_process_is_looked_at_when_the_first_has_ended() {
+    let mut scene = Scene::new();
+    scene.process(70, "one", "layers");
+    scene.scan();
+    assert_eq!(scene.setup().process.pid, 70);
+    scene.host.end_process(70).unwrap();
+    scene.process(75, "two", "layers");
+    scene.scan();
+    assert_eq!(scene.setup().process.pid, 75);
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_a_loss_of_its_cgroup() {
+    let mut scene = Scene::new();
+    scene.process(70, "short", "layers");
+    // As of a process that ends between being found and being looked at, and of one whose files are not the kernel's.
+    std::fs::remove_file(scene.host.root().join("proc/70/root")).unwrap();
+    scene.scan();
+    let cgroup = scene.host.cgroup_id(&scene.path).unwrap();
+    let lost = |stage: &'static str| move |body: &Body| matches!(body, Body::Lost(loss) if loss.stage.raw().contains(stage) && loss.cgroup == Some(cgroup));
+    scene.until("the loss", lost("ended"));
+    scene.process(71, "odd", "layers");
+    scene.host.write("proc/71/status", b"Uid:\t0\t0\t0\t0\n").unwrap();
+    scene.scan();
+    scene.until("the loss", lost("unreadable"));
+}
+
+#[test]
+fn more_containers_than_can_wait_are_counted_not_waited_for() {
+    let mut scene = Scene::new();
+    scene.host.cgroup("/many").unwrap();
+    for number in 0..3000 {
+        let namespaces = model::ids::Namespaces { mnt: 4_026_540_000 + number, ..CONTAINER_NAMESPACES };
+        let process = FakeProcess::new(1000 + number, "web").contained("/many");
+        scene.host.process(&FakeProcess { namespaces, ..process }).unwrap();
+    }
+    scene.scan();
+    let full = |body: &Body| matches!(body, Body::Lost(loss) if loss.stage.raw().contains("too many"));
+    let events = scene.until("the loss", full);
+    let Body::Lost(loss) = &events.last().unwrap().body else { unreachable!("waited for") };
+    assert!(loss.count > 500, "{loss:?}");
+    contract::check(&events, &[]);
+}

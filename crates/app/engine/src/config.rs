@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use probes::ProbesConfig;
 use serde::{Deserialize, Serialize};
 use sources::containers::ContainersConfig;
+use sources::engines::EnginesConfig;
 use state::CommunicationConfig;
 use store::journal::JournalConfig;
 use triage::TriageConfig;
@@ -27,6 +28,8 @@ pub struct EngineConfig {
     pub queue_events_max: usize,
     /// The container engine.
     pub containers: ContainersConfig,
+    /// All other container engines of the host.
+    pub engines: EnginesConfig,
     /// The kernel probes.
     pub probes: ProbesConfig,
     /// Weights and the threshold.
@@ -45,6 +48,7 @@ impl Default for EngineConfig {
             runtime_roots: vec!["/var/lib/docker".into(), "/var/lib/containerd".into()],
             queue_events_max: 65_536,
             containers: ContainersConfig::default(),
+            engines: EnginesConfig::default(),
             probes: ProbesConfig::default(),
             triage: TriageConfig::default(),
             communication: CommunicationConfig::default(),

@@ -201,19 +201,33 @@ fn directory(root: &Path, container: &Stored) -> PathBuf {
 /// Where Podman keeps its containers when nobody tells it otherwise: root's, and each user's. Users who share a home share
 /// its store.
 pub fn standard_stores(root: &HostRoot) -> Vec<StoreRoots> {
-    let rootful = StoreRoots { graphroot: ROOTFUL.0.into(), runroot: ROOTFUL.1.into() };
+    let rootless = users(root).into_iter().map(|(home, uid)| rootless(root, &home, uid));
+    std::iter::once(rootful()).chain(rootless.filter(|roots| root.at(&roots.graphroot).is_dir())).collect()
+}
+
+/// Where the Podman of one user keeps its containers; `None` for a user without a home.
+pub fn store_of_user(root: &HostRoot, uid: u32) -> Option<StoreRoots> {
+    if uid == 0 {
+        return Some(rootful());
+    }
+    let (home, uid) = users(root).into_iter().find(|(_, user)| *user == u64::from(uid))?;
+    Some(rootless(root, &home, uid))
+}
+
+fn rootful() -> StoreRoots {
+    StoreRoots { graphroot: ROOTFUL.0.into(), runroot: ROOTFUL.1.into() }
+}
+
+fn rootless(root: &HostRoot, home: &Path, uid: u64) -> StoreRoots {
+    // The second when nobody has made the directory of the user's session.
+    let runroots = [format!("/run/user/{uid}/containers"), format!("/tmp/containers-user-{uid}/containers")];
+    let runroot = runroots.iter().find(|path| root.at(path).is_dir()).unwrap_or(&runroots[0]);
+    StoreRoots { graphroot: home.join(ROOTLESS), runroot: runroot.into() }
+}
+
+fn users(root: &HostRoot) -> BTreeSet<(PathBuf, u64)> {
     let text = read_whole(&root.at("etc/passwd"), PASSWD_BYTES_MAX).unwrap_or_default();
-    let users: BTreeSet<(PathBuf, u64)> = lines(&text).filter_map(user).take(HOMES_MAX).collect();
-    let rootless = users.into_iter().flat_map(|(home, uid)| {
-        let graphroot = home.join(ROOTLESS);
-        // The second when nobody has made the directory of the user's session.
-        let runroots =
-            [format!("/run/user/{uid}/containers"), format!("/tmp/containers-user-{uid}/containers")];
-        let is_there = graphroot.is_absolute() && root.at(&graphroot).is_dir();
-        let runroot = runroots.iter().find(|path| root.at(path).is_dir()).unwrap_or(&runroots[0]);
-        is_there.then(|| StoreRoots { graphroot: graphroot.clone(), runroot: runroot.into() })
-    });
-    std::iter::once(rootful).chain(rootless).collect()
+    lines(&text).filter_map(user).take(HOMES_MAX).collect()
 }
 
 /// `name:password:uid:gid:comment:home:shell`.

@@ -13,3 +13,9 @@ pub mod sampler;
 pub mod scan;
 
 pub mod containers;
+
+pub mod engines;
+
+pub mod podman;
+
+pub mod units;

@@ -2,8 +2,8 @@
 //!
 //! Not here: the queue's other end, which is the engine.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -20,7 +20,9 @@ use model::time::Time;
 pub struct Outlet {
     node: NodeId,
     queue: Sender<Event>,
-    numbers: Arc<[AtomicU64; Source::ALL.len()]>,
+    /// How many events of each source were numbered. Several threads may be one source: an event is numbered and queued
+    /// under its lock, for a number out of order looks like a loss.
+    numbers: Arc<[Mutex<u64>; Source::ALL.len()]>,
 }
 
 impl Outlet {
@@ -32,15 +34,15 @@ impl Outlet {
 
     /// Stamps and queues what happened at `time`; never blocks.
     pub fn send(&self, source: Source, time: Time, body: Body) {
-        let event = self.stamp(source, time, body);
+        let mut number = self.number(source);
+        let event = self.numbered_event(source, &mut number, time, body);
         // A full queue or an engine that has gone: the number is used up, and the gap tells.
         drop(self.queue.try_send(event));
     }
 
     /// Stamps what happened at `time` without queueing it: for the engine's own events, which must not be lost.
     pub fn stamp(&self, source: Source, time: Time, body: Body) -> Event {
-        let seq = self.numbers[source as usize].fetch_add(1, Ordering::Relaxed);
-        Event { node: self.node.clone(), source, seq, time, seen: self.now(), body }
+        self.numbered_event(source, &mut self.number(source), time, body)
     }
 
     /// Queues what happened just now.
@@ -50,7 +52,7 @@ impl Outlet {
 
     /// How many events a source has numbered so far: the engine compares it with what it received.
     pub fn numbered(&self, source: Source) -> u64 {
-        self.numbers[source as usize].load(Ordering::Relaxed)
+        *self.number(source)
     }
 
     /// The wall clock.
@@ -61,6 +63,16 @@ impl Outlet {
     /// The host whose events these are.
     pub fn node(&self) -> &NodeId {
         &self.node
+    }
+
+    fn numbered_event(&self, source: Source, number: &mut u64, time: Time, body: Body) -> Event {
+        let seq = *number;
+        *number += 1;
+        Event { node: self.node.clone(), source, seq, time, seen: self.now(), body }
+    }
+
+    fn number(&self, source: Source) -> MutexGuard<'_, u64> {
+        self.numbers[source as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -135,6 +147,17 @@ mod tests {
         assert_eq!(numbers, [0, 1]);
         outlet.send_now(Source::Host, Body::Tick);
         assert_eq!(queue.try_recv().unwrap().seq, 3);
+    }
+
+    #[test]
+    fn numbers_of_threads_that_are_one_source_are_queued_in_order() {
+        let (outlet, queue) = Outlet::new(NodeId::new("node"), 40_000);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10_000).for_each(|_| outlet.send_now(Source::Docker, Body::Tick)));
+            }
+        });
+        assert!(queue.try_iter().map(|event| event.seq).eq(0..40_000));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use sources::kernel::Links;
 use sources::outlet::{Outlet, Stop, Stopper};
 use sources::sampler::{Command, Sampler, SamplerConfig};
 use sources::scan::Scanner;
-use sources::{birth, containers, kernel, sampler, scan};
+use sources::{birth, containers, engines, kernel, sampler, scan, units};
 use state::Deepen;
 
 use crate::config::EngineConfig;
@@ -56,13 +56,19 @@ impl Rim {
         let scanner = Scanner::new(&root, &layout)?.showing(births.clone());
         let probes = probes_config(config, &layout);
         let net_ns = root.at("proc/1/ns/net");
-        let links = Links { sampler: commands.clone(), births, outlet: outlet.clone(), net_ns };
+        let (engines, notices) = bounded(engines::NOTICES_MAX);
+        let links = Links { sampler: commands.clone(), births, engines, outlet: outlet.clone(), net_ns };
+        let settings = (config.engines.clone(), config.containers.clone());
+        let [finding, podman] = engines::spawn((&root, &layout), settings, notices, &outlet, &stop)?;
         let threads = vec![
             kernel::spawn(probes, Arc::clone(&probes_work), first_scan, links, stop.clone()),
             scan::spawn(scanner, probes_work, first_done, outlet.clone(), stop.clone()),
             sampler::spawn(sampler, commands_received, outlet.clone(), stop.clone()),
+            units::spawn(root.clone(), outlet.clone(), stop.clone()),
             containers::spawn(config.containers.clone(), outlet.clone(), stop),
             looking,
+            finding,
+            podman,
         ];
         Ok(Self { outlet, queue, commands, deep: Deepen::default(), _stopper: stopper, threads })
     }
@@ -120,7 +126,10 @@ fn commands(news: &News) -> Vec<Command> {
     match news {
         // It shares its cgroup with the host: nothing of it alone can be read.
         News::Appeared(container) | News::Settled(container) | News::Ended(container)
-            if !container.key.cgroup.is_real() => Vec::new(),
+            if !container.key.cgroup.is_real() =>
+        {
+            Vec::new()
+        }
         News::Tallied(_) => Vec::new(),
         News::Appeared(container) => vec![watch(container)],
         News::Settled(container) => {

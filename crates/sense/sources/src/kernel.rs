@@ -46,6 +46,8 @@ pub struct Links {
     pub sampler: Sender<Command>,
     /// Shown processes that may begin a container.
     pub births: Births,
+    /// Told of pids of programs that may tell of an engine.
+    pub engines: Sender<u32>,
     /// The way out.
     pub outlet: Outlet,
     /// Path of the host's network namespace.
@@ -86,6 +88,7 @@ pub fn spawn(
 struct Follower {
     sampler: Sender<Command>,
     births: Births,
+    engines: Sender<u32>,
     outlet: Outlet,
     /// When the host was booted by the wall clock, which may be stepped: taken anew every second.
     boot: Time,
@@ -100,10 +103,11 @@ struct Follower {
 
 impl Follower {
     fn new(links: Links, translation: Translation) -> Self {
-        let Links { sampler, births, outlet, .. } = links;
+        let Links { sampler, births, engines, outlet, .. } = links;
         Self {
             sampler,
             births,
+            engines,
             outlet,
             boot: wall_clock().minus(since_boot()),
             counted_at: Instant::now(),
@@ -137,8 +141,10 @@ impl Follower {
         match &mut record.body {
             Body::Socket(socket) => self.translation.fill(socket),
             Body::Exec(exec) if may_be_engine(exec) => {
-                // A full queue of commands only delays the engine's process to the sampler's next look around.
-                drop(self.sampler.try_send(Command::NoticeEngine { pid: exec.process.pid }));
+                // A full queue of commands only delays the engine's process to the next look around.
+                let pid = exec.process.pid;
+                drop(self.sampler.try_send(Command::NoticeEngine { pid }));
+                let _delayed = self.engines.try_send(pid);
             }
             Body::CgroupRemoved(at) => self.removed.push_back((Instant::now(), at.cgroup)),
             _ => {}

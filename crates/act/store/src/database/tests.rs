@@ -6,12 +6,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
+use model::ids::WorkloadKey;
 use model::incident::ChangeKind;
 use testkit::incidents::IncidentBuilder;
 
 use super::*;
 use crate::audit::{AuditAction, StoredEntry};
 use crate::contract;
+use crate::incident_store::RIGHTS_MAX;
 
 fn at(secs: i64) -> Time {
     Time::from_secs(secs)
@@ -158,6 +160,21 @@ fn a_damaged_approval_is_a_problem_and_the_others_are_read() {
     assert_eq!(loaded.rows.len(), 1);
     let problem = loaded.problems[0].to_string();
     assert!(problem.starts_with("table approvals, row 1: ") && !problem.contains('\u{1b}'), "{problem}");
+}
+
+#[test]
+fn an_approval_whose_rights_were_multiplied_behind_our_back_is_not_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut database = Database::open(dir.path()).unwrap();
+    let scope = Scope::Rights { workload: WorkloadKey::new("shop"), rights: vec!["cap:BPF".into()] };
+    database.approve(&scope, &"ann".into(), &"".into(), at(1)).unwrap();
+    let many = vec!["\"cap:BPF\""; RIGHTS_MAX + 1].join(",");
+    let rewrite = format!("UPDATE approvals SET scope = replace(scope, '[\"cap:BPF\"]', '[{many}]')");
+    sql(dir.path(), &rewrite);
+    let loaded = database.approvals().unwrap();
+    assert!(loaded.rows.is_empty());
+    let problem = loaded.problems[0].to_string();
+    assert!(problem.contains("129 rights are too many"), "{problem}");
 }
 
 #[test]

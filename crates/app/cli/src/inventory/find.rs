@@ -49,7 +49,7 @@ pub(crate) fn listed(name: &str, all: &[&ContainerView]) -> String {
     format!("{} may be any of these; give an id or a pid:{lines}{more}", Untrusted::new(name))
 }
 
-fn candidates<'a>(view: &'a InventoryView, fits: impl Fn(&ContainerView) -> bool) -> Vec<&'a ContainerView> {
+fn candidates(view: &InventoryView, fits: impl Fn(&ContainerView) -> bool) -> Vec<&ContainerView> {
     view.containers.iter().filter(|one| fits(one)).collect()
 }
 

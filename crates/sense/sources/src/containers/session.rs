@@ -159,19 +159,19 @@ impl<'a> Session<'a> {
 
     fn take_change(&mut self, change: &Change) {
         match change.kind {
-            ChangeKind::Started => self.roster.set_started(&change.id, true),
-            ChangeKind::Died => self.roster.set_started(&change.id, false),
-            ChangeKind::Created | ChangeKind::Destroyed | ChangeKind::Altered => {}
-        }
-        match change.kind {
             ChangeKind::Created | ChangeKind::Started => {
                 if self.admit_new(&change.id) {
                     self.fresh.ask(&change.id);
                 }
+                if change.kind == ChangeKind::Started {
+                    self.roster.set_started(&change.id, true);
+                }
             }
-            ChangeKind::Died | ChangeKind::Altered => {
+            ChangeKind::Died => {
+                self.roster.set_started(&change.id, false);
                 self.ask_again(&change.id);
             }
+            ChangeKind::Altered => self.ask_again(&change.id),
             ChangeKind::Destroyed => self.gone(&change.id, change.time),
         }
     }

@@ -603,8 +603,14 @@ fn attaching_is_told_of_containers_that_run_and_copying_of_all() {
     engine.event("archive-path", 'a');
     engine.event("die", 'a');
     engine.event("attach", 'a');
+    // Its creation was not announced.
+    engine.hold(&inspect_path('b'));
+    engine.event("start", 'b');
+    engine.event("attach", 'b');
     engine.send(r#"{"Type":"image","Action":"pull","Actor":{"ID":"last"}}"#);
     let lines = follower.lines_to("work");
+    engine.release();
+    assert!(lines.ends_with("Attach b\nwork Pull last\n"), "{lines}");
     let told: Vec<_> =
         lines.lines().filter(|line| line.ends_with(" a") && !line.contains("container")).collect();
     assert_eq!(told, ["Copy a", "Attach a", "Copy a"], "{lines}");

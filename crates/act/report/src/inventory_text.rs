@@ -209,7 +209,9 @@ struct Places<'a>(BTreeMap<EngineKind, Vec<&'a Untrusted>>);
 impl<'a> Places<'a> {
     fn of(view: &'a InventoryView) -> Self {
         let mut places: BTreeMap<EngineKind, Vec<&Untrusted>> = BTreeMap::new();
-        for row in view.containers.iter().flat_map(|one| &one.rows) {
+        let rows = view.containers.iter().flat_map(|one| &one.rows);
+        // Who need not know any of them is not named.
+        for row in rows.filter(|row| row.standing != Standing::Foreign) {
             if let Witness::Engine(view) = &row.witness {
                 let known = places.entry(view.engine).or_default();
                 if !known.contains(&&view.place) {
@@ -410,6 +412,20 @@ mod tests {
             3 things were not taken in: a limit was reached
         "#]]
         .assert_eq(&inventory_text(&view, wide(100), Marks::Signs));
+    }
+
+    #[test]
+    fn engines_are_numbered_only_where_several_of_one_kind_have_something_to_say() {
+        let mut view = sample();
+        let is_from_elsewhere = |row: &Row| matches!(&row.witness, Witness::Engine(view) if view.place.raw() == "/run/other.sock");
+        for one in &mut view.containers {
+            one.rows.retain(|row| !is_from_elsewhere(row));
+            let elsewhere = View::new(EngineKind::Containerd, "/run/other.sock");
+            let (witness, says) = (Witness::Engine(elsewhere), Untrusted::default());
+            one.rows.push(Row { witness, standing: Standing::Foreign, since: None, says });
+        }
+        let text = inventory_text(&view, wide(140), Marks::Signs);
+        assert!(!text.contains('@') && text.contains("✓ moby "), "{text}");
     }
 
     #[test]

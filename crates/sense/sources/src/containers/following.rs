@@ -179,10 +179,11 @@ impl<'a, E: Asked> Following<'a, E> {
             Answer::Namespaces(result) => {
                 self.asking_for_namespaces = false;
                 self.looked = Instant::now();
-                self.namespaces_problem = result.map(|(names, left)| self.take_namespaces(names, left)).err();
+                self.namespaces_problem =
+                    result.map(|(names, left)| self.take_namespaces(&names, left)).err();
             }
             Answer::List(namespace, result) => {
-                let Some(entry) = self.namespaces.get_mut(&namespace) else { return None };
+                let entry = self.namespaces.get_mut(&namespace)?;
                 entry.listing = false;
                 match result {
                     Ok(entries) => {
@@ -258,14 +259,14 @@ impl<'a, E: Asked> Following<'a, E> {
     }
 
     /// All namespaces: what is new is entered, what is gone is left, and all are looked at.
-    fn take_namespaces(&mut self, names: Vec<Untrusted>, left: usize) {
+    fn take_namespaces(&mut self, names: &[Untrusted], left: usize) {
         if !self.are_named {
             self.lose(left);
         }
         self.are_named = true;
         let gone: Vec<_> = self.namespaces.keys().filter(|name| !names.contains(name)).cloned().collect();
         gone.iter().for_each(|namespace| self.leave(namespace));
-        for namespace in &names {
+        for namespace in names {
             self.enter(namespace);
             self.ask_for_list(namespace);
         }

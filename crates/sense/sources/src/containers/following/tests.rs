@@ -29,6 +29,9 @@ struct State {
     lists: usize,
 }
 
+/// What is waited for, and what is done to the engine then.
+type Then<'a> = (&'a str, &'a mut dyn FnMut(&Fake));
+
 thread_local! {
     /// Where the announcements of this test's engine come from.
     static ANNOUNCED: RefCell<Vec<Result<Notice, CallError>>> = const { RefCell::new(Vec::new()) };
@@ -122,7 +125,7 @@ fn line(event: &Event) -> String {
 }
 
 /// Follows the engine until the last line begins so, then lets `then` change it, and so on: all lines.
-async fn told(fake: &Fake, settings: &FollowConfig, steps: &mut [(&str, &mut dyn FnMut(&Fake))]) -> String {
+async fn told(fake: &Fake, settings: &FollowConfig, steps: &mut [Then<'_>]) -> String {
     let (outlet, queue): (_, Receiver<Event>) = Outlet::new(NodeId::new("node"), 1000);
     let mut teller = Teller::new::<Fake>(std::path::Path::new("/run/fake.sock"), outlet);
     let mut following = Following::new(fake.clone(), settings, &mut teller);
@@ -151,16 +154,11 @@ async fn wait_for(queue: &Receiver<Event>, lines: &mut Vec<String>, last: &str) 
     }
 }
 
-fn check(fake: &Fake, steps: &mut [(&str, &mut dyn FnMut(&Fake))], expected: &Expect) {
+fn check(fake: &Fake, steps: &mut [Then<'_>], expected: &Expect) {
     check_with(fake, &FollowConfig::default(), steps, expected);
 }
 
-fn check_with(
-    fake: &Fake,
-    settings: &FollowConfig,
-    steps: &mut [(&str, &mut dyn FnMut(&Fake))],
-    expected: &Expect,
-) {
+fn check_with(fake: &Fake, settings: &FollowConfig, steps: &mut [Then<'_>], expected: &Expect) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     expected.assert_eq(&runtime.block_on(told(fake, settings, steps)));
 }
@@ -184,7 +182,17 @@ fn put(fake: &Fake, namespace: &'static str, id: &'static str, state: RunState) 
 #[test]
 fn every_namespaces_list_is_told_before_the_engine_is_said_to_answer() {
     let fake = fake(&[("a", "a1", RunState::Running), ("b", "b1", RunState::Exited)]);
-    check(&fake, &mut [("Answers", &mut |_| {})], &expect![[""]]);
+    check(
+        &fake,
+        &mut [("Answers", &mut |_| {})],
+        &expect![[r#"
+        container a1 Running
+        list of a: a1
+        container b1 Exited
+        list of b: b1
+        Answers
+    "#]],
+    );
 }
 
 #[test]
@@ -196,7 +204,17 @@ fn the_first_container_of_a_new_namespace_is_told_with_it() {
         announce(Happened::NamespaceMade("new".into()));
         announce(Happened::Appeared(place("new", "n1")));
     };
-    check(&fake, &mut [("Answers", &mut run), ("list of new: n1", &mut |_| {})], &expect![[""]]);
+    check(
+        &fake,
+        &mut [("Answers", &mut run), ("list of new: n1", &mut |_| {})],
+        &expect![[r#"
+        container a1 Running
+        list of a: a1
+        Answers
+        container n1 Running
+        list of new: n1
+    "#]],
+    );
 }
 
 #[test]
@@ -215,13 +233,25 @@ fn a_life_is_told_to_its_end_though_the_engine_forgets_that_it_ran() {
         fake.0.borrow_mut().namespaces.clear();
         announce(Happened::NamespaceGone("a".into()));
     };
-    let steps: &mut [(&str, &mut dyn FnMut(&Fake))] = &mut [
+    let steps: &mut [Then<'_>] = &mut [
         ("Answers", &mut end),
         ("container a1 Exited", &mut remove),
         ("gone", &mut leave),
         ("list of a:", &mut |_| {}),
     ];
-    check(&fake, steps, &expect![[""]]);
+    check(
+        &fake,
+        steps,
+        &expect![[r#"
+        container a1 Running
+        list of a: a1
+        Answers
+        exec in a1 of a
+        container a1 Exited
+        gone a1 from a
+        list of a: 
+    "#]],
+    );
 }
 
 #[test]
@@ -233,7 +263,19 @@ fn what_was_not_announced_is_found_when_the_lists_are_compared() {
         put(fake, "a", "a3", RunState::Running);
     };
     let mut both = |_: &Fake| {};
-    check_with(&fake, &settings, &mut [("Answers", &mut change), ("gone a1", &mut both)], &expect![[""]]);
+    check_with(
+        &fake,
+        &settings,
+        &mut [("Answers", &mut change), ("gone a1", &mut both)],
+        &expect![[r#"
+        container a1 Running
+        container a2 Running
+        list of a: a1 a2
+        Answers
+        container a3 Running
+        gone a1 from a
+    "#]],
+    );
 }
 
 #[test]
@@ -241,7 +283,17 @@ fn an_engine_that_gives_no_facts_of_one_container_is_doubtful_until_it_does() {
     let fake = fake(&[("a", "a1", RunState::Running), ("a", "a2", RunState::Running)]);
     fake.0.borrow_mut().broken.push("a1");
     let mut repair = |fake: &Fake| fake.0.borrow_mut().broken.clear();
-    check(&fake, &mut [("Doubtful", &mut repair), ("Answers", &mut |_| {})], &expect![[""]]);
+    check(
+        &fake,
+        &mut [("Doubtful", &mut repair), ("Answers", &mut |_| {})],
+        &expect![[r#"
+        container a2 Running
+        list of a: a1 a2
+        Doubtful container a1: fake: Get: no answer within 7 ms
+        container a1 Running
+        Answers
+    "#]],
+    );
 }
 
 #[test]
@@ -249,9 +301,19 @@ fn an_engine_that_does_not_answer_is_silent_and_keeps_its_containers() {
     let fake = fake(&[("a", "a1", RunState::Running)]);
     let mut hang = |fake: &Fake| fake.0.borrow_mut().pings_hang = true;
     let mut repair = |fake: &Fake| fake.0.borrow_mut().pings_hang = false;
-    let steps: &mut [(&str, &mut dyn FnMut(&Fake))] =
+    let steps: &mut [Then<'_>] =
         &mut [("Answers", &mut hang), ("Silent", &mut repair), ("Answers", &mut |_| {})];
-    check(&fake, steps, &expect![[""]]);
+    check(
+        &fake,
+        steps,
+        &expect![[r#"
+        container a1 Running
+        list of a: a1
+        Answers
+        Silent fake: Version: no answer within 7 ms
+        Answers
+    "#]],
+    );
 }
 
 #[test]
@@ -263,7 +325,20 @@ fn what_finds_no_room_is_counted_and_a_new_one_takes_the_place_of_a_stopped_one(
         put(fake, "a", "a4", RunState::Running);
         announce(Happened::Appeared(place("a", "a4")));
     };
-    check_with(&fake, &settings, &mut [("Answers", &mut run), ("container a4", &mut |_| {})], &expect![[""]]);
+    check_with(
+        &fake,
+        &settings,
+        &mut [("Answers", &mut run), ("container a4", &mut |_| {})],
+        &expect![[r#"
+        lost 1
+        container a2 Running
+        container a1 Exited
+        list of a: a1 a2
+        Answers
+        lost 1
+        container a4 Running
+    "#]],
+    );
 }
 
 #[test]

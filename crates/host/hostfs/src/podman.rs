@@ -154,7 +154,7 @@ impl Store {
     /// process counts only as the child of a monitor that looks after that container, or, in a store of the
     /// administrator's, as one whose monitor is gone.
     pub fn process(&self, container: &Stored) -> Option<ProcessKey> {
-        let path = self.root.at(self.of_boot(container).join("pidfile"));
+        let path = self.pidfile(container);
         file(&path)?;
         let pid = read_whole(&path, PIDFILE_BYTES_MAX).ok().and_then(|text| number(&text))?;
         let mut text = Vec::new();
@@ -162,6 +162,11 @@ impl Store {
         let is_orphan = found.parent_pid == 1 && self.is_administrators();
         let counts = is_orphan || self.is_monitor(found.parent_pid, container);
         (counts && !found.has_ended() && !found.is_kernel_thread()).then(|| key(&found))
+    }
+
+    /// Whether it was started since the host was booted: the file that names its first process stays when that ends.
+    pub fn was_started(&self, container: &Stored) -> bool {
+        file(&self.pidfile(container)).is_some()
     }
 
     /// The text of its specification (OCI `config.json`).
@@ -189,8 +194,8 @@ impl Store {
         directory(&self.roots.graphroot, container)
     }
 
-    fn of_boot(&self, container: &Stored) -> PathBuf {
-        directory(&self.roots.runroot, container)
+    fn pidfile(&self, container: &Stored) -> PathBuf {
+        self.root.at(directory(&self.roots.runroot, container).join("pidfile"))
     }
 }
 

@@ -76,11 +76,13 @@ pub fn spawn(
     let (notes, podman_notes) = bounded(PODMAN_NOTES_MAX);
     let podman = podman::spawn(root.clone(), podman_notes, outlet.clone(), stop.clone());
     let (root, outlet, stop) = (root.clone(), outlet.clone(), stop.clone());
-    let engines = std::thread::spawn(move || {
+    let find = move || {
         let every = Duration::from_millis(settings.0.look_interval_ms.max(1));
         let registry = Registry::new(&root, finder, settings, &outlet);
         look_until(registry, every, (&notices, &notes), &outlet, &stop);
-    });
+    };
+    // PANIC: at start-up only; a system that gives no thread can run no sensor.
+    let engines = std::thread::Builder::new().name("engines".into()).spawn(find).expect("a thread");
     Ok([engines, podman])
 }
 

@@ -9,6 +9,7 @@ mod facts;
 mod followed;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -59,7 +60,7 @@ pub struct PodmanServer {
 /// Starts the thread that follows every store until `stop` is asked.
 pub fn spawn(root: HostRoot, notes: Receiver<PodmanNote>, outlet: Outlet, stop: Stop) -> JoinHandle<()> {
     let mut follower = PodmanFollower::new(root);
-    std::thread::spawn(move || {
+    let follow = move || {
         let mut next = Instant::now();
         while !stop.is_set() {
             select! {
@@ -77,7 +78,9 @@ pub fn spawn(root: HostRoot, notes: Receiver<PodmanNote>, outlet: Outlet, stop: 
                 }
             }
         }
-    })
+    };
+    // PANIC: at start-up only; a system that gives no thread can run no sensor.
+    std::thread::Builder::new().name("podman".into()).spawn(follow).expect("a thread")
 }
 
 /// What was told of Podman so far.
@@ -99,7 +102,7 @@ impl PodmanFollower {
 
     /// Follows a store that somebody found, and looks more often for a while.
     pub fn note(&mut self, mut note: PodmanNote) {
-        note.roots.graphroot = followed(&self.root, &note.roots.graphroot);
+        note.roots.graphroot = self.place(&note.roots.graphroot);
         if note.server.is_none() {
             self.starting = Some(Instant::now());
         }
@@ -134,9 +137,14 @@ impl PodmanFollower {
         self.looked_for = Some(Instant::now());
         self.left_out = 0;
         for mut roots in standard_stores(&self.root) {
-            roots.graphroot = followed(&self.root, &roots.graphroot);
+            roots.graphroot = self.place(&roots.graphroot);
             self.follow(roots, true);
         }
+    }
+
+    /// Where a directory leads; what a process sees below its own root is left to lead there.
+    fn place(&self, graphroot: &Path) -> PathBuf {
+        if graphroot.starts_with("/proc") { graphroot.to_path_buf() } else { followed(&self.root, graphroot) }
     }
 
     fn follow(&mut self, roots: StoreRoots, is_standard: bool) {

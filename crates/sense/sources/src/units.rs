@@ -22,12 +22,14 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Starts the thread that follows systemd until `stop` is asked.
 pub fn spawn(root: HostRoot, outlet: Outlet, stop: Stop) -> JoinHandle<()> {
     let mut follower = UnitsFollower::new(root);
-    std::thread::spawn(move || {
+    let follow = move || {
         while !stop.is_set() {
             follower.look(&outlet);
             stop.wait(EVERY);
         }
-    })
+    };
+    // PANIC: at start-up only; a system that gives no thread can run no sensor.
+    std::thread::Builder::new().name("units".into()).spawn(follow).expect("a thread")
 }
 
 /// What was told of systemd so far.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use hostfs::daemons::{Daemon, DaemonFinder, DaemonKind, Found, is_alive};
-use hostfs::podman::store_of_user;
+use hostfs::podman::{StoreRoots, store_of_user};
 use hostfs::root::HostRoot;
 use hostfs::unix_sockets::{UnixListener, followed};
 use model::coverage::Source;
@@ -131,6 +131,10 @@ impl Registry {
         let Some(seen) = self.relay.pass(event, outlet) else { return };
         let place = PathBuf::from(seen.view.place.raw());
         let Some(engine) = self.engines.get_mut(&place) else { return };
+        // containerd need not serve the kubelet: that counts once it was seen to.
+        if !engine.states.contains_key(&seen.view) && seen.state != EngineState::Answers {
+            return;
+        }
         // Whether it is gone is for us to say: a follower sees no more than its socket.
         let state = if seen.state == EngineState::Gone { EngineState::Silent } else { seen.state };
         engine.states.insert(seen.view, (state, seen.reason));
@@ -153,7 +157,10 @@ impl Registry {
             Found::Daemon(daemon) if daemon.kind == DaemonKind::Podman => self.note_server(&daemon),
             Found::Daemon(daemon) => self.starting.push((*daemon, Instant::now())),
             Found::Shim { process, socket } => self.shims.push((process, socket)),
-            Found::Monitor { roots, .. } => self.notes.push(PodmanNote { roots, server: None }),
+            Found::Monitor { process, roots } => {
+                let roots = self.as_host_sees(process.pid, roots);
+                self.notes.push(PodmanNote { roots, server: None });
+            }
         }
     }
 
@@ -189,6 +196,16 @@ impl Registry {
         if let Some(engine) = self.admit(EngineKind::Containerd, place, reach) {
             engine.add_shim(process);
         }
+    }
+
+    /// A store that lies in files which only its monitor sees is reached through that monitor's root.
+    fn as_host_sees(&self, pid: u32, roots: StoreRoots) -> StoreRoots {
+        let own = |path: &Path| own(pid, path);
+        let is_there = |path: &Path| self.root.at(path).is_dir();
+        if is_there(&roots.graphroot) || !is_there(&own(&roots.graphroot)) {
+            return roots;
+        }
+        StoreRoots { graphroot: own(&roots.graphroot), runroot: own(&roots.runroot) }
     }
 
     /// Daemons begin to listen some time after they began to run.
@@ -249,7 +266,7 @@ impl Registry {
     /// The host's name of a path that a daemon tells: its own when it sees other files there than the host does.
     fn place(&self, daemon: &Daemon, path: &Path) -> PathBuf {
         let place = followed(&self.root, path);
-        let own = PathBuf::from(format!("/proc/{}/root", daemon.process.pid)).join(parts(path));
+        let own = own(daemon.process.pid, path);
         let file = |path: &Path| rustix::fs::stat(self.root.at(path)).ok().map(|it| (it.st_dev, it.st_ino));
         if daemon.sees_host || file(&own).is_none() || file(&own) == file(&place) { place } else { own }
     }
@@ -396,8 +413,9 @@ fn tell(seen: EngineSeen, outlet: &Outlet) {
     outlet.send_now(source, Body::Engine(Box::new(seen)));
 }
 
-fn parts(path: &Path) -> &Path {
-    path.strip_prefix("/").unwrap_or(path)
+/// A path as a process sees it.
+fn own(pid: u32, path: &Path) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/root")).join(path.strip_prefix("/").unwrap_or(path))
 }
 
 #[cfg(test)]

@@ -34,10 +34,10 @@ pub(crate) fn facts(
         created: stored.created,
         started: running.map(|(_, started)| started),
         pid: running.map(|(process, _)| process.pid),
-        state: match (running, has_spec) {
-            (Some(_), _) => RunState::Running,
-            (None, true) => RunState::Exited,
-            (None, false) => RunState::Created,
+        state: match running {
+            Some(_) => RunState::Running,
+            None if store.was_started(stored) => RunState::Exited,
+            None => RunState::Created,
         },
         image_facts: ImageFacts {
             is_local: stored.image.raw().starts_with(LOCAL_REGISTRY),

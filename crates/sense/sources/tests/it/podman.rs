@@ -108,7 +108,8 @@ fn a_container_is_told_from_its_making_to_its_end() {
     .assert_eq(&case.look());
     assert_eq!(case.look(), "");
     case.host.end_process(700).unwrap();
-    assert!(case.look().contains("Exited None `sleep 9`"));
+    let told = case.look();
+    assert!(told.contains("Exited None `sleep 9`"), "{told}");
     case.keep(STORE, &[]);
     assert_eq!(case.look(), "gone aa\n");
 }

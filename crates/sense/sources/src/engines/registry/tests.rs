@@ -210,6 +210,7 @@ fn what_a_follower_says_is_completed_and_its_sources_health_follows() {
         case.registry.take(event, &case.outlet);
         case.queue.try_iter().map(|event| show(event.body)).collect::<String>()
     };
+    assert_eq!(say(EngineKind::Cri, EngineState::Silent, "no such service"), "");
     expect![[r#"
         containerd at /run/containerd/containerd.sock Answers standard by 900 /usr/bin/containerd
         containerd Up 
@@ -251,6 +252,24 @@ fn podman_s_monitors_and_services_are_passed_on_to_those_who_follow_it() {
         .collect();
     assert_eq!(notes, ["/var/lib/containers/storage /run/containers/storage Some(900)", "/g /r None"]);
     assert!(case.registry.engines.is_empty());
+}
+
+#[test]
+fn a_store_that_only_its_monitor_sees_is_reached_through_it() {
+    let mut case = Case::new();
+    let args = [
+        "conmon",
+        "-b",
+        "/g/overlay-containers/a/userdata",
+        "-p",
+        "/r/overlay-containers/a/userdata/pidfile",
+    ];
+    case.process(901, 1, &[&args[..], &["--exit-command", "podman"]].concat(), &[]);
+    case.host.write("proc/901/root/g/x", b"").unwrap();
+    case.look();
+    let roots: Vec<_> = case.registry.podman_notes().into_iter().map(|note| note.roots).collect();
+    let hidden = StoreRoots { graphroot: "/proc/901/root/g".into(), runroot: "/proc/901/root/r".into() };
+    assert_eq!(roots, [hidden]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod wanted;
 use anyhow::bail;
 use engine::control::{Answer, AskError, Request, ask};
 use model::approval::{Approval, Scope};
+use model::inventory::InventoryView;
 use model::untrusted::Untrusted;
 use report::approval_text::scope_text;
 use serde_json::{Value, json};
@@ -86,7 +87,24 @@ fn approve(data: &DataDir, wanted: &Scope, note: &str) -> anyhow::Result<Outcome
     for approval in &approved {
         say(&format!("approved {} (number {})", scope_text(&approval.scope), approval.id));
     }
+    if let Ok(view) = inventory::asked(data)
+        && is_about_nobody(wanted, &view)
+    {
+        complain(
+            "note: no container of that workload is here; `tidewatch inventory show` tells its exact name",
+        );
+    }
     Ok(Outcome::Fine)
+}
+
+/// Whether it names a workload that no container has: it may be one that starts later, or a slip of the pen.
+fn is_about_nobody(scope: &Scope, view: &InventoryView) -> bool {
+    match scope {
+        Scope::Rights { workload, .. } | Scope::Administration { workload, .. } => {
+            !view.containers.iter().any(|one| one.workload == *workload)
+        }
+        _ => false,
+    }
 }
 
 fn list(data: &DataDir, json: bool) -> anyhow::Result<Outcome> {
@@ -143,4 +161,22 @@ fn approval_json(approval: &Approval) -> Value {
         "at": approval.at.rfc3339(),
         "note": approval.note,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use model::ids::WorkloadKey;
+    use testkit::inventory::sample;
+
+    use super::*;
+
+    #[test]
+    fn a_workload_that_no_container_has_is_noticed() {
+        let view = sample();
+        let rights =
+            |workload: &WorkloadKey| Scope::Rights { workload: workload.clone(), rights: Vec::new() };
+        assert!(!is_about_nobody(&rights(&view.containers[0].workload), &view));
+        assert!(is_about_nobody(&rights(&WorkloadKey::new("swarm:shop_web")), &view), "the image is missing");
+        assert!(!is_about_nobody(&Scope::Pattern { pattern: "shop/*".into() }, &view));
+    }
 }

@@ -118,9 +118,12 @@ fn policy(container: &Container, provenance: Provenance, approvals: &[Approval])
 #[cfg(test)]
 mod tests {
     use model::time::Time;
+    use strategy::Strategies;
     use testkit::inventory::{bare, claimed, facts, sample};
+    use testkit::scene::{Scene, digest};
 
     use super::*;
+    use crate::fold::FoldConfig;
 
     fn approval(secs: i64, scope: Scope) -> Approval {
         Approval { id: 1, scope, owner: "ann".into(), at: Time::from_secs(secs), note: Untrusted::default() }
@@ -144,6 +147,27 @@ mod tests {
             all.iter().map(|one| one.container.name().to_string()).collect::<Vec<_>>()
         };
         assert_eq!(names(&sorted), names(&wanted));
+    }
+
+    #[test]
+    fn every_container_of_the_fold_is_there_with_its_approvals_and_what_people_said() {
+        let mut scene = Scene::new(2);
+        let web = scene.start("web", "shop/web", "serve");
+        scene.start_unclaimed("mine");
+        scene.approve(7, Scope::Digest { digest: digest("shop/web"), image: "shop/web".into() });
+        scene.seconds(4, &[], 0.0);
+        let mut fold = Fold::new(&Strategies::default(), FoldConfig::default());
+        for event in scene.take() {
+            fold.step(event);
+        }
+        let view = inventory_view(&fold, &NodeId::new("node"));
+        let [ghost, web_view] = &view.containers[..] else { panic!("{view:?}") };
+        assert_eq!((ghost.container.kind, ghost.approvals.len()), (Kind::Ghost, 0));
+        assert_eq!(ghost.rows.last().map(|row| row.standing), Some(Standing::Denied), "policy's word");
+        assert_eq!(web_view.container.key.cgroup, web.cgroup());
+        assert_eq!(web_view.approvals.iter().map(|one| one.id).collect::<Vec<_>>(), [7]);
+        assert_eq!(web_view.provenance, Provenance::ImageApproved);
+        assert_eq!(view.at, fold.state().now());
     }
 
     #[test]

@@ -95,7 +95,8 @@ impl Desk {
         true
     }
 
-    /// Begins a look, unless nobody waits for it any more or the last one was just now.
+    /// Begins a look, unless it was made meanwhile or the last one was just now. Of a process that is forgotten, because
+    /// it has ended or moved on, it is for the look to say what is left.
     pub(super) fn begin(
         &mut self,
         place: Place,
@@ -103,7 +104,7 @@ impl Desk {
         is_second: bool,
         now: Instant,
     ) -> Admission {
-        let Some(entry) = self.entry(place, process) else { return Admission::Needless };
+        let Some(entry) = self.entry(place, process) else { return Admission::Now };
         let wanted = if is_second { State::Held } else { State::Queued };
         if entry.state != wanted {
             return Admission::Needless;
@@ -177,8 +178,17 @@ mod tests {
         assert!(desk.admit(PLACE, INIT));
         assert_eq!(desk.begin(PLACE, INIT, false, now), Admission::At(now + PAUSE));
         assert_eq!(desk.begin(PLACE, INIT, false, now + PAUSE), Admission::Now);
+        assert_eq!(
+            desk.begin(PLACE, INIT, false, now + PAUSE * 2),
+            Admission::Needless,
+            "nothing happened since"
+        );
         desk.forget(INIT);
-        assert_eq!(desk.begin(PLACE, INIT, false, now), Admission::Needless);
+        assert_eq!(
+            desk.begin(PLACE, INIT, false, now),
+            Admission::Now,
+            "that it ended is for the look to find"
+        );
         assert!(desk.admit(PLACE, OTHER), "the first has ended");
     }
 

@@ -207,6 +207,17 @@ fn what_cannot_be_looked_at_is_a_loss_of_its_cgroup() {
 }
 
 #[test]
+fn what_was_seen_of_a_process_that_ended_before_the_second_look_is_told() {
+    let mut scene = Scene::new();
+    scene.process(70, "sandboxed", "");
+    scene.scan();
+    scene.pass_by();
+    scene.host.end_process(70).unwrap();
+    scene.scan();
+    assert_eq!(scene.setup().program.raw(), "sandboxed");
+}
+
+#[test]
 fn more_containers_than_can_wait_are_counted_not_waited_for() {
     let mut scene = Scene::new();
     scene.host.cgroup("/many").unwrap();

@@ -68,6 +68,7 @@ impl EngineConfig {
         let mut problems: Vec<String> =
             self.triage.problem().map(|p| format!("triage: {p}")).into_iter().collect();
         problems.extend(self.communication.problems().into_iter().map(|p| format!("communication: {p}")));
+        problems.extend(self.engines.problems().into_iter().map(|p| format!("engines: {p}")));
         if !(1_024..=16_777_216).contains(&self.queue_events_max) {
             problems.push(format!(
                 "queue_events_max is {}; it must lie between 1024 and 16777216",

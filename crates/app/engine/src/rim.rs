@@ -9,8 +9,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use hostfs::error::HostfsError;
 use hostfs::layout::CgroupLayout;
 use hostfs::limit::raise_file_limit;
+use hostfs::process::process_cgroup;
 use hostfs::root::HostRoot;
-use model::event::Event;
+use model::coverage::Source;
+use model::event::{Body, Event};
 use model::identity::{Container, News};
 use model::ids::NodeId;
 use probes::{Hierarchy, ProbesConfig};
@@ -46,6 +48,7 @@ impl Rim {
         // With a low limit files are opened at each reading, at twice the cost: slower, not blind.
         let _limit = raise_file_limit();
         let (outlet, queue) = Outlet::new(node(config, &root)?, config.queue_events_max);
+        tell_own(&root, &layout, &outlet);
         let (stopper, stop) = Stop::new();
         let (commands, commands_received) = bounded(COMMANDS_MAX);
         let probes_work = Arc::new(AtomicBool::new(false));
@@ -64,7 +67,7 @@ impl Rim {
             kernel::spawn(probes, Arc::clone(&probes_work), first_scan, links, stop.clone()),
             scan::spawn(scanner, probes_work, first_done, outlet.clone(), stop.clone()),
             sampler::spawn(sampler, commands_received, outlet.clone(), stop.clone()),
-            units::spawn(root.clone(), outlet.clone(), stop.clone()),
+            units::spawn(root, outlet.clone(), stop.clone()),
             containers::spawn(config.containers.clone(), outlet.clone(), stop),
             looking,
             finding,
@@ -103,6 +106,13 @@ impl Rim {
             // A source that panicked has said so on standard error; the others still end in order.
             drop(thread.join());
         }
+    }
+}
+
+/// Which cgroup is ours: a container of it is no stranger. Where that cannot be read, we are judged like any other.
+fn tell_own(root: &HostRoot, layout: &CgroupLayout, outlet: &Outlet) {
+    if let Ok(own) = process_cgroup(root, layout, std::process::id()) {
+        outlet.send_now(Source::Engine, Body::Own(own.id));
     }
 }
 

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::containers::ContainersConfig;
 use crate::containers::follow_config::FollowConfig;
+use crate::engines::names::kind_by_name;
 use crate::engines::registry::Registry;
 use crate::outlet::{Outlet, Stop};
 use crate::podman::{self, PodmanNote};
@@ -36,6 +37,11 @@ use crate::podman::{self, PodmanNote};
 pub const NOTICES_MAX: usize = 1024;
 /// Stores of Podman's that may wait to be looked at.
 const PODMAN_NOTES_MAX: usize = 1024;
+/// Looking around takes about a millisecond for a hundred processes.
+const LOOK_INTERVAL_MS_MIN: u64 = 100;
+const LOOK_INTERVAL_MS_MAX: u64 = 60_000;
+/// For people, as in `names.rs`.
+const NAMES_LIST: &str = "docker.sock, containerd.sock, crio.sock, cri-dockerd.sock";
 /// How often a daemon that has only started is asked for its sockets.
 const EVERY_WHEN_STARTING: Duration = Duration::from_millis(200);
 
@@ -54,6 +60,24 @@ pub struct EnginesConfig {
 impl Default for EnginesConfig {
     fn default() -> Self {
         Self { look_interval_ms: 1000, sockets: Vec::new(), follow: FollowConfig::default() }
+    }
+}
+
+impl EnginesConfig {
+    /// What is wrong with the settings, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let is_interval = (LOOK_INTERVAL_MS_MIN..=LOOK_INTERVAL_MS_MAX).contains(&self.look_interval_ms);
+        let interval = (!is_interval).then(|| {
+            let told = self.look_interval_ms;
+            format!(
+                "look_interval_ms is {told}; it must lie between {LOOK_INTERVAL_MS_MIN} and {LOOK_INTERVAL_MS_MAX}"
+            )
+        });
+        let nameless = self.sockets.iter().filter(|path| !path.is_absolute() || kind_by_name(path).is_none());
+        let sockets = nameless.map(|path| {
+            format!("sockets: {path:?} must be an absolute path that ends as an engine's socket does: {NAMES_LIST}")
+        });
+        interval.into_iter().chain(sockets).collect()
     }
 }
 
@@ -120,4 +144,21 @@ fn look_until(
         }
     }
     registry.stop();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EnginesConfig;
+
+    #[test]
+    fn settings_that_would_load_the_host_or_find_nothing_are_refused_by_name() {
+        assert!(EnginesConfig::default().problems().is_empty());
+        let sockets = vec!["/srv/containerd.sock".into(), "docker.sock".into(), "/srv/x.sock".into()];
+        let config = EnginesConfig { look_interval_ms: 0, sockets, ..EnginesConfig::default() };
+        let problems = config.problems();
+        let named =
+            ["look_interval_ms is 0;", "sockets: \"docker.sock\" must", "sockets: \"/srv/x.sock\" must"];
+        let are_named = problems.iter().zip(named).all(|(problem, start)| problem.starts_with(start));
+        assert!(problems.len() == named.len() && are_named, "{problems:?}");
+    }
 }

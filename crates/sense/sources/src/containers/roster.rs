@@ -21,8 +21,8 @@ pub(crate) struct Roster {
 #[derive(Default)]
 struct Entry {
     state: Option<RunState>,
-    /// Whether its first process runs, by what the engine announced or told last.
-    is_started: bool,
+    /// Whether its first process runs, in the order of announcements; by an answer only while none was heard.
+    is_started: Option<bool>,
     fingerprint: Option<u64>,
     /// Number of the last inspection started.
     asked: u64,
@@ -106,16 +106,16 @@ impl Roster {
         self.entries.get(id)?.state
     }
 
-    /// The engine announces that its first process has started or ended.
+    /// The engine announces that it was made, or that its first process has started or ended.
     pub(crate) fn set_started(&mut self, id: &Untrusted, is_started: bool) {
         if let Some(entry) = self.entries.get_mut(id) {
-            entry.is_started = is_started;
+            entry.is_started = Some(is_started);
         }
     }
 
-    /// Whether a container is known to be between its creation and its start.
+    /// Whether it is known that its first process does not run.
     pub(crate) fn is_unstarted(&self, id: &Untrusted) -> bool {
-        self.entries.get(id).is_some_and(|entry| !entry.is_started)
+        self.entries.get(id).is_some_and(|entry| entry.is_started == Some(false))
     }
 
     /// All ids, sorted.
@@ -144,8 +144,8 @@ impl Roster {
         entry.told = number;
         entry.failed = 0;
         entry.state = Some(facts.state);
-        // Never taken back here: the answer may be older than the start.
-        entry.is_started |= matches!(facts.state, RunState::Running | RunState::Paused);
+        // An answer may be older than an announcement, and newer than one that is not taken in yet.
+        entry.is_started.get_or_insert(matches!(facts.state, RunState::Running | RunState::Paused));
         if entry.fingerprint == fingerprint {
             return Applied::Unchanged;
         }
@@ -265,15 +265,25 @@ mod tests {
     #[test]
     fn a_container_is_unstarted_from_its_creation_to_its_start() {
         let mut roster = Roster::new(10);
-        assert!(!roster.is_unstarted(&"a".into()), "nothing is known of it");
         roster.admit(&"a".into());
-        let number = roster.ask(&"a".into());
-        assert!(roster.is_unstarted(&"a".into()));
-        roster.set_started(&"a".into(), true);
-        roster.apply(number, &facts("a", RunState::Created));
-        assert!(!roster.is_unstarted(&"a".into()), "the answer was older than the start");
+        assert!(!roster.is_unstarted(&"a".into()), "nothing is known of it");
         roster.set_started(&"a".into(), false);
         assert!(roster.is_unstarted(&"a".into()));
+        let number = roster.ask(&"a".into());
+        roster.apply(number, &facts("a", RunState::Running));
+        assert!(roster.is_unstarted(&"a".into()), "the start is still to be announced");
+        roster.set_started(&"a".into(), true);
+        assert!(!roster.is_unstarted(&"a".into()));
+    }
+
+    #[test]
+    fn a_container_nothing_was_announced_of_is_as_it_is_told() {
+        let mut roster = roster(10, &["a"]);
+        assert!(!roster.is_unstarted(&"a".into()));
+        roster.admit(&"b".into());
+        let number = roster.ask(&"b".into());
+        roster.apply(number, &facts("b", RunState::Exited));
+        assert!(roster.is_unstarted(&"b".into()));
     }
 
     #[test]

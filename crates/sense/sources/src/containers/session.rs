@@ -163,9 +163,7 @@ impl<'a> Session<'a> {
                 if self.admit_new(&change.id) {
                     self.fresh.ask(&change.id);
                 }
-                if change.kind == ChangeKind::Started {
-                    self.roster.set_started(&change.id, true);
-                }
+                self.roster.set_started(&change.id, change.kind == ChangeKind::Started);
             }
             ChangeKind::Died => {
                 self.roster.set_started(&change.id, false);
@@ -324,6 +322,10 @@ impl<'a> Session<'a> {
     /// settles nothing by itself.
     fn compare(&mut self, list: &[Listed]) {
         for listed in list {
+            if listed.state == RunState::Running {
+                // Its start may have been among the announcements that were dropped.
+                self.roster.set_started(&listed.id, true);
+            }
             if self.roster.state(&listed.id) != Some(listed.state) && self.roster.admit(&listed.id) {
                 self.others.ask(&listed.id);
             }

@@ -220,7 +220,6 @@ pub enum FileOrigin {
 
 impl FileOrigin {
     /// Whether nothing is known.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     pub fn is_unknown(&self) -> bool {
         *self == Self::Unknown
     }

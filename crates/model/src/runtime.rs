@@ -227,7 +227,6 @@ pub enum Administered {
 
 impl Administered {
     /// Whether it is the usual one.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     pub fn is_exec(&self) -> bool {
         *self == Self::Exec
     }

@@ -72,7 +72,6 @@ impl View {
     }
 
     /// Whether it is the one that events without a view are from.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }

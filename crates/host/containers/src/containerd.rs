@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_announcement_that_cannot_be_read_is_not_skipped() {
+    fn an_announcement_that_cannot_be_read_is_told() {
         let event = Some(Any { type_url: String::new(), value: vec![0xff; 3] });
         let envelope = Envelope { topic: "/tasks/start".into(), event, ..Envelope::default() };
         assert!(notice(&envelope).is_err());

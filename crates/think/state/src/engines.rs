@@ -35,6 +35,24 @@ struct Known {
     is_from_before: bool,
 }
 
+impl Known {
+    /// Whoever talks to an engine knows how it is, whoever found it what it is: neither tells both.
+    fn take(&mut self, seen: &EngineSeen) {
+        let before = &mut self.seen;
+        (before.state, before.reason) = (seen.state, seen.reason.clone());
+        before.process = seen.process.or(before.process);
+        before.is_standard |= seen.is_standard;
+        for (before, now) in [(&mut before.program, &seen.program), (&mut before.cgroup, &seen.cgroup)] {
+            if !now.is_empty() {
+                before.clone_from(now);
+            }
+        }
+        if seen.part_of.is_some() {
+            before.part_of.clone_from(&seen.part_of);
+        }
+    }
+}
+
 /// What an engine is to this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineStanding {
@@ -52,7 +70,7 @@ impl Engines {
         self.fresh = None;
         let key = seen.view.of_namespace(&Untrusted::default());
         if let Some(known) = self.known.get_mut(&key) {
-            known.seen = seen.clone();
+            known.take(seen);
             return;
         }
         if self.known.len() >= ENGINES_MAX || seen.state == EngineState::Gone {

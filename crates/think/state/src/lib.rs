@@ -28,6 +28,8 @@ mod histories;
 
 mod deepen;
 
+mod distress;
+
 mod approvals;
 
 mod authority;
@@ -111,20 +113,6 @@ const FLAGGED_FOR: Duration = Duration::from_secs(300);
 /// weighs less, and its busy hours are its normal.
 const FLAG_BITS_MIN: f64 = 4.0;
 
-/// Pressure on the host from which it counts as in distress (ALGORITHMS §1.3): some task waited for CPU, or all tasks
-/// for memory or block I/O, for that share of the last 10 s, in percent.
-const CPU_SOME_PERCENT: f32 = 20.0;
-const MEMORY_FULL_PERCENT: f32 = 5.0;
-const IO_FULL_PERCENT: f32 = 20.0;
-
-/// What is new about the last event, for its novelty.
-#[derive(Clone, Copy, Debug, Default)]
-struct First {
-    file: bool,
-    commanded_before: u32,
-    unusual_hour: Option<u32>,
-}
-
 /// The stages `compare` and `learn`: all they know, serialisable so that a recording can carry it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct State {
@@ -153,9 +141,9 @@ pub struct State {
     images: Images,
     #[serde(default)]
     hours: Hours,
-    /// How often the command of the last event had been run from outside before, and whether its file is new.
+    /// What of its conduct is new about the last event, for its novelty.
     #[serde(skip)]
-    first: First,
+    first: Novelty,
     /// The container whose start was counted last: its kind is settled in several steps.
     #[serde(default)]
     starts_counted: Option<CgroupId>,
@@ -185,7 +173,7 @@ impl State {
             // Before the news: how its first process ended is part of its end.
             self.lives.exited(container, exit);
         }
-        self.first = First::default();
+        self.first = Novelty::default();
         self.engines.pass();
         for news in &seen.identity.news {
             self.take_news(news);
@@ -282,32 +270,6 @@ impl State {
     /// Ends of a workload's containers within the last `span`, oldest first.
     pub fn ends(&self, workload: &WorkloadKey, span: Duration) -> impl Iterator<Item = &End> {
         self.lives.ends(workload, self.now, span)
-    }
-
-    /// What tasks on the host wait for, and for what share of time in percent, when that is harm.
-    pub fn distress(&self) -> Option<(Resource, f32)> {
-        let pressures = &self.host()?.pressures;
-        let memory = pressures.memory.map(|it| it.full_avg10_percent).filter(|it| *it >= MEMORY_FULL_PERCENT);
-        let io = pressures.io.map(|it| it.full_avg10_percent).filter(|it| *it >= IO_FULL_PERCENT);
-        let cpu = pressures.cpu.map(|it| it.some_avg10_percent).filter(|it| *it >= CPU_SOME_PERCENT);
-        let memory = memory.map(|percent| (Resource::Memory, percent));
-        memory.or(io.map(|percent| (Resource::Io, percent))).or(cpu.map(|percent| (Resource::Cpu, percent)))
-    }
-
-    /// CPU of the container engines, their shims and their clients above what they need when idle and what is booked to
-    /// containers, in cores over the ledger's window.
-    pub fn unbooked_engine_cores(&self) -> Option<f64> {
-        let host = self.host()?;
-        let of_engine = |class| {
-            matches!(class, CostClass::EngineLog | CostClass::EngineCalls | CostClass::AttachedClient)
-        };
-        let spent = host.engine_cores - host.engine_idle_cores + host.client_cores + host.shim_cores;
-        Some((spent - booked_cores(self.accounts(), of_engine)).max(0.0))
-    }
-
-    /// How long the host has been in distress without a pause.
-    pub fn distressed_for(&self) -> Duration {
-        self.distressed_since.map(|since| self.now.since(since)).unwrap_or_default()
     }
 
     /// What should be looked at closely now.
@@ -504,12 +466,7 @@ impl State {
     }
 
     fn novelty(&self, seen: &Observation) -> Novelty {
-        let first = Novelty {
-            is_first_file: self.first.file,
-            commanded_before: self.first.commanded_before,
-            unusual_hour: self.first.unusual_hour,
-            ..Novelty::default()
-        };
+        let first = self.first;
         let Some(container) = &seen.identity.container else { return first };
         let age = seen.event.time.since(container.key.started);
         let Some(account) = self.ledger.account(container.key.cgroup) else {

@@ -119,7 +119,7 @@ impl State {
             return;
         };
         if exec.namespaces.mnt == container.namespaces.mnt {
-            self.first.file = self.conduct.runs_file(container.key.cgroup, exec);
+            self.first.is_first_file = self.conduct.runs_file(container.key.cgroup, exec);
         }
         if let Some((container, exec)) = seen.entered() {
             self.first.commanded_before = self.conduct.commanded(&container.workload(), &exec.args, at);

@@ -204,7 +204,6 @@ impl Drop for Follower {
 }
 
 #[test]
-#[ignore = "starts containers: needs root, containerd, runc and busybox-static"]
 fn a_container_in_a_fresh_namespace_of_containerd_is_told_at_once_with_its_image_and_rights() {
     let daemon = Daemon::start();
     daemon.import("fresh", IMAGE);
@@ -237,7 +236,6 @@ fn a_container_in_a_fresh_namespace_of_containerd_is_told_at_once_with_its_image
 }
 
 #[test]
-#[ignore = "starts containers: needs root, containerd, runc and busybox-static"]
 fn a_name_that_was_given_to_another_image_since_is_not_believed() {
     let daemon = Daemon::start();
     daemon.import("swap", IMAGE);
@@ -258,7 +256,6 @@ fn a_name_that_was_given_to_another_image_since_is_not_believed() {
 }
 
 #[test]
-#[ignore = "starts containers: needs root, containerd, runc and busybox-static"]
 fn a_container_of_no_image_is_told_with_its_root_and_no_digest() {
     let daemon = Daemon::start();
     let follower = Follower::start(containerd::spawn, daemon.socket());
@@ -274,7 +271,6 @@ fn a_container_of_no_image_is_told_with_its_root_and_no_digest() {
 }
 
 #[test]
-#[ignore = "starts containers: needs root, containerd, runc and busybox-static"]
 fn an_engine_that_stops_is_silent_and_answers_again_with_all_it_has() {
     let mut daemon = Daemon::start();
     daemon.import("stays", IMAGE);
@@ -300,7 +296,6 @@ fn an_engine_that_stops_is_silent_and_answers_again_with_all_it_has() {
 }
 
 #[test]
-#[ignore = "starts containers: needs root, containerd, runc and busybox-static"]
 fn a_pod_is_told_with_its_sandbox_and_its_container_by_both_interfaces() {
     let daemon = Daemon::start();
     daemon.import("k8s.io", SANDBOX);

@@ -1,0 +1,189 @@
+//! Joins what engines claim with what the kernel shows, whichever came first, and takes back what they no longer claim.
+//!
+//! Not here: comparing claims (`tally.rs`).
+
+use std::sync::Arc;
+
+use model::fact::Fact;
+use model::identity::{Container, Kind, News};
+use model::ids::CgroupId;
+use model::runtime::{ContainerFacts, RunState};
+use model::time::Time;
+use model::untrusted::Untrusted;
+use model::view::View;
+
+use super::{Inventory, OTHERS_MAX, START_DOUBT};
+use crate::CLAIM_WAIT;
+use crate::cgroup_path::{Suggests, read};
+use crate::claims::{ClaimKey, key_of, rank};
+use crate::tally::owner_of;
+
+impl Inventory {
+    /// An engine claims a container, or tells something new about it.
+    pub(crate) fn claim(&mut self, facts: &ContainerFacts, at: Time, news: &mut Vec<News>) {
+        if !self.claims.put(facts) {
+            self.dropped += 1;
+            return;
+        }
+        let Some(cgroup) = self.find_claimed(facts) else { return };
+        if self.is_about_an_earlier_run(cgroup, facts) {
+            return;
+        }
+        self.join(cgroup, facts.clone(), news);
+        if facts.state == RunState::Exited {
+            self.end(cgroup, at, news);
+        }
+    }
+
+    pub(crate) fn claim_gone(&mut self, key: &ClaimKey, at: Time, news: &mut Vec<News>) {
+        self.claims.remove(key);
+        let Some(cgroup) = self.claims.joined(key) else { return };
+        let Some(container) = self.containers.get_mut(&cgroup) else { return };
+        let is_first = container.facts.known().is_some_and(|facts| key_of(facts) == *key);
+        if is_first {
+            self.end(cgroup, at, news);
+        } else if container.ended.is_none() {
+            Arc::make_mut(container).others.retain(|facts| key_of(facts) != *key);
+            self.schedule_in(cgroup, at.plus(CLAIM_WAIT));
+        }
+    }
+
+    /// A view's whole list: what it claimed before and does not list is gone.
+    pub(crate) fn claims_listed(&mut self, view: &View, ids: &[Untrusted], at: Time, news: &mut Vec<News>) {
+        for key in self.claims.not_listed(view, ids) {
+            self.claim_gone(&key, at, news);
+        }
+        self.wait_again(at);
+    }
+
+    /// An engine is gone; what it ran may live on, claimed by nobody.
+    pub(crate) fn engine_gone(&mut self, engine: &View, at: Time) {
+        for key in self.claims.of_engine(engine) {
+            self.claims.remove(&key);
+            let Some(cgroup) = self.claims.joined(&key) else { continue };
+            let Some(container) = self.containers.get_mut(&cgroup).filter(|it| it.ended.is_none()) else {
+                continue;
+            };
+            let changed = Arc::make_mut(container);
+            changed.others.retain(|facts| key_of(facts) != key);
+            if changed.facts.known().is_some_and(|facts| key_of(facts) == key) && changed.others.is_empty() {
+                changed.kind = Kind::Unsettled;
+                changed.facts = Fact::Pending { since: at };
+            }
+            self.schedule_in(cgroup, at.plus(CLAIM_WAIT));
+        }
+    }
+
+    /// A runtime that answers again is given its time to claim what was settled without it.
+    fn wait_again(&mut self, at: Time) {
+        let mut waiting = Vec::new();
+        for (cgroup, container) in &mut self.containers {
+            if container.kind == Kind::Unanswered && container.ended.is_none() {
+                let waits = Arc::make_mut(container);
+                waits.kind = Kind::Unsettled;
+                waits.facts = Fact::Pending { since: at };
+                waiting.push(*cgroup);
+            }
+        }
+        waiting.into_iter().for_each(|cgroup| self.schedule(cgroup));
+    }
+
+    /// A stopped container may be started again before its end is told; that end is not the new run's.
+    fn is_about_an_earlier_run(&self, cgroup: CgroupId, facts: &ContainerFacts) -> bool {
+        let Some(container) = self.containers.get(&cgroup) else { return false };
+        let ran_before =
+            facts.started.is_some_and(|started| started.plus(START_DOUBT) < container.key.started);
+        facts.state == RunState::Exited && ran_before
+    }
+
+    /// Takes claims that came before the kernel's view of the container.
+    pub(super) fn join_by_path(&mut self, cgroup: CgroupId, news: &mut Vec<News>) {
+        let Some(container) = self.containers.get(&cgroup) else { return };
+        let Suggests::Container(_, id) = read(container.cgroup_path.raw()) else { return };
+        let claims: Vec<_> = self.claims.of_id(&Untrusted::new(id)).cloned().collect();
+        for facts in claims {
+            self.join(cgroup, facts, news);
+        }
+    }
+
+    /// Takes claims that came before, of a container whose cgroup path names no runtime.
+    pub(super) fn join_by_pid(&mut self, cgroup: CgroupId, news: &mut Vec<News>) {
+        let Some(init) = self.containers.get(&cgroup).and_then(|container| container.init) else { return };
+        let running = self.claims.of_pid(init.pid).filter(|facts| facts.state == RunState::Running);
+        let unjoined = running.filter(|facts| self.claims.joined(&key_of(facts)).is_none());
+        for facts in unjoined.cloned().collect::<Vec<_>>() {
+            self.join(cgroup, facts, news);
+        }
+    }
+
+    fn find_claimed(&self, facts: &ContainerFacts) -> Option<CgroupId> {
+        let runs = |cgroup: &CgroupId| self.containers.get(cgroup).is_some_and(|it| it.ended.is_none());
+        let joined = self.claims.joined(&key_of(facts));
+        joined.filter(runs).or_else(|| {
+            let by_cgroup =
+                Some(&facts.cgroup).filter(|path| !path.is_empty()).and_then(|path| self.cgroups.at(path));
+            by_cgroup.filter(runs).or_else(|| self.find_by_name(facts))
+        })
+    }
+
+    /// By the pid or the id that it claims, among the containers that this engine has not claimed yet.
+    fn find_by_name(&self, facts: &ContainerFacts) -> Option<CgroupId> {
+        let is_meant = |container: &&Arc<Container>| {
+            let same_pid = facts.pid.is_some() && container.init.map(|init| init.pid) == facts.pid;
+            let same_id = matches!(read(container.cgroup_path.raw()), Suggests::Container(_, id) if id == facts.id.raw());
+            container.ended.is_none() && (same_pid || same_id)
+        };
+        let unclaimed = self.containers.values().filter(|it| {
+            it.facts.known().is_none_or(|known| known.view != facts.view)
+                && it.others.iter().all(|known| known.view != facts.view)
+        });
+        unclaimed.filter(is_meant).map(|container| container.key.cgroup).next()
+    }
+
+    fn join(&mut self, cgroup: CgroupId, facts: ContainerFacts, news: &mut Vec<News>) {
+        let Some(container) = self.containers.get_mut(&cgroup) else { return };
+        if container.facts.known() == Some(&facts) || container.others.iter().any(|known| **known == facts) {
+            return;
+        }
+        self.claims.join(key_of(&facts), cgroup);
+        let changed = Arc::make_mut(container);
+        let was_tallied = !changed.tally.rows.is_empty();
+        let first = match &changed.facts {
+            Fact::Known(known) if known.view != facts.view && rank(&known.view) < rank(&facts.view) => {
+                put_other(&mut changed.others, facts);
+                None
+            }
+            Fact::Known(known) if known.view != facts.view => {
+                let known = known.clone();
+                put_other(&mut changed.others, known);
+                Some(facts)
+            }
+            // The containerd below an engine tells of its containers first, and neither name nor image: the engine will.
+            Fact::Pending { .. } if owner_of(&facts.view).is_some() => {
+                put_other(&mut changed.others, facts);
+                None
+            }
+            _ => Some(facts),
+        };
+        let is_settled = first.is_some();
+        if let Some(facts) = first {
+            changed.others.retain(|known| known.view != facts.view);
+            changed.kind = if self.own == Some(cgroup) { Kind::Own } else { Kind::Managed };
+            changed.facts = Fact::Known(facts);
+        }
+        if is_settled {
+            news.push(News::Settled(Arc::clone(container)));
+        }
+        if was_tallied {
+            self.schedule_in(cgroup, Time::from_ns(0));
+        }
+    }
+}
+
+fn put_other(others: &mut Vec<Arc<ContainerFacts>>, facts: ContainerFacts) {
+    others.retain(|known| known.view != facts.view);
+    if others.len() < OTHERS_MAX {
+        others.push(Arc::new(facts));
+        others.sort_by_key(|facts| rank(&facts.view));
+    }
+}

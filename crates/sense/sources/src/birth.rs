@@ -28,12 +28,14 @@ use crate::outlet::{Outlet, Stop};
 const QUEUE_MAX: usize = 1024;
 /// Looks in one second, of all containers together: a tenth of a core.
 const LOOKS_PER_SECOND_MAX: u32 = 500;
-/// When a process is looked at again that still was its runtime's, or still had the host's root.
-const AGAIN_AFTER: Duration = Duration::from_millis(150);
+/// When a process is looked at again that still was its runtime's or had the host's root, and when once more if it still
+/// is its runtime's: that one may only be called so.
+const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
 /// How often losses are told.
 const TELL_LOSSES_EVERY: Duration = Duration::from_secs(1);
-/// Names of the processes by which runtimes make a container, until it executes its own program: `runc:[2:INIT]`.
-const RUNTIMES: [&str; 5] = ["runc", "crun", "exe", "containerd-shim", "conmon"];
+/// Names of the processes by which runtimes make a container, until it executes its own program.
+const RUNTIMES: [&str; 7] =
+    ["runc", "runc:[1:CHILD]", "runc:[2:INIT]", "crun", "exe", "containerd-shim", "conmon"];
 
 const FULL: &str = "setups: too many at once";
 const ENDED: &str = "setups: the process ended before";
@@ -132,8 +134,16 @@ struct Looker {
 
 struct Later {
     wanted: Wanted,
-    /// What was seen at the first look, when this is the second one.
-    first: Option<Box<Setup>>,
+    /// When it was looked at before.
+    earlier: Option<Earlier>,
+}
+
+/// What came of earlier looks.
+struct Earlier {
+    looks: usize,
+    /// What will be told if the process ends before the next one. What a runtime's process may do says nothing about the
+    /// container.
+    setup: Option<Box<Setup>>,
 }
 
 impl Looker {
@@ -148,7 +158,7 @@ impl Looker {
                     Ok(wanted) => self.look(wanted, None),
                     // Nobody is left who could want anything; what was put off is still due.
                     Err(_) if self.later.is_empty() => return self.tell_losses(),
-                    Err(_) => { let _stopped = stop.wait(AGAIN_AFTER); }
+                    Err(_) => { let _stopped = stop.wait(AGAIN_AFTER[0]); }
                 },
                 recv(stop.closed()) -> _ => return,
                 recv(at(due.map_or(tell, |due| due.min(tell)))) -> _ => {}
@@ -167,33 +177,41 @@ impl Looker {
             && entry.key().0 <= Instant::now()
             && self.looks < LOOKS_PER_SECOND_MAX
         {
-            let Later { wanted, first } = entry.remove();
-            self.look(wanted, first);
+            let Later { wanted, earlier } = entry.remove();
+            self.look(wanted, earlier);
         }
     }
 
-    fn look(&mut self, wanted: Wanted, first: Option<Box<Setup>>) {
+    fn look(&mut self, wanted: Wanted, earlier: Option<Earlier>) {
         let Wanted { process, place, .. } = wanted;
-        let admission = lock(&self.desk).begin(place, process, first.is_some(), Instant::now());
+        let admission = lock(&self.desk).begin(place, process, earlier.is_some(), Instant::now());
+        let is_nobodys = earlier.as_ref().is_some_and(|earlier| earlier.setup.is_none());
         match admission {
             Admission::Needless => return,
-            Admission::At(due) => return self.put_off(due, wanted, first),
-            Admission::Now => {}
+            // Its runtime's process came to nothing, or what became of it was told or lost already.
+            Admission::Forgotten if is_nobodys => return,
+            Admission::At(due) => return self.put_off(due, wanted, earlier),
+            Admission::Forgotten | Admission::Now => {}
         }
         self.looks += 1;
+        let looks = earlier.as_ref().map_or(0, |earlier| earlier.looks);
         match self.reader.look(process) {
-            Ok(look) if first.is_none() && is_unfinished(&look) => {
-                lock(&self.desk).hold(place, process);
-                self.put_off(Instant::now() + AGAIN_AFTER, wanted, Some(Box::new(look.setup)));
-            }
-            Ok(look) => self.tell(wanted, look.setup),
-            Err(error) => self.fail(wanted, first, &error),
+            Ok(look) => match again_after(&look, looks) {
+                Some(wait) => {
+                    lock(&self.desk).hold(place, process);
+                    let setup = (!is_runtimes(&look)).then(|| Box::new(look.setup));
+                    let earlier = Earlier { looks: looks + 1, setup };
+                    self.put_off(Instant::now() + wait, wanted, Some(earlier));
+                }
+                None => self.tell(wanted, look.setup),
+            },
+            Err(error) => self.fail(wanted, earlier, &error),
         }
     }
 
     /// What was seen of a process that ended before the second look is all that there will ever be.
-    fn fail(&mut self, wanted: Wanted, first: Option<Box<Setup>>, error: &HostfsError) {
-        match first {
+    fn fail(&mut self, wanted: Wanted, earlier: Option<Earlier>, error: &HostfsError) {
+        match earlier.and_then(|earlier| earlier.setup) {
             Some(setup) => self.tell(wanted, *setup),
             None => {
                 let stage = if error.is_gone() { ENDED } else { UNREADABLE };
@@ -209,9 +227,9 @@ impl Looker {
         }
     }
 
-    fn put_off(&mut self, due: Instant, wanted: Wanted, first: Option<Box<Setup>>) {
+    fn put_off(&mut self, due: Instant, wanted: Wanted, earlier: Option<Earlier>) {
         self.number += 1;
-        self.later.insert((due, self.number), Later { wanted, first });
+        self.later.insert((due, self.number), Later { wanted, earlier });
     }
 
     fn tell_losses(&self) {
@@ -223,9 +241,16 @@ impl Looker {
     }
 }
 
-/// Whether its runtime is still at work on it, or it has yet to change its root, as those do that are made by hand.
-fn is_unfinished(look: &Look) -> bool {
-    !look.setup.has_own_root || RUNTIMES.iter().any(|name| look.name.raw().starts_with(name))
+/// How long to wait before another look: its runtime is still at work on it, or it has yet to change its root, as those do
+/// that are made by hand.
+fn again_after(look: &Look, looks: usize) -> Option<Duration> {
+    let is_early =
+        if is_runtimes(look) { looks < AGAIN_AFTER.len() } else { looks == 0 && !look.setup.has_own_root };
+    is_early.then(|| AGAIN_AFTER[looks])
+}
+
+fn is_runtimes(look: &Look) -> bool {
+    RUNTIMES.contains(&look.name.raw())
 }
 
 fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {

@@ -30,6 +30,8 @@ pub(super) struct Place {
 pub(super) enum Admission {
     Now,
     At(Instant),
+    /// It has ended or moved on, or there were too many: what is left of it is for a look to say.
+    Forgotten,
     Needless,
 }
 
@@ -95,8 +97,7 @@ impl Desk {
         true
     }
 
-    /// Begins a look, unless it was made meanwhile or the last one was just now. Of a process that is forgotten, because
-    /// it has ended or moved on, it is for the look to say what is left.
+    /// Begins a look, unless it was made meanwhile or the last one was just now.
     pub(super) fn begin(
         &mut self,
         place: Place,
@@ -104,7 +105,7 @@ impl Desk {
         is_second: bool,
         now: Instant,
     ) -> Admission {
-        let Some(entry) = self.entry(place, process) else { return Admission::Now };
+        let Some(entry) = self.entry(place, process) else { return Admission::Forgotten };
         let wanted = if is_second { State::Held } else { State::Queued };
         if entry.state != wanted {
             return Admission::Needless;
@@ -184,11 +185,7 @@ mod tests {
             "nothing happened since"
         );
         desk.forget(INIT);
-        assert_eq!(
-            desk.begin(PLACE, INIT, false, now),
-            Admission::Now,
-            "that it ended is for the look to find"
-        );
+        assert_eq!(desk.begin(PLACE, INIT, false, now), Admission::Forgotten);
         assert!(desk.admit(PLACE, OTHER), "the first has ended");
     }
 

@@ -147,6 +147,26 @@ fn what_its_runtime_has_not_finished_is_looked_at_again_and_told_once() {
 }
 
 #[test]
+fn whoever_only_calls_itself_a_runtime_is_told_a_second_later() {
+    let mut scene = Scene::new();
+    scene.process(70, "runc", "layers");
+    scene.scan();
+    assert_eq!(scene.stray(), []);
+    assert_eq!(scene.setup().program.raw(), "runc");
+}
+
+#[test]
+fn a_runtime_s_process_that_came_to_nothing_is_not_told() {
+    let mut scene = Scene::new();
+    scene.process(70, "runc:[2:INIT]", "layers");
+    scene.scan();
+    scene.pass_by();
+    scene.host.end_process(70).unwrap();
+    scene.scan();
+    assert_eq!(scene.stray(), []);
+}
+
+#[test]
 fn a_process_that_changes_its_root_later_is_told_with_the_root_it_has_then() {
     let mut scene = Scene::new();
     scene.process(70, "sh", "");

@@ -13,7 +13,7 @@
 /* The file in the upper layer behind an inode of overlayfs. The pointer follows the embedded inode since Linux 4.13
  * (fs/overlayfs/ovl_entry.h); where the kernel does not describe the type, because overlayfs is a module that is
  * loaded later, that is where it is looked for. Tried on 6.18 both ways, with files of an image, of a container's own
- * layer and copied up, under Docker and in an overlay made by hand. */
+ * layer and copied up, under Docker and in an overlay made by hand; on 6.1 with the module loaded after the programs. */
 static __always_inline struct dentry *upper_of(struct inode *inode)
 {
 	struct dentry *upper = 0;

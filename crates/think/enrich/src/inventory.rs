@@ -235,7 +235,9 @@ impl Inventory {
     }
 
     fn found_homeless(&mut self, setup: &Setup, event: &Event, news: &mut Vec<News>) {
-        if self.homeless.contains_key(&setup.namespaces.pid) {
+        // With a container's mounts it is one of its processes that left, or one of the host that stepped in.
+        let is_anothers = self.by_mounts.contains_key(&setup.namespaces.mnt);
+        if is_anothers || self.homeless.contains_key(&setup.namespaces.pid) {
             return;
         }
         if self.containers.len() >= CONTAINERS_MAX {

@@ -25,7 +25,10 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     let Some(lineage) = exec.lineage else { return };
     // Of a runtime, before the container is one: it joins its cgroup first, or in the next moment.
     let is_start = container.init == Some(exec.process) || container.facts.is_pending();
-    if lineage.parent_namespaces.mnt == container.namespaces.mnt || is_start {
+    // Whoever steps in and then forks, as `nsenter` does, has the container's mounts already, and the host's processes.
+    let parent = lineage.parent_namespaces;
+    let came_from_there = parent.mnt == container.namespaces.mnt && parent.pid == container.namespaces.pid;
+    if came_from_there || is_start {
         return;
     }
     let mut finding = claim(case, container, ID, BITS, Aspect::Conduct)

@@ -49,8 +49,8 @@ const HOST_PLACES: [&str; 12] = [
 /// Judges a container when its facts are settled.
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     for container in settled(case) {
-        // What nobody claims is judged for that; its rights are told with it when the kernel shows them.
-        if case.state.provenance(container) == Provenance::Pending {
+        // What nobody claims is judged for that: by hand everything is made with all rights.
+        if matches!(case.state.provenance(container), Provenance::Pending | Provenance::Unclaimed) {
             continue;
         }
         let rights = case.state.unapproved_rights(&container.workload(), rights(container));

@@ -442,6 +442,20 @@ fn a_process_of_the_host_in_a_containers_mounts_has_stepped_in() {
     });
     assert_eq!(told, ["a process of the host stepped into it past its engine: sh"]);
     assert!(claims("namespace_entry", |scene, web| entered(scene, web, HOST.mnt)).is_empty());
+    let forked = claims("namespace_entry", |scene, web| {
+        scene.run_from_outside(web, "sh", |exec| {
+            exec.cgroup = CgroupId(1);
+            exec.lineage.as_mut().unwrap().parent_namespaces.mnt = exec.namespaces.mnt;
+        });
+    });
+    assert_eq!(forked.len(), 1, "whoever forks after it stepped in");
+    let left = claims("namespace_entry", |scene, web| {
+        scene.run_from_outside(web, "sh", |exec| {
+            exec.cgroup = CgroupId(1);
+            exec.lineage.as_mut().unwrap().parent_namespaces = exec.namespaces;
+        });
+    });
+    assert!(left.is_empty(), "a child of a process that left its cgroup: {left:?}");
 }
 
 #[test]

@@ -387,3 +387,18 @@ fn a_word_that_comes_late_or_changes_is_compared_anew() {
     assert_eq!(enrich.containers().count(), 1);
     assert_eq!(docker_path(web), enrich.containers().next().unwrap().cgroup_path.raw());
 }
+
+#[test]
+fn a_process_with_a_containers_mounts_in_the_hosts_cgroup_is_no_container_of_its_own() {
+    let mut scene = Scene::new(4);
+    let web = scene.start("web", "busybox", "httpd -f");
+    scene.second(&[], 0.0);
+    let namespaces = web.exec("").namespaces;
+    let stepped_in =
+        model::setup::Setup { cgroup: CgroupId(1), cgroup_path: "/".into(), namespaces, ..setup(web) };
+    scene.emit(Source::Kernel, Body::Setup(Box::new(stepped_in)));
+    scene.seconds(4, &[], 0.0);
+    let mut enrich = Enrich::default();
+    scene.take().into_iter().for_each(|event| drop(enrich.identify(event)));
+    assert_eq!(enrich.containers().count(), 1);
+}

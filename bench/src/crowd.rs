@@ -89,7 +89,15 @@ impl Crowd {
     /// Docker starts a container, as its sources tell it.
     pub(crate) fn start(&mut self, container: u64) -> [Event; 4] {
         let (cgroup, path) = (cgroup(container), path(container));
-        let attach = Attach { process: init(container), cgroup, path: path.clone() };
+        let moved_by = CgroupId(1);
+        let attach = Attach {
+            process: init(container),
+            cgroup,
+            path: path.clone(),
+            namespaces: None,
+            by_pid: 0,
+            by_cgroup: moved_by,
+        };
         [
             self.event(Source::Kernel, Body::CgroupCreated(CgroupPath { cgroup, path })),
             self.event(Source::Kernel, Body::CgroupAttached(attach)),

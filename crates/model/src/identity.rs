@@ -161,7 +161,8 @@ impl Observation {
             return None;
         };
         let lineage = exec.lineage?;
-        let is_its_own = container.init == Some(exec.process) || lineage.parent_cgroup == container.key.cgroup;
+        let is_its_own =
+            container.init == Some(exec.process) || lineage.parent_cgroup == container.key.cgroup;
         let lives_there = exec.namespaces.mnt == container.namespaces.mnt;
         let parent_does = lineage.parent_namespaces.mnt == container.namespaces.mnt;
         (lives_there && !parent_does && !is_its_own).then_some((container, exec))

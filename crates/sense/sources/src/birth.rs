@@ -38,7 +38,6 @@ const RUNTIMES: [&str; 7] =
     ["runc", "runc:[1:CHILD]", "runc:[2:INIT]", "crun", "exe", "containerd-shim", "conmon"];
 
 const FULL: &str = "setups: too many at once";
-const ENDED: &str = "setups: the process ended before";
 const UNREADABLE: &str = "setups: unreadable";
 
 /// What an event says about the beginning of containers.
@@ -213,10 +212,9 @@ impl Looker {
     fn fail(&mut self, wanted: Wanted, earlier: Option<Earlier>, error: &HostfsError) {
         match earlier.and_then(|earlier| earlier.setup) {
             Some(setup) => self.tell(wanted, *setup),
-            None => {
-                let stage = if error.is_gone() { ENDED } else { UNREADABLE };
-                lock(&self.desk).lose(wanted.source, wanted.place.cgroup, stage);
-            }
+            // Nothing is lost that was told: its end is, and the inventory says that nobody could look before it.
+            None if error.is_gone() => {}
+            None => lock(&self.desk).lose(wanted.source, wanted.place.cgroup, UNREADABLE),
         }
         lock(&self.desk).forget(wanted.process);
     }

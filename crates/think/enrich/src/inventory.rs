@@ -366,6 +366,9 @@ impl Inventory {
             changed.facts =
                 Fact::Failed { reason: Untrusted::new("it ended before a runtime could be asked") };
         }
+        if changed.setup.is_pending() {
+            changed.setup = Fact::Failed { reason: Untrusted::new("it ended before it could be looked at") };
+        }
         let (mounts, pids) = (changed.namespaces.mnt, changed.namespaces.pid);
         news.push(News::Ended(Arc::clone(container)));
         self.ended.insert((at, cgroup));

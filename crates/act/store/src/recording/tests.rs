@@ -355,6 +355,12 @@ fn bodies() -> Vec<Body> {
         Body::Unexpected { id: ExpectationId::from_text("EX-0123456789ab") },
         Body::Counts(Box::new(counts_in_full())),
         Body::ran_in("4f1c".into()),
+    ]
+}
+
+/// What came with the views of engines beside Docker.
+fn later_bodies() -> Vec<Body> {
+    vec![
         Body::Own(CGROUP),
         Body::Engine(Box::new(engine_seen())),
         Body::Units(UnitChange {
@@ -376,7 +382,7 @@ fn events() -> Vec<Event> {
         seen: Time::from_ns(1_769_860_800_123_999_999),
         body,
     };
-    (0..).zip(bodies()).map(stamp).collect()
+    (0..).zip(bodies().into_iter().chain(later_bodies())).map(stamp).collect()
 }
 
 fn path() -> &'static Path {

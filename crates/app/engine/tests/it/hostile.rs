@@ -113,7 +113,14 @@ fn absurd_bodies(cgroup: CgroupId, id: &Untrusted, number: u64) -> Vec<Body> {
         Body::Host(Box::new(host)),
         Body::Counts(Box::new(KernelCounts { cgroup, forks: number, ..KernelCounts::default() })),
         Body::Lost(Loss { source: Source::Kernel, cgroup: None, count: number, stage: Untrusted::default() }),
-        Body::CgroupAttached(Attach { process, cgroup, path: Untrusted::default(), namespaces: None, by_pid: 0, by_cgroup: cgroup }),
+        Body::CgroupAttached(Attach {
+            process,
+            cgroup,
+            path: Untrusted::default(),
+            namespaces: None,
+            by_pid: 0,
+            by_cgroup: cgroup,
+        }),
         Body::CgroupRemoved(CgroupPath { cgroup: CgroupId(number), path: Untrusted::default() }),
         Body::Socket(Box::new(Socket {
             sent_bytes: number,

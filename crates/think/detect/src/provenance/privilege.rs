@@ -31,7 +31,7 @@ const HOST_CAPABILITIES: [&str; 8] =
 const WALL_CAPABILITIES: [&str; 3] = ["NET_ADMIN", "PERFMON", "SYSLOG"];
 
 /// Directories of the host whose writing is the host, and those whose reading gives away its secrets.
-const HOST_PLACES: [&str; 12] = [
+const HOST_PLACES: [&str; 13] = [
     "/",
     "/etc",
     "/root",
@@ -44,6 +44,7 @@ const HOST_PLACES: [&str; 12] = [
     "/dev",
     "/var/lib/docker",
     "/var/run",
+    "/run",
 ];
 
 /// Judges a container when its facts are settled.

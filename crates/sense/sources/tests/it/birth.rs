@@ -213,16 +213,11 @@ fn the_next_process_is_looked_at_when_the_first_has_ended() {
 #[test]
 fn what_cannot_be_looked_at_is_a_loss_of_its_cgroup() {
     let mut scene = Scene::new();
-    scene.process(70, "short", "layers");
-    // As of a process that ends between being found and being looked at, and of one whose files are not the kernel's.
-    std::fs::remove_file(scene.host.root().join("proc/70/root")).unwrap();
-    scene.scan();
-    let cgroup = scene.host.cgroup_id(&scene.path).unwrap();
-    let lost = |stage: &'static str| move |body: &Body| matches!(body, Body::Lost(loss) if loss.stage.raw().contains(stage) && loss.cgroup == Some(cgroup));
-    scene.until("the loss", lost("ended"));
     scene.process(71, "odd", "layers");
     scene.host.write("proc/71/status", b"Uid:\t0\t0\t0\t0\n").unwrap();
     scene.scan();
+    let cgroup = scene.host.cgroup_id(&scene.path).unwrap();
+    let lost = |stage: &'static str| move |body: &Body| matches!(body, Body::Lost(loss) if loss.stage.raw().contains(stage) && loss.cgroup == Some(cgroup));
     scene.until("the loss", lost("unreadable"));
 }
 

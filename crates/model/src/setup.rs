@@ -38,7 +38,7 @@ pub struct Setup {
     pub namespaces: Namespaces,
     /// Its root directory, by the host's path where that can be told.
     pub root: Untrusted,
-    /// Whether its root is another than that of the host's init.
+    /// Whether its root is another than that of the host's init, and there is anything in it.
     pub has_own_root: bool,
     /// Whether its user namespace is its own: its capabilities then say nothing about the host.
     pub has_own_users: bool,

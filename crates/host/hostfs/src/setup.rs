@@ -91,7 +91,7 @@ impl SetupReader {
         } else {
             Mounted::read(&self.root, pid, own_root.as_deref(), &host_namespaces)?
         };
-        let has_own_root = own_root.is_some();
+        let has_own_root = own_root.is_some() && self.holds_anything(pid);
         let (capabilities, without_seccomp) = self.rights(pid)?;
         let privileges = Privileges {
             is_privileged: false,
@@ -124,6 +124,15 @@ impl SetupReader {
             makers,
         };
         Ok(Look { setup, name })
+    }
+
+    /// Whether there is anything in its root. A browser locks itself into an empty directory, in which nothing can be run:
+    /// what it does run is the host's.
+    fn holds_anything(&self, pid: u32) -> bool {
+        match std::fs::read_dir(pid_path(&self.root, pid, "root")) {
+            Ok(mut entries) => entries.next().is_some_and(|entry| entry.is_ok()),
+            Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+        }
     }
 
     fn stat_of(&self, process: ProcessKey) -> Result<Stat, HostfsError> {

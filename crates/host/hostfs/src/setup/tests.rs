@@ -361,3 +361,13 @@ fn the_devices_of_this_host_are_found_and_the_usual_ones_are_not() {
         ["/dev/kmsg", "/dev/mem"].into_iter().filter(|path| Path::new(path).exists()).collect();
     assert!(on_host.into_iter().all(has), "{found:?}");
 }
+
+#[test]
+fn an_empty_directory_is_no_root_to_live_in() {
+    let scene = Scene::new();
+    std::fs::create_dir(scene.host.root().join("empty")).unwrap();
+    scene.rooted("empty");
+    assert!(!scene.setup().has_own_root);
+    scene.host.write("empty/tool", b"").unwrap();
+    assert!(scene.setup().has_own_root);
+}

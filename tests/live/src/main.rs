@@ -31,6 +31,7 @@ mod sysctl;
 mod tidewatch;
 mod wait;
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -84,6 +85,10 @@ fn main() -> ExitCode {
 
 fn start(cli: &Cli) -> Result<bool> {
     wait::watch_signals()?;
+    let _alone = match cli.command {
+        Command::List => None,
+        _ => Some(alone()?),
+    };
     match cli.command {
         Command::Run { long: true } => runner::run(&cli.bin, &cases::LONG, cli.repeat, &cli.only),
         Command::Run { long: false } => runner::run(&cli.bin, &cases::ALL, cli.repeat, &cli.only),
@@ -96,4 +101,13 @@ fn start(cli: &Cli) -> Result<bool> {
             Ok(true)
         }
     }
+}
+
+/// Tests of two runs would meet in names, in networks and in each other's incidents: one run at a time on a host. Holds
+/// until it is dropped.
+fn alone() -> Result<File> {
+    let path = std::env::temp_dir().join("tw-live.lock");
+    let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    lock.try_lock().with_context(|| format!("another run of the live tests holds {}", path.display()))?;
+    Ok(lock)
 }

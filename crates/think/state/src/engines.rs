@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 const ENGINES_MAX: usize = 256;
 /// Most views that run containers; containerd has one for each namespace.
 const HOMES_MAX: usize = 256;
-/// What is found within this time of the first look was there before it.
-const FOUND_AT_START: Duration = Duration::from_secs(5);
+/// What has no start of its own and is found within this time of the first look was there before it.
+const FOUND_AT_START: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Engines {
@@ -24,6 +24,9 @@ pub(crate) struct Engines {
     known: BTreeMap<View, Known>,
     /// Views that ran containers when nobody had approved anything yet.
     homes: BTreeSet<View>,
+    /// When the host was booted: starts of processes are counted from then.
+    #[serde(default)]
+    boot: Option<Time>,
     /// The engine that the last event was about, when it had never been seen.
     #[serde(skip)]
     fresh: Option<EngineSeen>,
@@ -76,11 +79,24 @@ impl Engines {
         if self.known.len() >= ENGINES_MAX || seen.state == EngineState::Gone {
             return;
         }
-        let is_from_before = first_event.is_none_or(|first| now.since(first) < FOUND_AT_START);
+        let is_from_before = first_event.is_none_or(|first| self.began(seen, now) <= first);
         if !is_from_before && seen.part_of.is_none() && !key.is_default() {
             self.fresh = Some(seen.clone());
         }
         self.known.insert(key, Known { seen: seen.clone(), is_from_before });
+    }
+
+    /// A process that a scan found: when it began by the wall clock, and since boot.
+    pub(crate) fn booted(&mut self, began: Time, start_ns: u64) {
+        self.boot.get_or_insert(began.minus(Duration::from_nanos(start_ns)));
+    }
+
+    /// When an engine began; of one without a daemon, when it was found, less what finding it may take.
+    fn began(&self, seen: &EngineSeen, now: Time) -> Time {
+        match (seen.process, self.boot) {
+            (Some(process), Some(boot)) => boot.plus(Duration::from_nanos(process.start_ns)),
+            _ => now.minus(FOUND_AT_START),
+        }
     }
 
     /// Another event: the engine it was about is no news any more.

@@ -379,7 +379,10 @@ impl State {
             Body::Report(report) => self.sources.report(report, at),
             Body::Lost(loss) => self.sources.lost(loss),
             Body::Resumed { last } => self.sources.gap(*last, at),
-            Body::Process(exec) if exec.process.pid == 1 => self.host_net_ns = Some(exec.namespaces.net),
+            Body::Process(exec) if exec.process.pid == 1 => {
+                self.host_net_ns = Some(exec.namespaces.net);
+                self.engines.booted(at, exec.process.start_ns);
+            }
             Body::Exec(exec) | Body::Process(exec) => self.notice_program(exec, container, at),
             Body::Exit(exit) => self.ledger.exited(container, exit),
             Body::Usage(usage) => self.ledger.usage(usage, at),

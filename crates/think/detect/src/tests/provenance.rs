@@ -110,6 +110,21 @@ fn an_engine_that_came_later_is_told_and_so_is_what_it_runs() {
 }
 
 #[test]
+fn an_engine_is_from_before_by_when_its_daemon_began_and_not_by_when_it_was_found() {
+    let told = |start_ns: u64| {
+        let mut scene = Scene::new(2);
+        let other = View::new(EngineKind::Containerd, "/tmp/x.sock");
+        scene.engine(&other, EngineState::Answers, |seen| {
+            seen.is_standard = false;
+            seen.process = Some(model::ids::ProcessKey { pid: 70, start_ns });
+        });
+        judged(scene.take())
+    };
+    assert_eq!(told(900_000_000), "second_engine node 9.0\n");
+    assert_eq!(told(0), "");
+}
+
+#[test]
 fn dockers_own_containerd_and_an_engine_that_people_approved_are_quiet() {
     check_after(
         |scene, _| {

@@ -52,7 +52,10 @@ pub(crate) fn fleeting(room: &Room) -> Result<Outcome> {
     wait::pause(Duration::from_secs(4))?;
     let (took, mut seen) = passed?;
     look(&scene.tidewatch, &mut seen)?;
-    ensure!(took <= 2.0 * SPAN, "{FLEETING} containers took {took:.0} s: this host is too slow for this test");
+    ensure!(
+        took <= 2.0 * SPAN,
+        "{FLEETING} containers took {took:.0} s: this host is too slow for this test"
+    );
     let (mut missing, mut unresolved) = (Vec::new(), Vec::new());
     for id in &ids {
         match seen.iter().find(|(cgroup, _)| cgroup.contains(id.as_str())) {

@@ -18,7 +18,7 @@ use strategy::Strategies;
 use triage::{Triage, TriageConfig};
 
 /// Version of [`Fold`]'s serialised form; a recording with another one is replayed without its checkpoint.
-pub const CHECKPOINT_VERSION: u32 = 4;
+pub const CHECKPOINT_VERSION: u32 = 5;
 
 /// Settings of the core.
 #[derive(Clone, Debug, Default)]

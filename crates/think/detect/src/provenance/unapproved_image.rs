@@ -26,13 +26,16 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
         }
         let is_from_before = case.state.is_from_before(container);
         let bits = if is_from_before { BEFORE_BITS } else { STARTED_BITS };
-        out.push(
-            claim(case, container, ID, bits, Aspect::Image)
-                .claiming(format!("nobody approved its image {}", facts.image))
-                .with("digest", &facts.digest)
-                .with("command", &facts.command)
-                .with("is_local", if facts.image_facts.is_local { "yes" } else { "no" })
-                .with("started_before_watch", if is_from_before { "yes" } else { "no" }),
-        );
+        let mut finding = claim(case, container, ID, bits, Aspect::Image)
+            .claiming(format!("nobody approved its image {}", facts.image))
+            .with("digest", &facts.digest)
+            .with("command", &facts.command)
+            .with("is_local", if facts.image_facts.is_local { "yes" } else { "no" })
+            .with("started_before_watch", if is_from_before { "yes" } else { "no" });
+        // Told and not verified by us, so it lowers nothing: whoever looks into the incident may ask the signer.
+        for signer in &facts.image_facts.signers {
+            finding = finding.with("signed_by", signer);
+        }
+        out.push(finding);
     }
 }

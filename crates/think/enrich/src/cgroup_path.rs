@@ -38,9 +38,11 @@ pub(crate) fn read(path: &str) -> Suggests<'_> {
     let leaf = path.rsplit('/').next().unwrap_or_default();
     let mut parts = path.split('/').filter(|part| !part.is_empty());
     let first = parts.next().unwrap_or_default();
-    let bare = leaf.strip_suffix(".scope").unwrap_or(leaf);
-    for (prefix, kind) in PREFIXES {
-        if let Some(id) = bare.strip_prefix(prefix).filter(|id| is_id(id)) {
+    // Podman puts a container's processes one group further down.
+    for part in path.rsplit('/') {
+        let bare = part.strip_suffix(".scope").unwrap_or(part);
+        let named = PREFIXES.iter().find_map(|(prefix, kind)| Some((bare.strip_prefix(prefix)?, *kind)));
+        if let Some((id, kind)) = named.filter(|(id, _)| is_id(id)) {
             return Suggests::Container(Some(kind), id);
         }
     }
@@ -87,6 +89,7 @@ mod tests {
                 of(Some(EngineKind::Cri)),
             ),
             (format!("/machine.slice/libpod-{id}.scope"), of(Some(EngineKind::Podman))),
+            (format!("/machine.slice/libpod-{id}.scope/container"), of(Some(EngineKind::Podman))),
             (format!("/libpod_parent/libpod-{id}"), of(Some(EngineKind::Podman))),
             ("/machine.slice/machine-web.scope".into(), Suggests::Unwatched("systemd-machined")),
             ("/system.slice/cron.service".into(), Suggests::Unit("cron.service")),

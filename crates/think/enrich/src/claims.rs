@@ -21,9 +21,9 @@ pub(crate) type ClaimKey = (View, Untrusted);
 pub(crate) struct Claims {
     #[serde(with = "model::pairs")]
     claims: BTreeMap<ClaimKey, ContainerFacts>,
-    /// Which container a claim was joined with.
+    /// Which container a claim was joined with; each reading of a log asks.
     #[serde(with = "model::pairs")]
-    joined: BTreeMap<ClaimKey, CgroupId>,
+    joined: BTreeMap<View, BTreeMap<Untrusted, CgroupId>>,
     /// Running ones by the pid they claim.
     #[serde(with = "model::pairs")]
     by_pid: BTreeMap<(u32, ClaimKey), ()>,
@@ -88,20 +88,24 @@ impl Claims {
         self.claims.keys().filter(|(view, _)| view.is_of(engine)).cloned().collect()
     }
 
-    pub(crate) fn joined(&self, key: &ClaimKey) -> Option<CgroupId> {
-        self.joined.get(key).copied()
+    pub(crate) fn joined(&self, view: &View, id: &Untrusted) -> Option<CgroupId> {
+        self.joined.get(view)?.get(id).copied()
     }
 
-    pub(crate) fn join(&mut self, key: ClaimKey, cgroup: CgroupId) {
-        self.joined.insert(key, cgroup);
+    pub(crate) fn join(&mut self, (view, id): ClaimKey, cgroup: CgroupId) {
+        self.joined.entry(view).or_default().insert(id, cgroup);
     }
 
     /// The container is forgotten.
     pub(crate) fn part(&mut self, container: &Container) {
         let of = container.facts.known().into_iter().chain(container.others.iter().map(AsRef::as_ref));
-        for key in of.map(key_of) {
-            if self.joined.get(&key) == Some(&container.key.cgroup) {
-                self.joined.remove(&key);
+        for facts in of {
+            let Some(joined) = self.joined.get_mut(&facts.view) else { continue };
+            if joined.get(&facts.id) == Some(&container.key.cgroup) {
+                joined.remove(&facts.id);
+            }
+            if joined.is_empty() {
+                self.joined.remove(&facts.view);
             }
         }
     }

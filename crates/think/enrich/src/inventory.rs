@@ -91,7 +91,7 @@ impl Inventory {
 
     /// The container that an engine means by an id.
     pub(crate) fn claimed(&self, view: &View, id: &Untrusted) -> Option<Arc<Container>> {
-        let joined = self.claims.joined(&(view.clone(), id.clone()))?;
+        let joined = self.claims.joined(view, id)?;
         self.containers.get(&joined).cloned()
     }
 

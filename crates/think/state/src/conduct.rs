@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use model::event::{Exec, FileOrigin};
+use model::event::{Attach, Exec, FileOrigin};
 use model::ids::{CgroupId, WorkloadKey};
 use model::time::Time;
 use model::untrusted::Untrusted;
@@ -25,6 +25,10 @@ const CLIENTS_KEPT: Duration = Duration::from_secs(600);
 /// Two runs of a command that are closer than this count as one.
 const RUN_AGAIN: Duration = Duration::from_secs(2);
 
+/// What is kept of one container while nobody has said whose it is, and of how many containers.
+const EARLY_MAX: usize = 8;
+const EARLY_CONTAINERS_MAX: usize = 256;
+
 /// Programs that have an engine do something.
 const CLIENTS: [&str; 9] =
     ["docker", "podman", "nerdctl", "ctr", "crictl", "runc", "crun", "kubectl", "nsenter"];
@@ -36,6 +40,18 @@ pub(crate) struct Conduct {
     #[serde(with = "model::pairs")]
     commands: BTreeMap<(WorkloadKey, Untrusted), Habit>,
     clients: VecDeque<Client>,
+    /// What was done before it was known whose the container is: judged then.
+    #[serde(default)]
+    early: BTreeMap<CgroupId, Vec<Early>>,
+}
+
+/// Something that was done in a container before its facts were settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Early {
+    /// A file that is no image's was run.
+    Ran(Box<Exec>),
+    /// A process left its cgroup.
+    Left(Box<Attach>),
 }
 
 /// How often a command was run from outside.
@@ -112,7 +128,27 @@ impl Conduct {
         before
     }
 
+    /// Keeps what is done too early to be judged.
+    pub(crate) fn note_early(&mut self, cgroup: CgroupId, early: Early) {
+        if self.early.len() < EARLY_CONTAINERS_MAX || self.early.contains_key(&cgroup) {
+            let kept = self.early.entry(cgroup).or_default();
+            if kept.len() < EARLY_MAX {
+                kept.push(early);
+            }
+        }
+    }
+
+    pub(crate) fn early(&self, cgroup: CgroupId) -> &[Early] {
+        self.early.get(&cgroup).map_or(&[], Vec::as_slice)
+    }
+
+    /// It was judged.
+    pub(crate) fn was_judged(&mut self, cgroup: CgroupId) {
+        self.early.remove(&cgroup);
+    }
+
     pub(crate) fn ended(&mut self, cgroup: CgroupId) {
         self.files.remove(&cgroup);
+        self.early.remove(&cgroup);
     }
 }

@@ -15,7 +15,7 @@ use model::time::Time;
 use model::untrusted::Untrusted;
 use model::view::{EngineSeen, View};
 
-use crate::conduct::Client;
+use crate::conduct::{Client, Early};
 use crate::engines::{EngineStanding, claimed_by};
 use crate::images::Swapped;
 use crate::{FLAG_BITS_MIN, State};
@@ -95,6 +95,11 @@ impl State {
         self.images.made_here(facts)
     }
 
+    /// What was done in a container before its facts were settled.
+    pub fn early(&self, container: &Container) -> &[Early] {
+        self.conduct.early(container.key.cgroup)
+    }
+
     /// Who on the host last had an engine do something about what one of the words names.
     pub fn client(&self, words: &[&str], span: Duration) -> Option<&Client> {
         self.conduct.client(words, self.now, span)
@@ -113,6 +118,11 @@ impl State {
                 self.first.unusual_hour = self.hours.started(&container.workload(), container.key.started);
             }
         }
+        if let (Body::CgroupAttached(attach), Some(container)) = (&seen.event.body, &seen.identity.within)
+            && container.facts.is_pending()
+        {
+            self.conduct.note_early(container.key.cgroup, Early::Left(Box::new(attach.clone())));
+        }
         let Body::Exec(exec) = &seen.event.body else { return };
         let Some(container) = &seen.identity.container else {
             self.conduct.host_runs(exec, at);
@@ -120,6 +130,9 @@ impl State {
         };
         if exec.namespaces.mnt == container.namespaces.mnt {
             self.first.is_first_file = self.conduct.runs_file(container.key.cgroup, exec);
+            if self.first.is_first_file && container.facts.is_pending() {
+                self.conduct.note_early(container.key.cgroup, Early::Ran(exec.clone()));
+            }
         }
         if let Some((container, exec)) = seen.entered() {
             self.first.commanded_before = self.conduct.commanded(&container.workload(), &exec.args, at);
@@ -130,6 +143,7 @@ impl State {
     pub(crate) fn learn_images(&mut self, seen: &Observation, findings: &[Finding]) {
         for news in &seen.identity.news {
             let News::Settled(container) = news else { continue };
+            self.conduct.was_judged(container.key.cgroup);
             let is_suspect = findings.iter().any(|finding| finding.bits >= FLAG_BITS_MIN);
             if let Some(facts) = container.facts.known().filter(|_| !is_suspect)
                 && self.approvals.provenance(container).is_approved()

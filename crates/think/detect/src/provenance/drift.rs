@@ -3,11 +3,13 @@
 //! T1105, T1620, T1610. By the kernel's word on the file, not by its name. Quiet: an engine's own start of a container, and
 //! less for what a package manager of the image installs. Not here: scripts fed to an interpreter of the image.
 
-use model::event::{Body, FileOrigin};
+use model::event::{Body, Exec, FileOrigin};
 use model::finding::{Aspect, Finding};
+use model::identity::Container;
+use state::Early;
 
 use crate::Case;
-use crate::provenance::{ALONE_BITS, claim};
+use crate::provenance::{ALONE_BITS, claim, settled};
 
 pub(crate) const ID: &str = "drift";
 
@@ -24,17 +26,29 @@ const MOUNTED_BITS: f64 = 1.5;
 /// Directories that package managers run their own scripts from.
 const INSTALLERS: [&str; 3] = ["/var/lib/dpkg/", "/var/tmp/rpm-tmp", "/lib/apk/"];
 
-/// Judges every program that runs in a container.
+/// Judges every program that runs in a container, and those that ran before it was known whose it is.
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
-    let (Body::Exec(exec), Some(container)) = (&case.seen.event.body, &case.seen.identity.container) else {
-        return;
-    };
-    if !case.novelty.is_first_file
-        || container.init == Some(exec.process) && exec.origin == FileOrigin::Mounted
+    if let (Body::Exec(exec), Some(container)) = (&case.seen.event.body, &case.seen.identity.container)
+        && case.novelty.is_first_file
+        && !container.facts.is_pending()
     {
-        return;
+        out.extend(ran(case, container, exec));
     }
-    let is_approved = case.novelty.provenance.is_approved();
+    for container in settled(case) {
+        let early = case.state.early(container).iter();
+        out.extend(early.filter_map(|early| match early {
+            Early::Ran(exec) => ran(case, container, exec),
+            Early::Left(_) => None,
+        }));
+    }
+}
+
+fn ran(case: &Case, container: &Container, exec: &Exec) -> Option<Finding> {
+    // The init program of an engine is mounted into the container.
+    if container.init == Some(exec.process) && exec.origin == FileOrigin::Mounted {
+        return None;
+    }
+    let is_approved = case.state.provenance(container).is_approved();
     let is_installed = INSTALLERS.iter().any(|place| exec.path.raw().starts_with(place));
     let (bits, what) = match exec.origin {
         FileOrigin::Memory => (MEMORY_BITS, "is in memory only"),
@@ -44,13 +58,13 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
         FileOrigin::Written if is_approved => (APPROVED_BITS, "was written after it was made"),
         FileOrigin::Written => (UNAPPROVED_BITS, "was written after it was made"),
         FileOrigin::Mounted => (MOUNTED_BITS, "is on a file system mounted into it"),
-        FileOrigin::Image | FileOrigin::Unknown => return,
+        FileOrigin::Image | FileOrigin::Unknown => return None,
     };
-    out.push(
+    Some(
         claim(case, container, ID, bits, Aspect::Conduct)
             .claiming(format!("it runs {}, a file that its image does not hold: it {what}", exec.path))
             .with("file", &exec.path)
             .with("arguments", &exec.args)
             .with("program_pid", u64::from(exec.process.pid)),
-    );
+    )
 }

@@ -498,6 +498,34 @@ fn a_process_that_leaves_its_containers_cgroup_is_told_with_who_moved_it() {
 }
 
 #[test]
+fn what_is_done_before_it_is_known_whose_the_container_is_is_judged_when_it_is() {
+    check_after(
+        |scene, _| {
+            let quick = scene.start_unclaimed("sh -c go");
+            scene.run_file(quick, "/tmp/x", FileOrigin::Written);
+            let process = quick.process();
+            scene.emit(
+                Source::Kernel,
+                Body::CgroupAttached(Attach {
+                    process,
+                    cgroup: CgroupId(1),
+                    path: "/".into(),
+                    namespaces: Some(quick.exec("").namespaces),
+                    by_pid: process.pid,
+                    by_cgroup: CgroupId(1),
+                }),
+            );
+            scene.second(&[], 0.0);
+            scene.claim(quick, "quick", "web", |_| ());
+        },
+        &expect![[r#"
+            drift quick 13.0
+            cgroup_escape quick 13.0
+        "#]],
+    );
+}
+
+#[test]
 fn many_short_lives_of_an_image_that_nobody_approved_are_told() {
     check_after(
         |scene, _| {

@@ -37,7 +37,7 @@ impl Inventory {
 
     pub(crate) fn claim_gone(&mut self, key: &ClaimKey, at: Time, news: &mut Vec<News>) {
         self.claims.remove(key);
-        let Some(cgroup) = self.claims.joined(key) else { return };
+        let Some(cgroup) = self.claims.joined(&key.0, &key.1) else { return };
         let Some(container) = self.containers.get_mut(&cgroup) else { return };
         let is_first = container.facts.known().is_some_and(|facts| key_of(facts) == *key);
         if is_first {
@@ -60,7 +60,7 @@ impl Inventory {
     pub(crate) fn engine_gone(&mut self, engine: &View, at: Time) {
         for key in self.claims.of_engine(engine) {
             self.claims.remove(&key);
-            let Some(cgroup) = self.claims.joined(&key) else { continue };
+            let Some(cgroup) = self.claims.joined(&key.0, &key.1) else { continue };
             let Some(container) = self.containers.get_mut(&cgroup).filter(|it| it.ended.is_none()) else {
                 continue;
             };
@@ -110,7 +110,7 @@ impl Inventory {
     pub(super) fn join_by_pid(&mut self, cgroup: CgroupId, news: &mut Vec<News>) {
         let Some(init) = self.containers.get(&cgroup).and_then(|container| container.init) else { return };
         let running = self.claims.of_pid(init.pid).filter(|facts| facts.state == RunState::Running);
-        let unjoined = running.filter(|facts| self.claims.joined(&key_of(facts)).is_none());
+        let unjoined = running.filter(|facts| self.claims.joined(&facts.view, &facts.id).is_none());
         for facts in unjoined.cloned().collect::<Vec<_>>() {
             self.join(cgroup, facts, news);
         }
@@ -118,7 +118,7 @@ impl Inventory {
 
     fn find_claimed(&self, facts: &ContainerFacts) -> Option<CgroupId> {
         let runs = |cgroup: &CgroupId| self.containers.get(cgroup).is_some_and(|it| it.ended.is_none());
-        let joined = self.claims.joined(&key_of(facts));
+        let joined = self.claims.joined(&facts.view, &facts.id);
         joined.filter(runs).or_else(|| {
             let by_cgroup =
                 Some(&facts.cgroup).filter(|path| !path.is_empty()).and_then(|path| self.cgroups.at(path));

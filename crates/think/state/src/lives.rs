@@ -42,8 +42,16 @@ pub(crate) struct Lives {
 impl Lives {
     /// A process ended; only a container's first one tells how the container did.
     pub(crate) fn exited(&mut self, container: &Container, exit: &Exit) {
-        if container.init == Some(exit.process) && self.exits.len() < WORKLOADS_MAX {
-            self.exits.insert(exit.cgroup, exit.status != 0 || exit.signal != 0);
+        if container.init != Some(exit.process) {
+            return;
+        }
+        let failed = exit.status != 0 || exit.signal != 0;
+        // Its engine may have told of its end before the kernel told how it ended.
+        if let Some(at) = container.ended {
+            let ends = self.ends.get_mut(&container.workload()).into_iter().flatten();
+            ends.filter(|end| end.at == at).for_each(|end| end.failed |= failed);
+        } else if self.exits.len() < WORKLOADS_MAX {
+            self.exits.insert(exit.cgroup, failed);
         }
     }
 

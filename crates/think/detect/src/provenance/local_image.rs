@@ -31,7 +31,9 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     }
     for container in settled(case) {
         let Some(facts) = container.facts.known() else { continue };
-        if case.state.provenance(container) != Provenance::Unapproved {
+        // An engine also tells of what it did a moment before we looked.
+        if case.state.provenance(container) != Provenance::Unapproved || case.state.is_from_before(container)
+        {
             continue;
         }
         let Some((at, work)) = case.state.made_here(facts).filter(|(at, _)| case.at().since(*at) <= SOON)

@@ -30,7 +30,10 @@ impl Inventory {
             return;
         }
         self.join(cgroup, facts.clone(), news);
-        if facts.state == RunState::Exited {
+        // Of several engines the one that knows its name says when it is over. The containerd below it says so first,
+        // before the kernel has told how it ended.
+        let first = self.containers.get(&cgroup).and_then(|container| container.facts.known());
+        if facts.state == RunState::Exited && first.is_some_and(|first| first.view == facts.view) {
             self.end(cgroup, at, news);
         }
     }

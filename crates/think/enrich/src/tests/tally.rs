@@ -7,7 +7,7 @@ use model::coverage::{Health, Source};
 use model::event::Body;
 use model::ids::CgroupId;
 use model::privilege::{Capabilities, Privileges};
-use model::runtime::{ContainerFacts, Orchestrated};
+use model::runtime::{ContainerFacts, Orchestrated, RunState};
 use model::untrusted::Untrusted;
 use model::view::{EngineKind, EngineState, Standing, View};
 use testkit::provenance::{apart, maker, moby, setup};
@@ -401,4 +401,15 @@ fn a_process_with_a_containers_mounts_in_the_hosts_cgroup_is_no_container_of_its
     let mut enrich = Enrich::default();
     scene.take().into_iter().for_each(|event| drop(enrich.identify(event)));
     assert_eq!(enrich.containers().count(), 1);
+}
+
+#[test]
+fn the_containerd_below_docker_does_not_say_when_a_container_is_over() {
+    let mut scene = Scene::new(4);
+    let web = scene.start("web", "busybox", "httpd -f");
+    scene.claimed_by(&moby(), web, |_| ());
+    scene.claimed_by(&moby(), web, |facts| facts.state = RunState::Exited);
+    let mut enrich = Enrich::default();
+    scene.take().into_iter().for_each(|event| drop(enrich.identify(event)));
+    assert!(enrich.containers().all(|container| container.ended.is_none()));
 }

@@ -113,12 +113,6 @@ impl Capabilities {
         Self(self.0 & !other.0)
     }
 
-    /// Those that are in both.
-    #[must_use]
-    pub fn both(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
         self.0 == 0

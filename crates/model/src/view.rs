@@ -275,16 +275,6 @@ impl Tally {
     pub fn is_whole(&self) -> bool {
         self.contradictions.is_empty()
     }
-
-    /// The contradiction about a thing, when there is one.
-    pub fn about(&self, what: Disagreement) -> Option<&Contradiction> {
-        self.contradictions.iter().find(|it| it.about == what)
-    }
-
-    /// What a witness says.
-    pub fn row(&self, witness: &Witness) -> Option<&Row> {
-        self.rows.iter().find(|row| row.witness == *witness)
-    }
 }
 
 #[cfg(test)]

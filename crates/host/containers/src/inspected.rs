@@ -9,12 +9,13 @@ use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status,
     ContainerSummaryStateEnum as ListedStatus, EndpointSettings, HealthConfig, PortMap,
 };
-use model::runtime::{ADDRESSES_MAX, ContainerFacts, LABELS_MAX, PORTS_MAX, PublishedPort, RunState};
+use model::runtime::{ADDRESSES_MAX, ContainerFacts, PORTS_MAX, PublishedPort, RunState};
 use model::time::Time;
 use model::traffic::Protocol;
 use model::untrusted::{UNTRUSTED_BYTES_MAX, Untrusted};
 
 use crate::docker::Confinement;
+use crate::labels::bounded_labels;
 use crate::privileges::{Settings, privileges};
 
 /// What runs a health check that was declared as text, when the image names no shell of its own.
@@ -169,16 +170,6 @@ fn root(storage: &HashMap<String, String>) -> Untrusted {
     let merged = storage.get("MergedDir").map(String::as_str);
     let upper = || Some(storage.get("UpperDir")?.rsplit_once('/')?.0);
     Untrusted::new(merged.filter(|path| !path.is_empty()).or_else(upper).unwrap_or_default())
-}
-
-/// Labels by key, as many as are kept, and how many are not.
-pub(crate) fn bounded_labels(labels: &HashMap<String, String>) -> (Vec<(Untrusted, Untrusted)>, u32) {
-    let mut sorted: Vec<_> = labels.iter().collect();
-    sorted.sort_unstable();
-    let dropped = sorted.len().saturating_sub(LABELS_MAX);
-    let kept = sorted.into_iter().take(LABELS_MAX);
-    let kept = kept.map(|(key, value)| (Untrusted::new(key), Untrusted::new(value))).collect();
-    (kept, u32::try_from(dropped).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

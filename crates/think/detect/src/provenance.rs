@@ -30,6 +30,7 @@ pub(crate) mod cgroup_escape;
 pub(crate) mod unusual_start;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::finding::{Aspect, Family, Finding};
 use model::identity::{Container, News};
@@ -71,6 +72,21 @@ pub(crate) fn claim(
         finding = finding.with("made_by", makers.join(" < ").as_str());
     }
     finding
+}
+
+/// The same finding with who on the host last named the container to an engine, when somebody did within `span`.
+pub(crate) fn asked_by(case: &Case, container: &Container, span: Duration, finding: Finding) -> Finding {
+    let id = container.facts.known().map(|facts| facts.id.raw()).unwrap_or_default();
+    let words = [container.name().raw(), id, id.get(..12).unwrap_or_default()];
+    let Some(client) = case.state.client(&words, span) else { return finding };
+    let finding = finding
+        .with("by_pid", u64::from(client.pid))
+        .with("by_uid", u64::from(client.uid))
+        .with("by_command", &client.args);
+    match client.login_uid {
+        Some(uid) => finding.with("by_login_uid", u64::from(uid)),
+        None => finding,
+    }
 }
 
 /// Containers whose views have just been compared, and that run.

@@ -329,7 +329,7 @@ impl Inventory {
                 true => (kind, Fact::Failed { reason: Untrusted::new(&reason) }),
                 false => (Kind::Managed, Fact::Known(ContainerFacts::clone(&changed.others.remove(0)))),
             };
-            changed.kind = if self.own == Some(cgroup) { Kind::Own } else { kind };
+            changed.kind = kind_of(self.own, cgroup, kind);
             changed.facts = facts;
             if changed.setup.is_pending() {
                 changed.setup = Fact::Failed { reason: Untrusted::new("it could not be looked at in time") };
@@ -402,6 +402,11 @@ impl Inventory {
         self.cgroups.nest(exec.cgroup, above);
         true
     }
+}
+
+/// What is ours is called so, whoever else claims it.
+fn kind_of(own: Option<CgroupId>, cgroup: CgroupId, kind: Kind) -> Kind {
+    if own == Some(cgroup) { Kind::Own } else { kind }
 }
 
 /// How long the views may take. What no engine's shim has made is claimed by none, however slow they are.

@@ -1,5 +1,6 @@
 //! Answers as engines give them, and as a hostile or broken one might, against the facts made of them.
 
+use model::runtime::LABELS_MAX;
 use std::fmt::Write;
 
 use expect_test::{Expect, expect};

@@ -13,7 +13,7 @@ use model::runtime::Administered;
 use model::untrusted::Untrusted;
 
 use crate::Case;
-use crate::provenance::{ALONE_BITS, claim};
+use crate::provenance::{ALONE_BITS, asked_by, claim};
 
 pub(crate) const ID: &str = "administration";
 
@@ -59,7 +59,7 @@ fn entered(case: &Case, container: &Container, exec: &Exec) -> Option<Finding> {
         ))
         .with("command", &exec.args)
         .with("program_pid", u64::from(exec.process.pid));
-    Some(with_client(case, container, finding))
+    Some(asked_by(case, container, ASKED_WITHIN, finding))
 }
 
 fn told(case: &Case, container: &Container, (command, what): (&Untrusted, Administered)) -> Option<Finding> {
@@ -79,19 +79,7 @@ fn told(case: &Case, container: &Container, (command, what): (&Untrusted, Admini
     let finding = claim(case, container, ID, bits, Aspect::Conduct)
         .claiming(format!("somebody {how}"))
         .with("command", command);
-    Some(with_client(case, container, finding))
-}
-
-fn with_client(case: &Case, container: &Container, finding: Finding) -> Finding {
-    let id = container.facts.known().map(|facts| facts.id.raw()).unwrap_or_default();
-    let words = [container.name().raw(), id, id.get(..12).unwrap_or_default()];
-    let Some(client) = case.state.client(&words, ASKED_WITHIN) else { return finding };
-    let finding = finding.with("by_pid", u64::from(client.pid)).with("by_uid", u64::from(client.uid));
-    let finding = finding.with("by_command", &client.args);
-    match client.login_uid {
-        Some(uid) => finding.with("by_login_uid", u64::from(uid)),
-        None => finding,
-    }
+    Some(asked_by(case, container, ASKED_WITHIN, finding))
 }
 
 /// Whether its engine runs it to see whether it works, or people approved it.

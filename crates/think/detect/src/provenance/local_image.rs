@@ -12,7 +12,7 @@ use model::novelty::Provenance;
 use model::runtime::{EngineWork, ImageWork};
 
 use crate::Case;
-use crate::provenance::{ALONE_BITS, claim, settled};
+use crate::provenance::{ALONE_BITS, asked_by, claim, settled};
 
 pub(crate) const ID: &str = "local_image";
 
@@ -59,13 +59,8 @@ fn committed(case: &Case, work: &EngineWork) -> Option<Finding> {
     if work.work != ImageWork::Commit || case.state.is_approved_name(&work.image) {
         return None;
     }
-    let id = container.facts.known().map(|facts| facts.id.raw()).unwrap_or_default();
-    let words = [container.name().raw(), id, id.get(..12).unwrap_or_default()];
-    let mut finding = claim(case, container, ID, COMMIT_BITS, Aspect::Conduct)
+    let finding = claim(case, container, ID, COMMIT_BITS, Aspect::Conduct)
         .claiming(format!("it was committed: an image {} was made of it", work.image))
         .with("made_image", &work.image);
-    if let Some(client) = case.state.client(&words, ASKED_WITHIN) {
-        finding = finding.with("by_uid", u64::from(client.uid)).with("by_command", &client.args);
-    }
-    Some(finding)
+    Some(asked_by(case, container, ASKED_WITHIN, finding))
 }

@@ -22,7 +22,9 @@ const BITS: f64 = 3.0;
 
 /// Judges the engines' CPU when the books of a second are closed.
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
-    let Some((host, unbooked)) = case.closed_books().zip(case.state.unbooked_engine_cores()) else { return };
+    // The sum over all containers is made once a second, not at each event.
+    let Some(host) = case.closed_books() else { return };
+    let Some(unbooked) = case.state.unbooked_engine_cores() else { return };
     let least = CORES_MIN.max(HOST_SHARE_MIN * f64::from(host.cores));
     if host.seconds < SECONDS_MIN || unbooked < least {
         return;

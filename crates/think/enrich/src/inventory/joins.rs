@@ -12,7 +12,7 @@ use model::time::Time;
 use model::untrusted::Untrusted;
 use model::view::View;
 
-use super::{Inventory, OTHERS_MAX, START_DOUBT};
+use super::{Inventory, OTHERS_MAX, START_DOUBT, kind_of};
 use crate::CLAIM_WAIT;
 use crate::cgroup_path::{Suggests, read};
 use crate::claims::{ClaimKey, key_of, rank};
@@ -69,7 +69,8 @@ impl Inventory {
             };
             let changed = Arc::make_mut(container);
             changed.others.retain(|facts| key_of(facts) != key);
-            if changed.facts.known().is_some_and(|facts| key_of(facts) == key) && changed.others.is_empty() {
+            // Another engine that claims it is believed when it is looked at again.
+            if changed.facts.known().is_some_and(|facts| key_of(facts) == key) {
                 changed.kind = Kind::Unsettled;
                 changed.facts = Fact::Pending { since: at };
             }
@@ -171,7 +172,7 @@ impl Inventory {
         let is_settled = first.is_some();
         if let Some(facts) = first {
             changed.others.retain(|known| known.view != facts.view);
-            changed.kind = if self.own == Some(cgroup) { Kind::Own } else { Kind::Managed };
+            changed.kind = kind_of(self.own, cgroup, Kind::Managed);
             changed.facts = Fact::Known(facts);
         }
         if is_settled {

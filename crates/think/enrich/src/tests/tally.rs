@@ -413,3 +413,28 @@ fn the_containerd_below_docker_does_not_say_when_a_container_is_over() {
     scene.take().into_iter().for_each(|event| drop(enrich.identify(event)));
     assert!(enrich.containers().all(|container| container.ended.is_none()));
 }
+
+#[test]
+fn what_two_engines_claimed_goes_by_the_other_when_the_first_is_gone() {
+    check(
+        |scene| {
+            let podman = View::new(EngineKind::Podman, "/srv/storage");
+            let other = View::new(EngineKind::Containerd, "/run/other.sock");
+            scene.engine(&podman, EngineState::Answers, |_| ());
+            scene.engine(&other, EngineState::Answers, |_| ());
+            let app = scene.appear("/default/app", "app");
+            scene.claimed_by(&podman, app, |facts| facts.name = "by podman".into());
+            scene.claimed_by(&other.of_namespace(&"default".into()), app, |facts| {
+                facts.name = "by other".into()
+            });
+            scene.seconds(4, &[], 0.0);
+            scene.engine(&podman, EngineState::Gone, |_| ());
+        },
+        &expect![[r#"
+            managed by other
+              kernel: present (pid 1000, cgroup /default/app)
+              docker: - ()
+              containerd:default at /run/other.sock: present (by other)
+        "#]],
+    );
+}

@@ -425,7 +425,7 @@ fn what_two_engines_claimed_goes_by_the_other_when_the_first_is_gone() {
             let app = scene.appear("/default/app", "app");
             scene.claimed_by(&podman, app, |facts| facts.name = "by podman".into());
             scene.claimed_by(&other.of_namespace(&"default".into()), app, |facts| {
-                facts.name = "by other".into()
+                facts.name = "by other".into();
             });
             scene.seconds(4, &[], 0.0);
             scene.engine(&podman, EngineState::Gone, |_| ());

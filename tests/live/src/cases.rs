@@ -64,7 +64,7 @@ pub(crate) const LONG: [Case; 1] =
     [Case { name: "services_that_do_more_than_ever_are_found_by_their_history", run: history::run }];
 
 /// Every live test, in the order in which they run.
-pub(crate) const ALL: [Case; 76] = [
+pub(crate) const ALL: [Case; 77] = [
     Case { name: "sample_command_is_one_incident_within_three_seconds", run: sample_command::run },
     Case { name: "sixty_quiet_seconds_have_no_incident", run: quiet::run },
     Case { name: "a_recording_replays_to_the_same_incidents", run: recording::run },
@@ -122,6 +122,7 @@ pub(crate) const ALL: [Case; 76] = [
     },
     Case { name: "a_second_containerd_is_found_with_its_container", run: engines::second_containerd },
     Case { name: "a_container_of_podman_is_found", run: engines::podman },
+    Case { name: "podman_labels_are_asked_where_its_interface_is_served", run: engines::podman_labels },
     Case { name: "a_container_made_by_hand_without_a_cgroup_is_found", run: by_hand::without_a_group },
     Case { name: "a_container_in_a_cgroup_called_like_dockers_is_found", run: by_hand::called_like_docker },
     Case { name: "a_container_in_a_cgroup_called_like_a_scope_is_found", run: by_hand::called_like_a_scope },

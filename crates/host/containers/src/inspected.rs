@@ -152,7 +152,7 @@ fn line(parts: impl IntoIterator<Item = String>) -> Untrusted {
 }
 
 /// The command as the engine runs it, and as it announces it then: through a shell when it was declared as text.
-fn health_check(declared: HealthConfig, shell: Option<Vec<String>>) -> Untrusted {
+pub(crate) fn health_check(declared: HealthConfig, shell: Option<Vec<String>>) -> Untrusted {
     let mut test = declared.test.unwrap_or_default().into_iter();
     match test.next().as_deref() {
         Some("CMD") => line(test),

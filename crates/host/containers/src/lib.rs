@@ -26,6 +26,8 @@ pub mod notice;
 
 pub mod oci;
 
+pub mod podman;
+
 pub mod containerd;
 
 pub mod cri;

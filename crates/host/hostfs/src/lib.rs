@@ -71,4 +71,6 @@ pub mod unix_sockets;
 
 pub mod daemons;
 
+pub mod service_socket;
+
 pub mod podman;

@@ -1,7 +1,8 @@
 //! Podman's account of its containers, as it lies on disk: what it keeps for itself, read without any lock.
 //!
 //! Files are replaced whole by their writer, so that one reading is never torn. Not here: the container's specification
-//! (`containers`), images, Podman's own database, which can be read only with its lock.
+//! (`containers`), images, and Podman's own database, which can be read only with its lock: labels lie there, see
+//! `service_socket.rs`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 
 use crate::error::HostfsError;
 use crate::kept::read_whole;
-use crate::proc_dir::{key, stat};
+use crate::proc_dir::{key, pid_path, stat};
 use crate::process::cmdline;
 use crate::root::HostRoot;
 use crate::text::{lines, number};
@@ -176,6 +177,17 @@ impl Store {
             return Err(HostfsError::Gone { path });
         }
         read_whole(&path, SPEC_BYTES_MAX)
+    }
+
+    /// Whether a process may speak for this store: it sees the very same directory, and is its owner's or the
+    /// administrator's. Anybody can say on a command line which store he serves.
+    pub fn is_served_by(&self, process: ProcessKey, uid: u32) -> bool {
+        let graphroot = &self.roots.graphroot;
+        let own =
+            pid_path(&self.root, process.pid, "root").join(graphroot.strip_prefix("/").unwrap_or(graphroot));
+        let stats = [own, self.root.at(graphroot)].map(|path| rustix::fs::stat(path).ok());
+        let [Some(seen), Some(kept)] = stats else { return false };
+        (seen.st_dev, seen.st_ino) == (kept.st_dev, kept.st_ino) && (uid == 0 || uid == kept.st_uid)
     }
 
     fn is_monitor(&self, pid: u32, container: &Stored) -> bool {

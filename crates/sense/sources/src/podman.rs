@@ -1,8 +1,10 @@
 //! Follows Podman's containers by the files that Podman keeps: of the administrator, of every user, and of whatever other
 //! store a container's monitor names.
 //!
-//! Podman has no daemon, and its interface, where somebody serves it, reads the same files: it is not asked. Not here:
-//! labels, which lie in a database that can be read only with its lock.
+//! Podman has no daemon. Its interface, where somebody serves it, is asked for what the files do not tell, labels and
+//! health checks, and for nothing that they do. Not here: the database that these lie in, which can be read only with its lock.
+
+mod asking;
 
 mod facts;
 
@@ -51,6 +53,8 @@ pub struct PodmanNote {
 pub struct PodmanServer {
     /// The process.
     pub process: ProcessKey,
+    /// Its user, as the host numbers users.
+    pub uid: u32,
     /// File that it executes.
     pub program: Untrusted,
     /// Path of its cgroup.

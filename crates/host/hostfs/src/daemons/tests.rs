@@ -134,6 +134,21 @@ fn a_fork_of_a_daemon_is_no_second_one_and_is_looked_at_again() {
 }
 
 #[test]
+fn podman_goes_on_as_its_own_child_in_another_user_namespace() {
+    let host = FakeHost::v2().unwrap();
+    let service = ["podman", "system", "service"];
+    host.process(&process(900, &service)).unwrap();
+    host.process(&FakeProcess { parent_pid: 900, ..process(901, &service) }).unwrap();
+    let mut finder = finder(&host);
+    assert_eq!(show(&finder.look_around().unwrap()), "900 Podman /usr/bin/podman in /\n");
+    let link = host.root().join("proc/901/ns/user");
+    // The made-up host may have given it the same one as everybody.
+    let _ = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink("user:[4026532397]", link).unwrap();
+    assert_eq!(show(&finder.look_around().unwrap()), "901 Podman /usr/bin/podman in /\n");
+}
+
+#[test]
 fn a_process_is_told_once_and_again_only_when_it_is_another() {
     let host = FakeHost::v2().unwrap();
     host.process(&process(900, &["crio"])).unwrap();
@@ -155,7 +170,7 @@ fn a_daemon_s_sockets_are_those_that_it_holds_and_listens_at() {
     host.open_files(900, &["socket:[11]", "/dev/null", "socket:[13]"]).unwrap();
     let table = format!("{HEADING}0: 2 0 00010000 0001 01 11 /x.sock\n0: 2 0 00010000 0001 01 12 /y.sock\n");
     host.write("proc/900/net/unix", table.as_bytes()).unwrap();
-    let sockets = finder(&host).sockets_of(900).unwrap();
+    let sockets = sockets_of(&HostRoot::new(host.root()), 900).unwrap();
     assert_eq!(sockets, [UnixListener { path: "/x.sock".into(), inode: 11 }]);
 }
 

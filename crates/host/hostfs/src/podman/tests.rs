@@ -134,6 +134,21 @@ fn only_the_administrator_s_store_may_name_a_process_whose_monitor_is_gone() {
 }
 
 #[test]
+fn a_store_is_served_by_its_owner_or_the_administrator_who_sees_it() {
+    let host = FakeHost::v2().unwrap();
+    with_one(&host);
+    host.write("proc/900/root/g/x", b"").unwrap();
+    let served = |pid, uid| store(&host).is_served_by(ProcessKey { pid, start_ns: 1 }, uid);
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(host.root().join("g")).unwrap());
+    assert!(!served(900, owner), "another directory of the same name");
+    std::fs::create_dir_all(host.root().join("proc/901")).unwrap();
+    std::os::unix::fs::symlink(host.root(), host.root().join("proc/901/root")).unwrap();
+    assert!(served(901, owner) && served(901, 0));
+    assert!(!served(901, owner + 1), "somebody says that he serves it");
+    assert!(!served(902, owner), "nobody");
+}
+
+#[test]
 fn every_user_s_store_is_looked_for_where_podman_puts_it() {
     let host = FakeHost::v2().unwrap();
     let passwd =

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
-use hostfs::daemons::{Daemon, DaemonFinder, DaemonKind, Found, is_alive};
+use hostfs::daemons::{Daemon, DaemonFinder, DaemonKind, Found, is_alive, sockets_of};
 use hostfs::podman::{StoreRoots, store_of_user};
 use hostfs::root::HostRoot;
 use hostfs::unix_sockets::{UnixListener, followed};
@@ -175,7 +175,8 @@ impl Registry {
     }
 
     fn note_server(&mut self, daemon: &Daemon) {
-        let Some(mut roots) = store_of_user(&self.root, daemon.uid.unwrap_or(0)) else { return };
+        let Some(uid) = daemon.uid else { return };
+        let Some(mut roots) = store_of_user(&self.root, uid) else { return };
         if let Some(told) = daemon.argument("root") {
             roots.graphroot = told;
         }
@@ -184,6 +185,7 @@ impl Registry {
         }
         let server = PodmanServer {
             process: daemon.process,
+            uid,
             program: daemon.program.clone(),
             cgroup: daemon.cgroup.clone(),
         };
@@ -214,7 +216,7 @@ impl Registry {
             if !is_alive(&self.root, daemon.process) {
                 continue;
             }
-            let sockets = self.finder.sockets_of(daemon.process.pid).unwrap_or_default();
+            let sockets = sockets_of(&self.root, daemon.process.pid).unwrap_or_default();
             let places: Vec<PathBuf> = sockets.iter().map(|it| self.place(&daemon, &it.path)).collect();
             let kind = kind_by_daemon(&daemon);
             let chosen = serving(&places, kind, |place| self.is_default(place)).map(Path::to_path_buf);

@@ -1,14 +1,17 @@
-//! What is told of one container of Podman's: what its store keeps, its specification says, and the kernel shows.
+//! What is told of one container of Podman's: what its store keeps, its specification says, the kernel shows, and, where
+//! somebody serves Podman's interface, what that says of its labels.
 //!
-//! Not here: reading these (`hostfs`).
+//! Not here: reading these (`hostfs`), asking (`asking.rs`).
 
 use containers::oci;
+use containers::podman::Declared;
+use containers::swarm::{claim, word};
 use hostfs::podman::{Store, Stored};
 use model::ids::ProcessKey;
 use model::runtime::{ContainerFacts, ImageFacts, RunState};
 use model::time::Time;
 use model::untrusted::Untrusted;
-use model::view::View;
+use model::view::{Standing, View};
 use serde::Deserialize;
 
 /// Images that were built or imported here are named so by Podman.
@@ -49,6 +52,15 @@ pub(crate) fn facts(
         specify(&mut facts, store, &text);
     }
     (facts, has_spec)
+}
+
+/// Adds what was answered about the container.
+pub(crate) fn complete(facts: &mut ContainerFacts, answer: Option<&Declared>) {
+    if let Some(declared) = answer {
+        declared.complete(facts);
+        let denied = |_| word(Standing::Denied, "a swarm has Docker run its containers");
+        facts.orchestrated = claim(facts).map(denied);
+    }
 }
 
 /// A specification that cannot be read leaves the facts without what it would say.

@@ -18,11 +18,14 @@ use model::view::{EngineKind, EngineSeen, EngineState, View};
 
 use crate::outlet::{Outlet, wall_clock};
 use crate::podman::PodmanServer;
-use crate::podman::facts::facts;
+use crate::podman::asking::Asking;
+use crate::podman::facts::{complete, facts};
 use crate::scan::since_boot;
 
 /// Looks at a store that is not there (yet) before it is forgotten; one that is standard is found again.
 const MISSES_MAX: u32 = 240;
+/// Most processes that serve one store: a user's Podman is two, of which one listens.
+const SERVERS_MAX: usize = 8;
 
 /// A store, whether it is there or not.
 #[derive(Debug)]
@@ -30,7 +33,8 @@ pub(crate) struct Followed {
     store: Store,
     view: View,
     is_standard: bool,
-    server: Option<PodmanServer>,
+    servers: Vec<PodmanServer>,
+    asking: Asking,
     kept: Vec<Stored>,
     containers: BTreeMap<Untrusted, Told>,
     seen: Option<EngineSeen>,
@@ -42,6 +46,8 @@ struct Told {
     stored: Stored,
     running: Option<(ProcessKey, Time)>,
     has_spec: bool,
+    /// Whether what its files do not tell was answered.
+    is_complete: bool,
     facts: ContainerFacts,
 }
 
@@ -52,7 +58,8 @@ impl Followed {
             store,
             view,
             is_standard,
-            server: None,
+            servers: Vec::new(),
+            asking: Asking::new(),
             kept: Vec::new(),
             containers: BTreeMap::new(),
             seen: None,
@@ -64,8 +71,12 @@ impl Followed {
         self.store.roots().graphroot == roots.graphroot
     }
 
+    /// Somebody says so; whether it is true is for the looks to tell.
     pub(crate) fn is_served_by(&mut self, server: PodmanServer) {
-        self.server = Some(server);
+        if self.servers.len() < SERVERS_MAX && !self.servers.contains(&server) {
+            self.servers.push(server);
+            self.asking.begin_anew();
+        }
     }
 
     /// What was told of it as an engine; `None` while it is not there.
@@ -84,6 +95,8 @@ impl Followed {
             return self.gone(outlet);
         }
         self.misses = 0;
+        let store = &self.store;
+        self.servers.retain(|it| is_alive(root, it.process) && store.is_served_by(it.process, it.uid));
         let was_whole = self.seen.as_ref().is_some_and(|seen| seen.state == EngineState::Answers);
         let mut problem = self.seen.as_ref().map(|seen| seen.reason.clone()).unwrap_or_default();
         if self.store.has_changed() || !was_whole {
@@ -97,13 +110,14 @@ impl Followed {
                 Err(error) => Untrusted::new(&error.to_string()),
             };
         }
+        self.asking.look(root, &self.servers, self.kept.iter().map(|stored| &stored.id));
         self.tell_containers(outlet);
         let state = if problem.is_empty() { EngineState::Answers } else { EngineState::Doubtful };
         if state == EngineState::Answers && !was_whole {
             let ids = self.containers.keys().cloned().collect();
             outlet.send_now(Source::Podman, Body::ContainerList { ids, view: self.view.clone() });
         }
-        self.tell_engine(root, state, problem, outlet);
+        self.tell_engine(state, problem, outlet);
     }
 
     fn tell_containers(&mut self, outlet: &Outlet) {
@@ -117,6 +131,7 @@ impl Followed {
             self.containers.insert(stored.id.clone(), now);
         }
         for id in before.into_keys() {
+            self.asking.forget(&id);
             outlet.send_now(Source::Podman, Body::ContainerGone { id, view: self.view.clone() });
         }
     }
@@ -126,19 +141,25 @@ impl Followed {
         let process = self.store.process(stored);
         let known = told.and_then(|told| told.running).filter(|(known, _)| Some(*known) == process);
         let running = known.or_else(|| process.map(|process| (process, started(process))));
-        match told {
-            Some(told) if told.stored == *stored && told.running == running && told.has_spec => {
-                Told { stored: stored.clone(), running, has_spec: true, facts: told.facts.clone() }
+        let answer = self.asking.answer(&stored.id);
+        let is_complete = answer.is_some();
+        let is_as_told = |told: &&Told| {
+            let same = told.stored == *stored && told.running == running;
+            same && told.has_spec && told.is_complete == is_complete
+        };
+        let (facts, has_spec) = match told.filter(is_as_told) {
+            Some(told) => (told.facts.clone(), true),
+            None => {
+                let (mut facts, has_spec) = facts(&self.store, &self.view, stored, running);
+                complete(&mut facts, answer);
+                (facts, has_spec)
             }
-            _ => {
-                let (facts, has_spec) = facts(&self.store, &self.view, stored, running);
-                Told { stored: stored.clone(), running, has_spec, facts }
-            }
-        }
+        };
+        Told { stored: stored.clone(), running, has_spec, is_complete, facts }
     }
 
-    fn tell_engine(&mut self, root: &HostRoot, state: EngineState, reason: Untrusted, outlet: &Outlet) {
-        let server = self.server.as_ref().filter(|server| is_alive(root, server.process));
+    fn tell_engine(&mut self, state: EngineState, reason: Untrusted, outlet: &Outlet) {
+        let server = self.servers.last();
         let seen = EngineSeen {
             view: self.view.clone(),
             state,

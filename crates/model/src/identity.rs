@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Body, Event, Exec};
 use crate::fact::Fact;
 use crate::ids::{ContainerKey, Namespaces, ProcessKey, WorkloadKey};
-use crate::runtime::ContainerFacts;
+use crate::runtime::{ContainerFacts, Orchestrated};
 use crate::setup::Setup;
 use crate::time::Time;
 use crate::traffic::Talk;
@@ -86,6 +86,16 @@ pub struct Container {
 }
 
 impl Container {
+    /// Every engine's claim, the one that names it first.
+    pub fn claims(&self) -> impl Iterator<Item = &ContainerFacts> {
+        self.facts.known().into_iter().chain(self.others.iter().map(AsRef::as_ref))
+    }
+
+    /// What the orchestrator says that its labels name, by whatever engine asked it.
+    pub fn orchestrated(&self) -> Option<&Orchestrated> {
+        self.claims().find_map(|facts| facts.orchestrated.as_ref())
+    }
+
     /// What survives a restart: Swarm or Compose service *and* image, else image and command; for a container
     /// that no runtime claims, its program. The image is part of it, so a forged label joins nobody's workload.
     pub fn workload(&self) -> WorkloadKey {

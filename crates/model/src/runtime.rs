@@ -103,14 +103,32 @@ pub struct ContainerFacts {
 }
 
 /// An orchestrator's word on a container that carries its labels.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orchestrated {
-    /// Which: `swarm`.
+    /// Which: `swarm`, `kubernetes`.
     pub name: Untrusted,
-    /// Whether it has placed this container here; `Silent` on a node that may not ask.
+    /// Whether it has placed this container here; `Silent` when it cannot be asked.
     pub standing: Standing,
     /// Why, for people.
     pub reason: Untrusted,
+    /// From whom its agent on this host has the order.
+    #[serde(default)]
+    pub ordered_by: OrderedBy,
+}
+
+/// From whom an orchestrator's agent on a host has the order to run something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderedBy {
+    /// It is not told.
+    #[default]
+    Untold,
+    /// The orchestrator.
+    Orchestrator,
+    /// A file on this host: a static pod.
+    HostFile,
+    /// An address that the agent fetches orders from: a static pod as well.
+    Address,
 }
 
 /// What is told of an image beside its name and its configuration's digest.

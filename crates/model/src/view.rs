@@ -144,7 +144,7 @@ pub struct UnitChange {
 }
 
 /// What one view says about one container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// It is there.
@@ -156,6 +156,7 @@ pub enum Standing {
     /// It cannot be asked now.
     Silent,
     /// It has not answered yet.
+    #[default]
     Pending,
 }
 

@@ -64,7 +64,7 @@ pub(crate) const LONG: [Case; 1] =
     [Case { name: "services_that_do_more_than_ever_are_found_by_their_history", run: history::run }];
 
 /// Every live test, in the order in which they run.
-pub(crate) const ALL: [Case; 77] = [
+pub(crate) const ALL: [Case; 78] = [
     Case { name: "sample_command_is_one_incident_within_three_seconds", run: sample_command::run },
     Case { name: "sixty_quiet_seconds_have_no_incident", run: quiet::run },
     Case { name: "a_recording_replays_to_the_same_incidents", run: recording::run },
@@ -150,6 +150,7 @@ pub(crate) const ALL: [Case; 77] = [
         run: many::standing,
     },
     Case { name: "a_pod_of_the_kubelets_interface_is_in_the_inventory", run: provenance::pods::run },
+    Case { name: "a_static_pod_is_outside_its_cluster", run: provenance::pods::static_pod },
     Case { name: "a_declared_batch_job_at_full_cpu_is_quiet", run: twins::batch },
     Case { name: "a_compiler_on_the_host_is_quiet", run: twins::compile },
     Case { name: "a_rolling_update_of_a_swarm_service_is_quiet", run: twins::rolling_update },

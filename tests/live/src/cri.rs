@@ -32,6 +32,8 @@ pub(crate) struct PodName<'a> {
     pub(crate) namespace: &'a str,
     /// What tells it from others of its name.
     pub(crate) uid: &'a str,
+    /// Where the kubelet has it from: `api`, `file`.
+    pub(crate) source: &'a str,
 }
 
 /// A pod with one container, removed on drop.
@@ -121,6 +123,7 @@ fn sandbox(pod: &PodName<'_>) -> SandboxConfig {
             namespace: pod.namespace.to_owned(),
         }),
         labels: labels(pod),
+        annotations: [("kubernetes.io/config.source".to_owned(), pod.source.to_owned())].into(),
         linux: Some(SandboxLinux {
             security: Some(SandboxSecurity { namespaces: Some(on_the_hosts_network()) }),
         }),
@@ -184,6 +187,8 @@ struct SandboxConfig {
     metadata: Option<SandboxMetadata>,
     #[prost(map = "string, string", tag = "6")]
     labels: HashMap<String, String>,
+    #[prost(map = "string, string", tag = "7")]
+    annotations: HashMap<String, String>,
     #[prost(message, tag = "8")]
     linux: Option<SandboxLinux>,
 }

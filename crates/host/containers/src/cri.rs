@@ -4,6 +4,8 @@
 //! Not here: its stream of events. The engines that have one give each event to one listener only, so that whoever
 //! listens takes it from the kubelet. What has changed is seen in the lists.
 
+mod kubelet;
+
 mod messages;
 
 pub mod pods;
@@ -18,7 +20,7 @@ use model::view::{EngineKind, View};
 
 use crate::cri::messages::{
     ContainerAnswer, ContainerList, Id, Image, ImageAnswer, ImageName, ImageQuestion, ListQuestion,
-    ListedContainer, PodAnswer, PodList, PodMetadata, StatusQuestion, VersionAnswer,
+    ListedContainer, ListedPod, PodAnswer, PodList, StatusQuestion, VersionAnswer,
 };
 use crate::grpc::error::CallError;
 use crate::grpc::{Call, Empty, Line};
@@ -102,11 +104,11 @@ impl Cri {
         Ok(told::container(told::Base { view: &self.view, id }, status, &listed, pod.as_ref(), info))
     }
 
-    async fn pod_of(&self, container: &ListedContainer) -> Result<Option<PodMetadata>, CallError> {
+    async fn pod_of(&self, container: &ListedContainer) -> Result<Option<ListedPod>, CallError> {
         if container.pod_id.is_empty() {
             return Ok(None);
         }
-        Ok(self.pods(Some(&container.pod_id)).await?.items.into_iter().next().and_then(|pod| pod.metadata))
+        Ok(self.pods(Some(&container.pod_id)).await?.items.into_iter().next())
     }
 
     async fn pod_facts(&self, id: &Untrusted) -> Result<ContainerFacts, CallError> {

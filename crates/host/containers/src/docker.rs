@@ -77,6 +77,8 @@ pub struct EngineInfo {
     pub confinement: Confinement,
     /// How it takes part in a swarm.
     pub membership: Membership,
+    /// The id of its node in that swarm; empty when it is in none.
+    pub node: Untrusted,
 }
 
 /// How an engine confines containers that ask for nothing else.
@@ -142,9 +144,11 @@ impl Docker {
     pub async fn info(&self) -> Result<EngineInfo, DockerError> {
         let info = self.at("info").within(self.config.call_timeout_ms, self.engine.info()).await?;
         let options = info.security_options.as_deref();
+        let swarm = info.swarm.unwrap_or_default();
         Ok(EngineInfo {
             confinement: options.map_or(Confinement::UNKNOWN, Confinement::parse),
-            membership: membership(&info.swarm.unwrap_or_default()),
+            membership: membership(&swarm),
+            node: Untrusted::new(&swarm.node_id.unwrap_or_default()),
             root_dir: info.docker_root_dir.unwrap_or_default().into(),
             log_driver: Untrusted::new(&info.logging_driver.unwrap_or_default()),
             version: Untrusted::new(&info.server_version.unwrap_or_default()),

@@ -98,8 +98,7 @@ impl Claims {
 
     /// The container is forgotten.
     pub(crate) fn part(&mut self, container: &Container) {
-        let of = container.facts.known().into_iter().chain(container.others.iter().map(AsRef::as_ref));
-        for facts in of {
+        for facts in container.claims() {
             let Some(joined) = self.joined.get_mut(&facts.view) else { continue };
             if joined.get(&facts.id) == Some(&container.key.cgroup) {
                 joined.remove(&facts.id);

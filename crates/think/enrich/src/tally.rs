@@ -16,6 +16,7 @@ use crate::views::{RuntimeView, UnitWord, Views};
 /// Labels that the kubelet gives to the containers of a pod.
 const POD_NAME: &str = "io.kubernetes.pod.name";
 const POD_UID: &str = "io.kubernetes.pod.uid";
+const KUBERNETES: &str = "kubernetes";
 /// Labels of Compose.
 const PROJECT: &str = "com.docker.compose.project";
 
@@ -46,14 +47,8 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// Every engine's claim, the one that names it first.
-    fn claims(&self) -> impl Iterator<Item = &'a ContainerFacts> {
-        let container = self.container;
-        container.facts.known().into_iter().chain(container.others.iter().map(AsRef::as_ref))
-    }
-
     fn is_claimed_by(&self, kind: EngineKind) -> bool {
-        self.claims().any(|facts| facts.view.engine == kind)
+        self.container.claims().any(|facts| facts.view.engine == kind)
     }
 
     fn kernel(&self) -> Row {
@@ -91,9 +86,9 @@ impl<'a> Case<'a> {
     }
 
     fn engines(&self) -> Vec<Row> {
-        let mut rows: Vec<Row> = self.claims().map(claimed).collect();
+        let mut rows: Vec<Row> = self.container.claims().map(claimed).collect();
         for (view, state) in self.views.engines() {
-            if self.claims().any(|facts| facts.view.is_of(&view)) {
+            if self.container.claims().any(|facts| facts.view.is_of(&view)) {
                 continue;
             }
             let standing = match state {
@@ -114,15 +109,18 @@ impl<'a> Case<'a> {
             read(self.container.cgroup_path.raw()),
             Suggests::Container(Some(kind), _) if kind == view.engine
         );
-        let in_its_namespace = self.claims().any(|facts| owner_of(&facts.view) == Some(view.engine));
+        let in_its_namespace =
+            self.container.claims().any(|facts| owner_of(&facts.view) == Some(view.engine));
         let labelled = view.engine == EngineKind::Cri && self.pod().is_some();
         self.container.kind == Kind::Ghost || named || in_its_namespace || labelled
     }
 
     fn orchestrator(&self) -> Vec<Row> {
         let facts = self.container.facts.known();
-        let asked = facts.and_then(|facts| facts.orchestrated.as_ref());
-        let asked = asked.map(|it| Row {
+        let pod = self.pod();
+        let told = self.container.orchestrated();
+        // What the kubelet has to say is said of its pod.
+        let asked = told.filter(|it| pod.is_none() || it.name.raw() != KUBERNETES).map(|it| Row {
             witness: Witness::Orchestrator { name: it.name.clone() },
             standing: it.standing,
             since: facts.and_then(|facts| facts.created),
@@ -132,20 +130,22 @@ impl<'a> Case<'a> {
             // Compose keeps no list that could be asked: its labels are all there is.
             row(named("compose"), Standing::Silent, &format!("project {}, by its label", project.raw()))
         });
-        let kubernetes = self.pod().map(|pod| {
+        let kubernetes = pod.map(|pod| {
+            let told = told.filter(|it| it.name.raw() == KUBERNETES);
             let standing = match self.cri() {
-                Cri::Claims => Standing::Present,
+                Cri::Claims => told.map_or(Standing::Present, |it| it.standing),
                 Cri::Denies => Standing::Denied,
                 Cri::Silent => Standing::Silent,
             };
-            row(named("kubernetes"), standing, &format!("pod {}", pod.raw()))
+            let why = told.map(|it| format!(", {}", it.reason.raw())).unwrap_or_default();
+            row(named(KUBERNETES), standing, &format!("pod {}{why}", pod.raw()))
         });
         asked.into_iter().chain(compose).chain(kubernetes).collect()
     }
 
     /// The pod that its labels name.
     fn pod(&self) -> Option<&'a Untrusted> {
-        self.claims().find_map(|facts| facts.label(POD_NAME).or_else(|| facts.label(POD_UID)))
+        self.container.claims().find_map(|facts| facts.label(POD_NAME).or_else(|| facts.label(POD_UID)))
     }
 
     fn cri(&self) -> Cri {
@@ -188,7 +188,8 @@ impl<'a> Case<'a> {
     }
 
     fn owners_namespace(&self) -> Option<Contradiction> {
-        let (claim, owner) = self.claims().find_map(|facts| Some((facts, owner_of(&facts.view)?)))?;
+        let (claim, owner) =
+            self.container.claims().find_map(|facts| Some((facts, owner_of(&facts.view)?)))?;
         let (denier, state) = self.views.of_kind(owner).next()?;
         let is_silent = self.views.of_kind(owner).any(|(_, state)| !state.is_telling());
         if self.is_claimed_by(owner) || is_silent || !state.is_telling() {

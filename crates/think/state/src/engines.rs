@@ -110,9 +110,9 @@ impl Engines {
 
     /// A container ran before we looked and before anybody approved anything: whoever runs it is at home here.
     pub(crate) fn runs(&mut self, container: &Container) {
-        for view in claimed_by(container) {
+        for facts in container.claims() {
             if self.homes.len() < HOMES_MAX {
-                self.homes.insert(view.clone());
+                self.homes.insert(facts.view.clone());
             }
         }
     }
@@ -142,10 +142,4 @@ impl Engines {
     pub(crate) fn has_home(&self) -> bool {
         !self.homes.is_empty() || self.known.contains_key(&View::default())
     }
-}
-
-/// The views that claim a container.
-pub(crate) fn claimed_by(container: &Container) -> impl Iterator<Item = &View> {
-    let others = container.others.iter().map(|facts| &facts.view);
-    container.facts.known().map(|facts| &facts.view).into_iter().chain(others)
 }

@@ -16,7 +16,7 @@ use model::untrusted::Untrusted;
 use model::view::{EngineSeen, View};
 
 use crate::conduct::{Client, Early};
-use crate::engines::{EngineStanding, claimed_by};
+use crate::engines::EngineStanding;
 use crate::images::Swapped;
 use crate::{FLAG_BITS_MIN, State};
 
@@ -49,7 +49,7 @@ impl State {
 
     /// The best standing of the engines that claim a container.
     pub fn standing(&self, container: &Container) -> Option<EngineStanding> {
-        let standings = claimed_by(container).map(|view| self.engine_standing(view));
+        let standings = container.claims().map(|facts| self.engine_standing(&facts.view));
         standings.min_by_key(|standing| *standing as u8)
     }
 

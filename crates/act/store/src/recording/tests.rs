@@ -13,7 +13,8 @@ use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::incident::{Closing, IncidentId, Verdict};
 use model::privilege::{Capabilities, HostMount, NamespaceKind, Privileges};
 use model::runtime::{
-    ContainerFacts, Deploy, EngineWork, ImageFacts, ImageWork, Orchestrated, RunState, ServiceChange,
+    ContainerFacts, Deploy, EngineWork, ImageFacts, ImageWork, Orchestrated, OrderedBy, RunState,
+    ServiceChange,
 };
 use model::setup::{Maker, Setup};
 use model::time::Time;
@@ -53,6 +54,7 @@ fn exec() -> Box<Exec> {
         args: HOSTILE.into(),
         streams: Streams::default(),
         origin: FileOrigin::default(),
+        script: Untrusted::default(),
         lineage: None,
     })
 }
@@ -96,6 +98,7 @@ fn facts_in_full() -> ContainerFacts {
             name: "swarm".into(),
             standing: Standing::Denied,
             reason: HOSTILE.into(),
+            ordered_by: OrderedBy::HostFile,
         }),
         ..facts()
     }

@@ -63,6 +63,8 @@ pub(crate) struct ListedPod {
     pub(crate) metadata: Option<PodMetadata>,
     #[prost(int32, tag = "3")]
     pub(crate) state: i32,
+    #[prost(map = "string, string", tag = "6")]
+    pub(crate) annotations: HashMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -85,6 +87,8 @@ pub(crate) struct Pod {
     pub(crate) network: Option<PodNetwork>,
     #[prost(map = "string, string", tag = "7")]
     pub(crate) labels: HashMap<String, String>,
+    #[prost(map = "string, string", tag = "8")]
+    pub(crate) annotations: HashMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

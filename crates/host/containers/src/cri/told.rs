@@ -12,7 +12,8 @@ use model::view::View;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::cri::messages::{Container, Image, ListedContainer, Pod, PodMetadata};
+use crate::cri::kubelet;
+use crate::cri::messages::{Container, Image, ListedContainer, ListedPod, Pod, PodMetadata};
 use crate::cri::{container_state, pod_state};
 use crate::labels::bounded_labels;
 use crate::oci;
@@ -69,17 +70,20 @@ pub(crate) fn container(
     base: Base<'_>,
     status: Container,
     listed: &ListedContainer,
-    pod: Option<&PodMetadata>,
+    pod: Option<&ListedPod>,
     info: Info,
 ) -> ContainerFacts {
     let name = status.metadata.unwrap_or_default().name;
     let mut labels = status.labels;
-    let of_pod = pod.map(|pod| name_pod(&mut labels, pod));
+    let of_pod = pod.and_then(|pod| pod.metadata.as_ref()).map(|pod| name_pod(&mut labels, pod));
     labels.entry("io.kubernetes.container.name".into()).or_insert_with(|| name.clone());
     let state = container_state(status.state);
     let refs = [&listed.image_id, &listed.image_ref, &status.image_ref];
     let digest = refs.into_iter().find_map(|text| configuration(text)).unwrap_or_default();
-    let image_facts = image_facts(&digest, std::slice::from_ref(&status.image_ref));
+    let mut image_facts = image_facts(&digest, std::slice::from_ref(&status.image_ref));
+    if let Some(pod) = pod {
+        image_facts.signers = kubelet::verifiers(&pod.annotations, &image_facts.digests);
+    }
     ContainerFacts {
         name: Untrusted::new(&of_pod.map_or(name.clone(), |pod| format!("{name}/{pod}"))),
         image: Untrusted::new(&status.image.unwrap_or_default().image),
@@ -89,6 +93,7 @@ pub(crate) fn container(
         created: instant(status.created_at),
         started: instant(status.started_at),
         log_path: Some(Untrusted::new(&status.log_path)).filter(|path| !path.is_empty()),
+        orchestrated: pod.map(|pod| kubelet::word(&pod.annotations)),
         ..facts(base, &labels, info, state)
     }
 }
@@ -108,6 +113,7 @@ pub(crate) fn pod(base: Base<'_>, status: Pod, info: Info, image: &Image) -> Con
         state,
         created: instant(status.created_at),
         addresses: addresses(&status.network.unwrap_or_default()),
+        orchestrated: Some(kubelet::word(&status.annotations)),
         ..facts(base, &labels, info, state)
     }
 }
@@ -177,6 +183,7 @@ fn instant(ns: i64) -> Option<Time> {
 mod tests {
     use super::*;
     use crate::cri::messages::{ContainerMetadata, ImageName, PodNetwork};
+    use model::runtime::OrderedBy;
     use model::view::EngineKind;
 
     const DIGITS: &str = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
@@ -202,7 +209,12 @@ mod tests {
         };
         let listed = ListedContainer { image_ref: format!("sha256:{DIGITS}"), ..ListedContainer::default() };
         let base = Base { view: &view, id: &"c1".into() };
-        container(base, status, &listed, Some(&metadata()), info(&labels(&[("info", info_text)])))
+        let pod = ListedPod {
+            metadata: Some(metadata()),
+            annotations: labels(&[("kubernetes.io/config.source", "file")]),
+            ..ListedPod::default()
+        };
+        container(base, status, &listed, Some(&pod), info(&labels(&[("info", info_text)])))
     }
 
     #[test]
@@ -216,6 +228,7 @@ mod tests {
         assert_eq!((facts.pid, facts.command.raw(), facts.started), (Some(7), "nginx -g", None));
         assert_eq!(facts.digest.raw(), format!("sha256:{DIGITS}"));
         assert!(!facts.image_facts.is_local && facts.image_facts.digests.len() == 1);
+        assert_eq!(facts.orchestrated.unwrap().ordered_by, OrderedBy::HostFile);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use containers::docker::Docker;
-use containers::swarm::{Claim, claim, word};
+use containers::swarm::{Claim, ClaimedTask, claim, word};
 use model::runtime::{ContainerFacts, Orchestrated, RunState};
 use model::untrusted::Untrusted;
 use model::view::Standing;
@@ -30,7 +30,7 @@ pub(crate) struct Swarm {
 }
 
 struct Asked {
-    task: Untrusted,
+    task: ClaimedTask,
     word: Option<Orchestrated>,
 }
 
@@ -59,7 +59,7 @@ impl Swarm {
     }
 
     /// The next container and task to ask about, when there is one and a place is free; the place is taken.
-    pub(crate) fn start(&mut self) -> Option<(Untrusted, Untrusted)> {
+    pub(crate) fn start(&mut self) -> Option<(Untrusted, ClaimedTask)> {
         let id = self.lane.start()?;
         if let Some(asked) = self.asked.get(&id) {
             return Some((id, asked.task.clone()));
@@ -94,7 +94,7 @@ impl Swarm {
 }
 
 /// Asks until there is an answer, for as long as a task may be without a container.
-pub(crate) async fn answer(docker: &Docker, container: &Untrusted, task: &Untrusted) -> Orchestrated {
+pub(crate) async fn answer(docker: &Docker, container: &Untrusted, task: &ClaimedTask) -> Orchestrated {
     let begun = Instant::now();
     loop {
         let told = docker.ask_swarm(container, task).await;
@@ -127,7 +127,8 @@ mod tests {
     fn a_container_is_pending_until_it_is_answered_for_and_then_not_asked_about_again() {
         let mut swarm = Swarm::new();
         assert_eq!(told(&mut swarm, RunState::Running), Standing::Pending);
-        assert_eq!(swarm.start(), Some(("a".into(), TASK.into())));
+        let task = ClaimedTask { id: TASK.into(), node: Untrusted::default() };
+        assert_eq!(swarm.start(), Some(("a".into(), task)));
         assert!(swarm.take(&"a".into(), word(Standing::Present, "")));
         assert_eq!(told(&mut swarm, RunState::Running), Standing::Present);
         swarm.ask_again();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use model::event::{Attach, FileOrigin};
 use model::ids::{CgroupId, Namespaces};
 use model::privilege::{Capabilities, HostMount, NamespaceKind, Privileges};
-use model::runtime::{Administered, EngineWork, ImageWork};
-use model::view::{EngineKind, EngineState, View};
+use model::runtime::{Administered, EngineWork, ImageWork, Orchestrated, OrderedBy};
+use model::view::{EngineKind, EngineState, Standing, View};
 use testkit::provenance::{maker, moby};
 use testkit::scene::{Actor, HOST};
 
@@ -157,6 +157,48 @@ fn another_namespace_of_dockers_containerd_is_nobodys_whom_the_host_works_for() 
         &expect![[r#"
             unapproved_image app 4.0
             unmanaged app 13.0
+        "#]],
+    );
+}
+
+#[test]
+fn a_static_pod_is_outside_its_cluster_and_one_of_the_api_server_is_not() {
+    check_after(
+        |scene, _| {
+            let cri = View::new(EngineKind::Cri, "/run/containerd/containerd.sock");
+            scene.approve(3, Scope::Engine { view: cri.clone() });
+            scene.engine(&cri, EngineState::Answers, |_| ());
+            for (name, ordered_by) in [
+                ("file", OrderedBy::HostFile),
+                ("http", OrderedBy::Address),
+                ("api", OrderedBy::Orchestrator),
+                ("untold", OrderedBy::Untold),
+                ("sandbox", OrderedBy::HostFile),
+            ] {
+                let pod = scene.appear(&format!("/kubepods/{name}"), name);
+                scene.claimed_by(&cri, pod, |facts| {
+                    facts.name = name.into();
+                    facts.labels = vec![("io.kubernetes.pod.name".into(), name.into())];
+                    if name != "sandbox" {
+                        facts.labels.push(("io.kubernetes.container.name".into(), "main".into()));
+                    }
+                    facts.orchestrated = Some(Orchestrated {
+                        name: "kubernetes".into(),
+                        standing: Standing::Present,
+                        ordered_by,
+                        ..Orchestrated::default()
+                    });
+                });
+            }
+        },
+        &expect![[r#"
+            unapproved_image file 4.0
+            unapproved_image http 4.0
+            unapproved_image api 4.0
+            unapproved_image untold 4.0
+            unapproved_image sandbox 4.0
+            unmanaged file 9.0
+            unmanaged http 9.0
         "#]],
     );
 }

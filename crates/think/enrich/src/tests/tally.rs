@@ -7,8 +7,7 @@ use model::coverage::{Health, Source};
 use model::event::Body;
 use model::ids::CgroupId;
 use model::privilege::{Capabilities, Privileges};
-use model::runtime::{ContainerFacts, Orchestrated, RunState};
-use model::untrusted::Untrusted;
+use model::runtime::{ContainerFacts, Orchestrated, OrderedBy, RunState};
 use model::view::{EngineKind, EngineState, Standing, View};
 use testkit::provenance::{apart, maker, moby, setup};
 use testkit::scene::{HOST, Scene, docker_path};
@@ -218,6 +217,7 @@ fn labels_of_a_service_are_denied_by_the_swarm() {
                     name: "swarm".into(),
                     standing: Standing::Denied,
                     reason: "there is no such task".into(),
+                    ..Orchestrated::default()
                 });
             });
         },
@@ -257,6 +257,17 @@ fn labels_of_a_pod_are_denied_where_nothing_serves_a_kubelet_and_by_what_does() 
                 facts.name = "api".into();
                 labelled(facts, &pod);
             });
+            let fixed = scene.appear(&format!("/kubepods/pod8/{}", "ef".repeat(32)), "etcd");
+            scene.claimed_by(&cri, fixed, |facts| {
+                facts.name = "etcd".into();
+                labelled(facts, &[("io.kubernetes.pod.name", "etcd-1")]);
+                facts.orchestrated = Some(Orchestrated {
+                    name: "kubernetes".into(),
+                    standing: Standing::Present,
+                    reason: "a static pod: ordered by a file on this host".into(),
+                    ordered_by: OrderedBy::HostFile,
+                });
+            });
             forge(scene);
         },
         &expect![[r#"
@@ -265,8 +276,13 @@ fn labels_of_a_pod_are_denied_where_nothing_serves_a_kubelet_and_by_what_does() 
               docker: - ()
               cri at /run/containerd/containerd.sock: present (api)
               kubernetes: present (pod api-1)
+            managed etcd
+              kernel: present (pid 1001, cgroup /kubepods/pod8/efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef)
+              docker: - ()
+              cri at /run/containerd/containerd.sock: present (etcd)
+              kubernetes: present (pod etcd-1, a static pod: ordered by a file on this host)
             managed web
-              kernel: present (pid 1001, cgroup /docker/00000000000000000000000000000000000000000000000000000000000003e9)
+              kernel: present (pid 1002, cgroup /docker/00000000000000000000000000000000000000000000000000000000000003ea)
               docker: present (web, image busybox)
               cri at /run/containerd/containerd.sock: denied ()
               kubernetes: denied (pod api-1)
@@ -373,7 +389,7 @@ fn a_word_that_comes_late_or_changes_is_compared_anew() {
         facts.orchestrated = Some(Orchestrated {
             name: "swarm".into(),
             standing: Standing::Denied,
-            reason: Untrusted::default(),
+            ..Orchestrated::default()
         });
     });
     scene.second(&[], 0.0);

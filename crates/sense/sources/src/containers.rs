@@ -7,6 +7,8 @@ mod roster;
 
 mod lane;
 
+mod mirror;
+
 mod images;
 
 mod swarm;

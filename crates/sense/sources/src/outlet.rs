@@ -50,6 +50,13 @@ impl Outlet {
         self.send(source, self.now(), body);
     }
 
+    /// Queues what an engine announced, at the time it says, if any. Its clock is the host's: a time to come would be a
+    /// lie.
+    pub fn send_announced(&self, source: Source, time: Option<Time>, body: Body) {
+        let now = self.now();
+        self.send(source, time.map_or(now, |time| time.min(now)), body);
+    }
+
     /// How many events a source has numbered so far: the engine compares it with what it received.
     pub fn numbered(&self, source: Source) -> u64 {
         *self.number(source)

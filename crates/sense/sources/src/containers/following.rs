@@ -4,20 +4,18 @@
 //! Changes are subscribed to before any list is asked for, and the lists are compared once more soon after, since no
 //! engine confirms a subscription. Not here: connecting again (`follower.rs`).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use containers::containerd::NAMESPACES_MAX;
 use containers::grpc::error::CallError;
-use containers::notice::{Entries, Entry, Happened, Notice, Place};
+use containers::notice::{Entries, Happened, Notice, Place};
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesUnordered;
-use model::coverage::Loss;
 use model::event::Body;
 use model::runtime::{Administered, ContainerFacts, RunState};
-use model::time::Time;
 use model::untrusted::Untrusted;
 use model::view::EngineState;
 use tokio::time::MissedTickBehavior;
@@ -25,14 +23,8 @@ use tokio::time::MissedTickBehavior;
 use crate::containers::asked::Asked;
 use crate::containers::follow_config::FollowConfig;
 use crate::containers::follower::Teller;
-use crate::containers::lane::Lane;
-use crate::containers::roster::{Applied, Failed, Room, Roster};
-
-/// Questions about containers that have just appeared, at a time.
-const FRESH_MAX: usize = 16;
-
-/// All other questions about containers at a time: few, so that a resynchronisation does not load a busy engine.
-const OTHERS_MAX: usize = 8;
+use crate::containers::lane::Lanes;
+use crate::containers::mirror::{Cause, Due, Mirror, failing_reason, lost};
 
 /// How often to look what is due.
 const BEAT: Duration = Duration::from_millis(500);
@@ -48,11 +40,9 @@ pub(crate) struct Following<'a, E> {
     engine: E,
     settings: &'a FollowConfig,
     teller: &'a mut Teller,
-    namespaces: BTreeMap<Untrusted, Namespace>,
-    fresh: Lane<Place>,
-    others: Lane<Place>,
+    namespaces: BTreeMap<Untrusted, Mirror>,
+    lanes: Lanes<Place>,
     calls: FuturesUnordered<LocalBoxFuture<'static, Answer>>,
-    failing: BTreeMap<Place, CallError>,
     pinging: bool,
     ping_problem: Option<CallError>,
     pinged: Instant,
@@ -62,22 +52,6 @@ pub(crate) struct Following<'a, E> {
     are_named: bool,
     looked: Instant,
     look_after: Duration,
-}
-
-/// One of the engine's views.
-struct Namespace {
-    roster: Roster,
-    step: Step,
-    listing: bool,
-    problem: Option<CallError>,
-}
-
-/// How far the first resynchronisation of a namespace has come.
-enum Step {
-    Listing,
-    /// The listed containers whose facts are still awaited.
-    Inspecting(HashSet<Untrusted>),
-    Done,
 }
 
 /// What a call brought.
@@ -95,10 +69,8 @@ impl<'a, E: Asked> Following<'a, E> {
             settings,
             teller,
             namespaces: BTreeMap::new(),
-            fresh: Lane::new(FRESH_MAX),
-            others: Lane::new(OTHERS_MAX),
+            lanes: Lanes::new(),
             calls: FuturesUnordered::new(),
-            failing: BTreeMap::new(),
             pinging: false,
             ping_problem: None,
             pinged: Instant::now(),
@@ -112,7 +84,7 @@ impl<'a, E: Asked> Following<'a, E> {
 
     /// Whether every namespace's whole list has been told.
     pub(crate) fn is_in_step(&self) -> bool {
-        self.are_named && self.namespaces.values().all(|it| matches!(it.step, Step::Done))
+        self.are_named && self.namespaces.values().all(Mirror::is_in_step)
     }
 
     /// Follows the engine until it ends the connection.
@@ -122,6 +94,7 @@ impl<'a, E: Asked> Following<'a, E> {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.ask_for_namespaces();
         loop {
+            self.settle();
             self.start_inspections();
             tokio::select! {
                 // In this order, so that the subscription is sent before anything is asked.
@@ -143,22 +116,18 @@ impl<'a, E: Asked> Following<'a, E> {
     fn take_notice(&mut self, notice: Notice) {
         match notice.happened {
             Happened::Appeared(place) => {
-                if self.admit_new(&place) {
-                    self.fresh.ask(&place);
-                }
+                // What is in a namespace may be announced before the namespace is.
+                self.enter(&place.namespace);
+                self.with(&place, |mirror, id| mirror.appear(id));
             }
-            Happened::Altered(place) => {
-                if self.knows(&place) {
-                    self.others.ask(&place);
-                }
-            }
-            Happened::Destroyed(place) => self.gone(&place, notice.time),
+            Happened::Altered(place) => self.with(&place, |mirror, id| mirror.alter(id)),
+            Happened::Destroyed(place) => self.with(&place, |mirror, id| mirror.gone(id, notice.time)),
             Happened::Exec(place) => {
                 let view = self.teller.view(&place.namespace);
                 // What is run is not announced.
                 let command = Untrusted::default();
                 let body = Body::EngineExec { id: place.id, view, command, what: Administered::Exec };
-                self.tell(notice.time, body);
+                self.teller.outlet.send_announced(E::SOURCE, notice.time, body);
             }
             Happened::NamespaceMade(namespace) => self.enter(&namespace),
             Happened::NamespaceGone(namespace) => self.leave(&namespace),
@@ -183,22 +152,19 @@ impl<'a, E: Asked> Following<'a, E> {
                     result.map(|(names, left)| self.take_namespaces(&names, left)).err();
             }
             Answer::List(namespace, result) => {
-                let entry = self.namespaces.get_mut(&namespace)?;
-                entry.listing = false;
-                match result {
-                    Ok(entries) => {
-                        entry.problem = None;
-                        self.take_list(&namespace, entries);
-                    }
-                    Err(problem) => entry.problem = Some(problem),
-                }
+                let mirror = self.namespaces.get_mut(&namespace)?;
+                let list = result.map(|Entries { mut taken, left }| {
+                    taken.iter_mut().for_each(|it| it.state = state(mirror, &it.id, it.state));
+                    Entries { taken, left }
+                });
+                mirror.take_list(list.map_err(|problem| problem.to_string()));
             }
             Answer::Facts { place, number, is_fresh, facts } => {
-                let lane = if is_fresh { &mut self.fresh } else { &mut self.others };
-                lane.end();
-                self.take_facts(&place, number, *facts);
+                self.lanes.end(is_fresh);
+                self.with(&place, |mirror, id| take_facts(mirror, id, number, *facts));
             }
         }
+        self.settle();
         self.assess();
         None
     }
@@ -211,9 +177,9 @@ impl<'a, E: Asked> Following<'a, E> {
             let engine = self.engine.clone();
             self.calls.push(async move { Answer::Ping(engine.ping().await) }.boxed_local());
         }
-        self.failing.keys().for_each(|place| self.others.ask(place));
-        let has_problem =
-            self.namespaces_problem.is_some() || self.namespaces.values().any(|it| it.problem.is_some());
+        self.namespaces.values_mut().for_each(Mirror::ask_failing);
+        let has_problem = self.namespaces_problem.is_some()
+            || self.namespaces.values().any(|it| it.list_problem().is_some());
         if !self.asking_for_namespaces && (has_problem || self.looked.elapsed() >= self.look_after) {
             self.look_after = E::POLLED.unwrap_or(Duration::from_millis(self.settings.compare_interval_ms));
             self.ask_for_namespaces();
@@ -227,8 +193,7 @@ impl<'a, E: Asked> Following<'a, E> {
     }
 
     fn ask_for_list(&mut self, namespace: &Untrusted) {
-        let Some(entry) = self.namespaces.get_mut(namespace) else { return };
-        if std::mem::replace(&mut entry.listing, true) {
+        if !self.namespaces.get_mut(namespace).is_some_and(Mirror::start_listing) {
             return;
         }
         let (engine, namespace, max) = (self.engine.clone(), namespace.clone(), self.settings.containers_max);
@@ -240,11 +205,8 @@ impl<'a, E: Asked> Following<'a, E> {
     }
 
     fn start_inspections(&mut self) {
-        while let Some(place) = self.fresh.start() {
-            self.inspect(place, true);
-        }
-        while let Some(place) = self.others.start() {
-            self.inspect(place, false);
+        while let Some((place, is_fresh)) = self.lanes.start() {
+            self.inspect(place, is_fresh);
         }
     }
 
@@ -280,190 +242,58 @@ impl<'a, E: Asked> Following<'a, E> {
             self.lose(1);
             return;
         }
-        let roster = Roster::new(self.settings.containers_max);
-        let entry = Namespace { roster, step: Step::Listing, listing: false, problem: None };
-        self.namespaces.insert(namespace.clone(), entry);
+        let mirror = Mirror::new(E::SOURCE, self.teller.view(namespace), self.settings.containers_max);
+        self.namespaces.insert(namespace.clone(), mirror);
         self.ask_for_list(namespace);
     }
 
-    /// A namespace is no more; so is whatever was in it.
     fn leave(&mut self, namespace: &Untrusted) {
-        let Some(entry) = self.namespaces.remove(namespace) else { return };
-        for id in entry.roster.ids() {
-            self.forget(&Place { namespace: namespace.clone(), id });
-        }
-        let view = self.teller.view(namespace);
-        self.teller.outlet.send_now(E::SOURCE, Body::ContainerList { ids: Vec::new(), view });
+        let Some(mirror) = self.namespaces.get_mut(namespace) else { return };
+        mirror.leave();
+        self.settle();
+        self.namespaces.remove(namespace);
     }
 
-    fn take_list(&mut self, namespace: &Untrusted, list: Entries) {
-        let Some(entry) = self.namespaces.get(namespace) else { return };
-        match entry.step {
-            Step::Listing => self.begin(namespace, list),
-            Step::Inspecting(_) | Step::Done => self.compare(namespace, &list.taken),
+    /// Does something with what is known of a container's namespace, if it is followed.
+    fn with(&mut self, place: &Place, take: impl FnOnce(&mut Mirror, &Untrusted)) {
+        if let Some(mirror) = self.namespaces.get_mut(&place.namespace) {
+            take(mirror, &place.id);
         }
     }
 
-    /// The first list: all of it is asked about, what may run first, so that it is the stopped that find no room.
-    fn begin(&mut self, namespace: &Untrusted, list: Entries) {
-        let Some(entry) = self.namespaces.get_mut(namespace) else { return };
-        let (mut taken, left) = (list.taken, list.left);
-        taken.sort_by_key(|it| matches!(it.state, RunState::Created | RunState::Exited));
-        let all = taken.len();
-        let admitted: Vec<_> =
-            taken.into_iter().map(|it| it.id).filter(|id| entry.roster.admit(id)).collect();
-        for id in &admitted {
-            self.others.ask(&Place { namespace: namespace.clone(), id: id.clone() });
-        }
-        let lost = left + all - admitted.len();
-        entry.step = Step::Inspecting(admitted.into_iter().collect());
-        self.lose(lost);
-        self.end_if_inspected(namespace);
-    }
-
-    /// A later list: what differs from what was told is asked about. The list may be older than a change, so it settles
-    /// nothing by itself.
-    fn compare(&mut self, namespace: &Untrusted, list: &[Entry]) {
-        let Some(entry) = self.namespaces.get_mut(namespace) else { return };
-        let place = |id: &Untrusted| Place { namespace: namespace.clone(), id: id.clone() };
-        for listed in list {
-            let told = entry.roster.state(&listed.id);
-            let is_told_as_ended = told == Some(RunState::Exited) && has_ended(told, listed.state);
-            if told == Some(listed.state) || is_told_as_ended {
-                continue;
-            }
-            let is_new = !entry.roster.contains(&listed.id);
-            if entry.roster.admit(&listed.id) {
-                let lane = if is_new { &mut self.fresh } else { &mut self.others };
-                lane.ask(&place(&listed.id));
-            }
-        }
-        let listed: HashSet<_> = list.iter().map(|listed| &listed.id).collect();
-        entry
-            .roster
-            .ids()
-            .iter()
-            .filter(|id| !listed.contains(id))
-            .for_each(|id| self.others.ask(&place(id)));
-    }
-
-    fn take_facts(&mut self, place: &Place, number: u64, facts: Result<ContainerFacts, CallError>) {
-        let Some(entry) = self.namespaces.get_mut(&place.namespace) else { return };
-        match facts {
-            Ok(mut facts) => {
-                if has_ended(entry.roster.state(&place.id), facts.state) {
-                    facts.state = RunState::Exited;
-                }
-                match entry.roster.apply(number, &facts) {
-                    Applied::New => {
-                        self.teller.outlet.send_now(E::SOURCE, Body::Container(Box::new(facts)));
-                        self.succeeded(place);
+    /// Does what is due. New containers are asked about first, announced or not: some engines announce none.
+    fn settle(&mut self) {
+        for (namespace, mirror) in &mut self.namespaces {
+            let place = |id| Place { namespace: namespace.clone(), id };
+            for due in mirror.take_due() {
+                match due {
+                    Due::Tell(time, body) => self.teller.outlet.send_announced(E::SOURCE, time, body),
+                    Due::Ask(id, cause) => self.lanes.ask(&place(id), cause != Cause::Known),
+                    Due::Forget(id) => {
+                        let place = place(id);
+                        self.lanes.forget(&place);
+                        self.engine.forget(&place);
                     }
-                    Applied::Unchanged => self.succeeded(place),
-                    Applied::Stale => {}
                 }
             }
-            Err(problem) if problem.is_gone() => self.gone(place, None),
-            Err(problem) => match entry.roster.fail(number, &place.id) {
-                // Among the others: a container the engine hangs on must not take two turns from the new ones.
-                Failed::Retry => self.others.ask(place),
-                Failed::Unknown => {
-                    self.failing.insert(place.clone(), problem);
-                    self.inspected(place);
-                }
-                Failed::Stale => {}
-            },
         }
     }
 
-    fn knows(&self, place: &Place) -> bool {
-        self.namespaces.get(&place.namespace).is_some_and(|it| it.roster.contains(&place.id))
-    }
-
-    fn succeeded(&mut self, place: &Place) {
-        self.failing.remove(place);
-        self.inspected(place);
-    }
-
-    fn gone(&mut self, place: &Place, time: Option<Time>) {
-        let removed = self.namespaces.get_mut(&place.namespace).is_some_and(|it| it.roster.remove(&place.id));
-        if !removed {
-            return;
+    fn lose(&self, namespaces: usize) {
+        if let Some(body) = lost(E::SOURCE, namespaces) {
+            self.teller.outlet.send_now(E::SOURCE, body);
         }
-        self.forget(place);
-        let view = self.teller.view(&place.namespace);
-        self.tell(time, Body::ContainerGone { id: place.id.clone(), view });
-        self.inspected(place);
-    }
-
-    fn tell(&self, time: Option<Time>, body: Body) {
-        // The engine's clock is the host's; a time to come would be a lie.
-        let now = self.teller.outlet.now();
-        self.teller.outlet.send(E::SOURCE, time.map_or(now, |time| time.min(now)), body);
-    }
-
-    fn forget(&mut self, place: &Place) {
-        self.fresh.forget(place);
-        self.others.forget(place);
-        self.failing.remove(place);
-        self.engine.forget(place);
-    }
-
-    fn admit_new(&mut self, place: &Place) -> bool {
-        // What is in a namespace may be announced before the namespace is.
-        self.enter(&place.namespace);
-        let Some(entry) = self.namespaces.get_mut(&place.namespace) else { return false };
-        match entry.roster.admit_new(&place.id) {
-            Room::Yes => true,
-            Room::No => {
-                self.lose(1);
-                false
-            }
-            Room::Instead(stopped) => {
-                let stopped = Place { namespace: place.namespace.clone(), id: stopped };
-                self.forget(&stopped);
-                self.inspected(&stopped);
-                self.lose(1);
-                true
-            }
-        }
-    }
-
-    /// One awaited answer less; with the last, the namespace's whole list is told.
-    fn inspected(&mut self, place: &Place) {
-        let Some(entry) = self.namespaces.get_mut(&place.namespace) else { return };
-        if let Step::Inspecting(awaited) = &mut entry.step {
-            awaited.remove(&place.id);
-            self.end_if_inspected(&place.namespace);
-        }
-    }
-
-    fn end_if_inspected(&mut self, namespace: &Untrusted) {
-        let Some(entry) = self.namespaces.get_mut(namespace) else { return };
-        if matches!(&entry.step, Step::Inspecting(awaited) if awaited.is_empty()) {
-            entry.step = Step::Done;
-            // Not the list as it came: containers have come and gone since.
-            let (ids, view) = (entry.roster.ids(), self.teller.view(namespace));
-            self.teller.outlet.send_now(E::SOURCE, Body::ContainerList { ids, view });
-        }
-    }
-
-    fn lose(&self, containers: usize) {
-        if containers == 0 {
-            return;
-        }
-        let count = u64::try_from(containers).unwrap_or(u64::MAX);
-        let loss = Loss { source: E::SOURCE, cgroup: None, count, stage: "containers_max".into() };
-        self.teller.outlet.send_now(E::SOURCE, Body::Lost(loss));
     }
 
     /// Tells how the engine is. Before its lists are told it is said to be nothing, whatever it answers: its containers
     /// would be taken for unclaimed.
     fn assess(&mut self) {
-        let list_problem = self.namespaces.values().find_map(|it| it.problem.as_ref());
-        let list_problem = self.namespaces_problem.as_ref().or(list_problem).map(ToString::to_string);
+        let list_problem = self.namespaces_problem.as_ref().map(ToString::to_string);
+        let list_problem =
+            list_problem.or_else(|| self.namespaces.values().find_map(Mirror::list_problem).cloned());
         let silence = self.ping_problem.as_ref().map(ToString::to_string);
-        match (silence, self.is_in_step(), list_problem.or_else(|| self.failing_reason())) {
+        match (silence, self.is_in_step(), list_problem.or_else(|| failing_reason(self.namespaces.values())))
+        {
             (Some(reason), _, _) | (None, false, Some(reason)) => {
                 self.teller.tell::<E>(EngineState::Silent, &reason);
             }
@@ -472,22 +302,25 @@ impl<'a, E: Asked> Following<'a, E> {
             (None, false, None) => {}
         }
     }
+}
 
-    fn failing_reason(&self) -> Option<String> {
-        let (place, problem) = self.failing.first_key_value()?;
-        let more = match self.failing.len() {
-            1 => String::new(),
-            failing => format!(" and {} more", failing - 1),
-        };
-        Some(format!("container {}{more}: {problem}", place.id))
+fn take_facts(mirror: &mut Mirror, id: &Untrusted, number: u64, facts: Result<ContainerFacts, CallError>) {
+    match facts {
+        Ok(mut facts) => {
+            facts.state = state(mirror, id, facts.state);
+            mirror.take_facts(number, facts);
+        }
+        Err(problem) if problem.is_gone() => mirror.gone(id, None),
+        Err(problem) => mirror.fail(number, id, problem.to_string()),
     }
 }
 
-/// Whether a container has ended that the engine now tells of as one that was made and not started: containerd keeps no
-/// more of it when its task is deleted.
-fn has_ended(told: Option<RunState>, now: RunState) -> bool {
+/// Where a container is in its life. One that has ended is told of as made and not started: containerd keeps no more of
+/// it when its task is deleted.
+fn state(mirror: &Mirror, id: &Untrusted, now: RunState) -> RunState {
+    let told = mirror.roster.state(id);
     let has_run = matches!(told, Some(RunState::Running | RunState::Paused | RunState::Exited));
-    has_run && now == RunState::Created
+    if has_run && now == RunState::Created { RunState::Exited } else { now }
 }
 
 #[cfg(test)]

@@ -8,6 +8,47 @@ use std::hash::Hash;
 
 use model::untrusted::Untrusted;
 
+/// Inspections of containers that have just appeared, at a time.
+const FRESH_MAX: usize = 16;
+
+/// All other inspections at a time: few, so that a resynchronisation does not load a busy engine.
+const OTHERS_MAX: usize = 8;
+
+/// The lanes of one connection: for containers that have just appeared, and for all others.
+pub(crate) struct Lanes<K> {
+    fresh: Lane<K>,
+    others: Lane<K>,
+}
+
+impl<K: Clone + Eq + Hash> Lanes<K> {
+    pub(crate) fn new() -> Self {
+        Self { fresh: Lane::new(FRESH_MAX), others: Lane::new(OTHERS_MAX) }
+    }
+
+    pub(crate) fn ask(&mut self, id: &K, is_fresh: bool) {
+        self.of(is_fresh).ask(id);
+    }
+
+    pub(crate) fn forget(&mut self, id: &K) {
+        self.fresh.forget(id);
+        self.others.forget(id);
+    }
+
+    /// The next container to inspect, and whether it is one that has just appeared.
+    pub(crate) fn start(&mut self) -> Option<(K, bool)> {
+        let fresh = self.fresh.start().map(|id| (id, true));
+        fresh.or_else(|| self.others.start().map(|id| (id, false)))
+    }
+
+    pub(crate) fn end(&mut self, is_fresh: bool) {
+        self.of(is_fresh).end();
+    }
+
+    fn of(&mut self, is_fresh: bool) -> &mut Lane<K> {
+        if is_fresh { &mut self.fresh } else { &mut self.others }
+    }
+}
+
 /// One lane. As long as its owner asks for known containers only, it is bounded by their number.
 pub(crate) struct Lane<K = Untrusted> {
     waiting: VecDeque<K>,

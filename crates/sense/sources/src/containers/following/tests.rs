@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use containers::notice::Entry;
 use crossbeam_channel::Receiver;
 use expect_test::{Expect, expect};
 use futures_util::Stream;

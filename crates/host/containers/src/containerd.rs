@@ -21,7 +21,7 @@ use crate::containerd::messages::{
     Container, ContainerAnswer, Envelope, Filter, ListedAnswer, Named, Namespaces, Task, TaskAnswer,
     TaskExit, Tasks, VersionAnswer,
 };
-use crate::grpc::error::CallError;
+use crate::error::CallError;
 use crate::grpc::{Call, Empty, Line};
 use crate::labels::bounded_labels;
 use crate::notice::{Entries, Entry, Happened, Notice, Place};

@@ -22,7 +22,7 @@ use crate::cri::messages::{
     ContainerAnswer, ContainerList, Id, Image, ImageAnswer, ImageName, ImageQuestion, ListQuestion,
     ListedContainer, ListedPod, PodAnswer, PodList, StatusQuestion, VersionAnswer,
 };
-use crate::grpc::error::CallError;
+use crate::error::CallError;
 use crate::grpc::{Call, Empty, Line};
 use crate::notice::{Entries, Entry};
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListContainersOptions};
 use futures_util::{Stream, StreamExt};
-use model::runtime::{ContainerFacts, RunState};
+use model::runtime::ContainerFacts;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,9 @@ use tokio::sync::OnceCell;
 
 use crate::announced::{Announced, KINDS, actions};
 use crate::change::is_container_id;
-use crate::error::{DockerError, reason};
+use crate::error::{CallError, reason};
 use crate::inspected::{facts, listed_state};
+use crate::notice::{Entries, Entry};
 use crate::swarm::{Membership, membership};
 
 /// Longest wait for how the engine confines containers, before the first of them is told; in milliseconds.
@@ -53,15 +54,6 @@ pub struct Docker {
     socket: Untrusted,
     /// Asked once a connection: an engine confines as it was started to.
     confinement: Arc<OnceCell<Confinement>>,
-}
-
-/// A line of the engine's list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// The engine's id of the container.
-    pub id: Untrusted,
-    /// Where it is in its life.
-    pub state: RunState,
 }
 
 /// What an engine says of itself.
@@ -112,13 +104,13 @@ impl Docker {
     /// Connects and settles on the API version both sides speak.
     ///
     /// # Errors
-    /// [`DockerError::Absent`] when there is no socket file, otherwise why the engine did not answer.
-    pub async fn connect(config: DockerConfig) -> Result<Self, DockerError> {
+    /// [`CallError::Absent`] when there is no socket file, otherwise why the engine did not answer.
+    pub async fn connect(config: DockerConfig) -> Result<Self, CallError> {
         let socket = Untrusted::new(&config.socket.to_string_lossy());
         let place = Place { socket: &socket, call: "connect" };
         let path = config.socket.to_str().ok_or_else(|| place.failed("the path is not UTF-8"))?;
         if !Path::new(path).exists() {
-            return Err(DockerError::Absent { socket });
+            return Err(CallError::Absent { socket });
         }
         // The library's own limit covers the head of an answer only and counts in seconds. It is left to bound
         // subscribing; everywhere else ours is shorter.
@@ -133,7 +125,7 @@ impl Docker {
     ///
     /// # Errors
     /// Why the engine did not answer.
-    pub async fn ping(&self) -> Result<(), DockerError> {
+    pub async fn ping(&self) -> Result<(), CallError> {
         self.at("ping").within(self.config.call_timeout_ms, self.engine.ping()).await.map(drop)
     }
 
@@ -141,7 +133,7 @@ impl Docker {
     ///
     /// # Errors
     /// Why the engine did not answer.
-    pub async fn info(&self) -> Result<EngineInfo, DockerError> {
+    pub async fn info(&self) -> Result<EngineInfo, CallError> {
         let info = self.at("info").within(self.config.call_timeout_ms, self.engine.info()).await?;
         let options = info.security_options.as_deref();
         let swarm = info.swarm.unwrap_or_default();
@@ -159,7 +151,7 @@ impl Docker {
     ///
     /// # Errors
     /// Why the engine did not answer, or that it lists something that has no container id.
-    pub async fn list(&self) -> Result<Vec<Listed>, DockerError> {
+    pub async fn list(&self) -> Result<Entries, CallError> {
         let place = self.at("list");
         let options = ListContainersOptions { all: true, ..Default::default() };
         let call = self.engine.list_containers(Some(options));
@@ -169,18 +161,18 @@ impl Docker {
             if !is_container_id(&id) {
                 return Err(place.failed(&format!("an entry has no container id: {id:.80}")));
             }
-            Ok(Listed { id: Untrusted::new(&id), state: listed_state(summary.state) })
+            Ok(Entry { id: Untrusted::new(&id), state: listed_state(summary.state) })
         });
-        listed.collect()
+        Ok(Entries { taken: listed.collect::<Result<_, _>>()?, left: 0 })
     }
 
     /// What the engine claims about one container.
     ///
     /// # Errors
-    /// [`DockerError::Gone`] when the engine does not know it, [`DockerError::BadId`] for anything but a full id.
-    pub async fn inspect(&self, id: &Untrusted) -> Result<ContainerFacts, DockerError> {
+    /// [`CallError::Gone`] when the engine does not know it, [`CallError::BadId`] for anything but a full id.
+    pub async fn inspect(&self, id: &Untrusted) -> Result<ContainerFacts, CallError> {
         if !is_container_id(id.raw()) {
-            return Err(DockerError::BadId { socket: self.socket.clone(), id: id.clone() });
+            return Err(CallError::BadId { socket: self.socket.clone(), id: id.clone() });
         }
         let call = async {
             match self.engine.inspect_container(id.raw(), None::<InspectContainerOptions>).await {
@@ -190,8 +182,11 @@ impl Docker {
         };
         let call = self.at("inspect").within(self.config.inspect_timeout_ms, call);
         let (inspected, confinement) = futures_util::future::join(call, self.confinement()).await;
-        let inspected =
-            inspected?.ok_or_else(|| DockerError::Gone { socket: self.socket.clone(), id: id.clone() })?;
+        let inspected = inspected?.ok_or_else(|| CallError::Gone {
+            socket: self.socket.clone(),
+            call: "inspect",
+            reason: Untrusted::new(&format!("no container {id}")),
+        })?;
         Ok(facts(id, inspected, confinement))
     }
 
@@ -205,7 +200,7 @@ impl Docker {
 
     /// What the engine announces from `since` (the engine's clock) on. Asks when first polled; ends with an error
     /// when the engine stops, refuses, or sends what cannot be understood.
-    pub fn watch(&self, since: Time) -> impl Stream<Item = Result<Announced, DockerError>> + use<> {
+    pub fn watch(&self, since: Time) -> impl Stream<Item = Result<Announced, CallError>> + use<> {
         let filters = [("type", KINDS.map(str::to_owned).to_vec()), ("event", actions())];
         let options = EventsOptions {
             since: Some(format!("{}.{:09}", since.ns() / 1_000_000_000, since.ns() % 1_000_000_000)),
@@ -213,7 +208,7 @@ impl Docker {
             filters: Some(filters.into_iter().map(|(key, values)| (key.to_owned(), values)).collect()),
         };
         let socket = self.socket.clone();
-        let end = DockerError::Ended { socket: socket.clone() };
+        let end = CallError::Ended { socket: socket.clone() };
         let announcements = self.engine.events(Some(options)).filter_map(move |event| {
             let place = Place { socket: &socket, call: "events" };
             let announced = match event {
@@ -245,24 +240,24 @@ impl Place<'_> {
         self,
         after_ms: u64,
         call: impl Future<Output = Result<T, bollard::errors::Error>>,
-    ) -> Result<T, DockerError> {
+    ) -> Result<T, CallError> {
         match tokio::time::timeout(Duration::from_millis(after_ms), call).await {
             Ok(answer) => answer.map_err(|error| self.error(&error)),
-            Err(_) => Err(DockerError::Timeout { socket: self.socket.clone(), call: self.call, after_ms }),
+            Err(_) => Err(CallError::Timeout { socket: self.socket.clone(), call: self.call, after_ms }),
         }
     }
 
-    fn error(self, error: &bollard::errors::Error) -> DockerError {
+    fn error(self, error: &bollard::errors::Error) -> CallError {
         match error {
             bollard::errors::Error::SocketNotFoundError(_) => {
-                DockerError::Absent { socket: self.socket.clone() }
+                CallError::Absent { socket: self.socket.clone() }
             }
             other => self.failed(reason(other).raw()),
         }
     }
 
-    fn failed(self, problem: &str) -> DockerError {
-        DockerError::Failed { socket: self.socket.clone(), call: self.call, reason: Untrusted::new(problem) }
+    fn failed(self, problem: &str) -> CallError {
+        CallError::Failed { socket: self.socket.clone(), call: self.call, reason: Untrusted::new(problem) }
     }
 }
 
@@ -280,7 +275,7 @@ mod tests {
 
     use super::*;
 
-    fn connect(config: DockerConfig) -> Result<Docker, DockerError> {
+    fn connect(config: DockerConfig) -> Result<Docker, CallError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(Docker::connect(config))
     }
@@ -293,7 +288,7 @@ mod tests {
     fn no_socket_is_no_engine() {
         let dir = tempfile::tempdir().unwrap();
         let error = connect(at(dir.path().join("none.sock"))).unwrap_err();
-        assert!(matches!(error, DockerError::Absent { .. }), "{error}");
+        assert!(matches!(error, CallError::Absent { .. }), "{error}");
     }
 
     #[test]
@@ -326,7 +321,7 @@ mod tests {
         let docker = Docker { engine, config, socket: Untrusted::new(path), confinement };
         for id in ["", "web", "../../images/x", &"g".repeat(64)] {
             let error = runtime.block_on(docker.inspect(&Untrusted::new(id))).unwrap_err();
-            assert!(matches!(error, DockerError::BadId { .. }), "{error}");
+            assert!(matches!(error, CallError::BadId { .. }), "{error}");
         }
     }
     #[test]

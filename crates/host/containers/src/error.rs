@@ -1,6 +1,6 @@
 //! What can go wrong between an engine and us; every case names the socket it happened on.
 //!
-//! Not here: errors of the HTTP library, which end as bounded text in a reason.
+//! Not here: errors of the libraries, which end as bounded text in a reason.
 
 use std::error::Error;
 
@@ -9,9 +9,9 @@ use model::untrusted::Untrusted;
 /// Longest chain of causes followed; real ones have about four.
 const CAUSES_MAX: usize = 16;
 
-/// A call to a Docker engine that gave no usable answer.
+/// A call that gave no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DockerError {
+pub enum CallError {
     /// There is no socket file: no engine is installed, or it is stopped.
     #[error("{socket}: no such socket")]
     Absent {
@@ -28,13 +28,23 @@ pub enum DockerError {
         /// How long we waited, in milliseconds.
         after_ms: u64,
     },
-    /// The engine does not know the container, or no longer.
-    #[error("{socket}: no container {id}")]
+    /// The engine does not know what it was asked about, or no longer.
+    #[error("{socket}: {call}: {reason}")]
     Gone {
         /// Path of the socket.
         socket: Untrusted,
-        /// The id asked for.
-        id: Untrusted,
+        /// What was asked.
+        call: &'static str,
+        /// What the engine says.
+        reason: Untrusted,
+    },
+    /// The engine does not serve this call.
+    #[error("{socket}: {call}: not served here")]
+    Unserved {
+        /// Path of the socket.
+        socket: Untrusted,
+        /// What was asked.
+        call: &'static str,
     },
     /// The text is no container id, so it was not put into a request.
     #[error("{socket}: {id} is not a container id of 64 hexadecimal digits")]
@@ -60,6 +70,13 @@ pub enum DockerError {
         /// Path of the socket.
         socket: Untrusted,
     },
+}
+
+impl CallError {
+    /// Whether the engine says that there is no such thing.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone { .. })
+    }
 }
 
 /// What the error comes down to. The texts around the innermost cause only name layers of the library.

@@ -3,8 +3,6 @@
 //! Messages are declared by hand where they are used, with the fields that are read and no others: it needs no compiler
 //! of protocols, and what is not declared is skipped unread. Not here: what is asked (`containerd.rs`, `cri.rs`).
 
-pub mod error;
-
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,8 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use crate::error::reason;
-use crate::grpc::error::CallError;
+use crate::error::{CallError, reason};
 
 /// Largest message taken, in bytes: what these engines send at most when they are not told otherwise.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;

@@ -7,7 +7,7 @@ use model::runtime::{DIGESTS_MAX, ImageFacts};
 use model::untrusted::Untrusted;
 
 use crate::docker::{Docker, status};
-use crate::error::DockerError;
+use crate::error::CallError;
 
 /// Most signers kept of one image.
 const SIGNERS_MAX: usize = 8;
@@ -18,7 +18,7 @@ impl Docker {
     ///
     /// # Errors
     /// Why the engine did not answer.
-    pub async fn image(&self, digest: &Untrusted) -> Result<ImageFacts, DockerError> {
+    pub async fn image(&self, digest: &Untrusted) -> Result<ImageFacts, CallError> {
         if !is_digest(digest.raw()) {
             return Ok(ImageFacts::default());
         }

@@ -20,7 +20,7 @@ mod privileges;
 
 mod labels;
 
-pub mod grpc;
+mod grpc;
 
 pub mod notice;
 

@@ -1,4 +1,5 @@
-//! What an engine with several views announces: which container of which namespace something happened to.
+//! What engines list, and what one with several views announces: which container of which namespace something happened
+//! to.
 //!
 //! Not here: Docker's announcements (`announced.rs`), which tell more, and any facts, which are asked for.
 

@@ -8,7 +8,7 @@ use model::untrusted::Untrusted;
 use model::view::Standing;
 
 use crate::docker::{Docker, EngineInfo, status};
-use crate::error::{DockerError, reason};
+use crate::error::{CallError, reason};
 
 const TASK_LABEL: &str = "com.docker.swarm.task.id";
 const NODE_LABEL: &str = "com.docker.swarm.node.id";
@@ -96,7 +96,7 @@ impl Docker {
     }
 }
 
-fn refused(task: &ClaimedTask, info: Result<EngineInfo, DockerError>, refusal: &str) -> Orchestrated {
+fn refused(task: &ClaimedTask, info: Result<EngineInfo, CallError>, refusal: &str) -> Orchestrated {
     let info = match info {
         Ok(info) => info,
         Err(problem) => return word(Standing::Silent, &problem.to_string()),

@@ -32,7 +32,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use containers::docker::{Docker, DockerConfig};
-use containers::error::DockerError;
+use containers::error::CallError;
 use model::coverage::{Health, Source, SourceReport};
 use model::event::Body;
 use model::untrusted::Untrusted;
@@ -167,7 +167,7 @@ impl Follower {
             }
             // The engine of this host should be there once it was; another one may well have been taken away.
             let may_be_absent = !self.was_there || !self.config.view.is_default();
-            if matches!(problem, DockerError::Absent { .. }) && may_be_absent {
+            if matches!(problem, CallError::Absent { .. }) && may_be_absent {
                 self.reporter.report(Health::Absent, &problem.to_string());
                 pause(self.config.absent_interval_ms).await;
                 continue;
@@ -180,7 +180,7 @@ impl Follower {
     }
 
     /// Follows one connection to its end: why it ended, and whether it had come as far as being in step.
-    async fn connection(&mut self) -> (DockerError, bool) {
+    async fn connection(&mut self) -> (CallError, bool) {
         let docker = match Docker::connect(self.config.docker.clone()).await {
             Ok(docker) => docker,
             Err(problem) => return (problem, false),

@@ -12,7 +12,7 @@ use crate::containerd::messages::{
     Container, ContentAnswer, ContentInfo, ImageAnswer, Named, ReadAnswer, ReadQuestion, SnapshotAnswer,
     SnapshotQuestion,
 };
-use crate::grpc::error::CallError;
+use crate::error::CallError;
 use crate::grpc::{Call, Line};
 
 /// Largest index, manifest or configuration read, in bytes; registries take no larger ones.

@@ -11,7 +11,7 @@ use crate::cri::messages::{
     ContainerConfig, ContainerLinux, ContainerMetadata, ContainerSecurity, CreateContainer, Id, ImageName,
     NamespaceModes, OF_NODE, PodConfig, PodLinux, PodMetadata, PodSecurity, RunPod,
 };
-use crate::grpc::error::CallError;
+use crate::error::CallError;
 use crate::grpc::{Call, Empty};
 
 const RUN_POD: &str = "/runtime.v1.RuntimeService/RunPodSandbox";

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use containers::grpc::error::CallError;
+use containers::error::CallError;
 use containers::notice::{Entries, Notice, Place};
 use futures_util::Stream;
 use model::coverage::Source;

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use containers::containerd::Containerd;
-use containers::grpc::error::CallError;
+use containers::error::CallError;
 use containers::notice::{Entries, Notice, Place};
 use futures_util::Stream;
 use model::coverage::Source;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use containers::grpc::error::CallError;
+use containers::error::CallError;
 use model::event::Body;
 use model::untrusted::Untrusted;
 use model::view::{EngineSeen, EngineState, View};

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use containers::containerd::NAMESPACES_MAX;
-use containers::grpc::error::CallError;
+use containers::error::CallError;
 use containers::notice::{Entries, Happened, Notice, Place};
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -151,17 +151,21 @@ impl<'a, E: Asked> Following<'a, E> {
                 self.namespaces_problem =
                     result.map(|(names, left)| self.take_namespaces(&names, left)).err();
             }
-            Answer::List(namespace, result) => {
+            Answer::List(namespace, mut list) => {
                 let mirror = self.namespaces.get_mut(&namespace)?;
-                let list = result.map(|Entries { mut taken, left }| {
-                    taken.iter_mut().for_each(|it| it.state = state(mirror, &it.id, it.state));
-                    Entries { taken, left }
-                });
-                mirror.take_list(list.map_err(|problem| problem.to_string()));
+                for entry in list.iter_mut().flat_map(|list| &mut list.taken) {
+                    entry.state = state(mirror, &entry.id, entry.state);
+                }
+                mirror.take_list(list);
             }
-            Answer::Facts { place, number, is_fresh, facts } => {
+            Answer::Facts { place, number, is_fresh, mut facts } => {
                 self.lanes.end(is_fresh);
-                self.with(&place, |mirror, id| take_facts(mirror, id, number, *facts));
+                self.with(&place, |mirror, id| {
+                    if let Ok(facts) = &mut *facts {
+                        facts.state = state(mirror, id, facts.state);
+                    }
+                    mirror.take_facts(id, number, *facts);
+                });
             }
         }
         self.settle();
@@ -288,9 +292,8 @@ impl<'a, E: Asked> Following<'a, E> {
     /// Tells how the engine is. Before its lists are told it is said to be nothing, whatever it answers: its containers
     /// would be taken for unclaimed.
     fn assess(&mut self) {
-        let list_problem = self.namespaces_problem.as_ref().map(ToString::to_string);
-        let list_problem =
-            list_problem.or_else(|| self.namespaces.values().find_map(Mirror::list_problem).cloned());
+        let list_problem = self.namespaces.values().find_map(Mirror::list_problem);
+        let list_problem = self.namespaces_problem.as_ref().or(list_problem).map(ToString::to_string);
         let silence = self.ping_problem.as_ref().map(ToString::to_string);
         match (silence, self.is_in_step(), list_problem.or_else(|| failing_reason(self.namespaces.values())))
         {
@@ -301,17 +304,6 @@ impl<'a, E: Asked> Following<'a, E> {
             (None, true, None) => self.teller.tell::<E>(EngineState::Answers, ""),
             (None, false, None) => {}
         }
-    }
-}
-
-fn take_facts(mirror: &mut Mirror, id: &Untrusted, number: u64, facts: Result<ContainerFacts, CallError>) {
-    match facts {
-        Ok(mut facts) => {
-            facts.state = state(mirror, id, facts.state);
-            mirror.take_facts(number, facts);
-        }
-        Err(problem) if problem.is_gone() => mirror.gone(id, None),
-        Err(problem) => mirror.fail(number, id, problem.to_string()),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use containers::error::CallError;
 use containers::notice::{Entries, Entry};
 use model::coverage::{Loss, Source};
 use model::event::Body;
@@ -22,9 +23,9 @@ pub(crate) struct Mirror {
     pub(crate) roster: Roster,
     step: Step,
     listing: bool,
-    list_problem: Option<String>,
+    list_problem: Option<CallError>,
     /// The containers whose facts the engine fails to give.
-    failing: BTreeMap<Untrusted, String>,
+    failing: BTreeMap<Untrusted, CallError>,
     due: Vec<Due>,
 }
 
@@ -47,7 +48,7 @@ pub(crate) enum Due {
 }
 
 /// Why a container is asked about.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// It was announced as new.
     Announced,
@@ -78,7 +79,7 @@ impl Mirror {
     }
 
     /// Why the engine did not give its list when it was last asked for it.
-    pub(crate) fn list_problem(&self) -> Option<&String> {
+    pub(crate) fn list_problem(&self) -> Option<&CallError> {
         self.list_problem.as_ref()
     }
 
@@ -93,7 +94,7 @@ impl Mirror {
     }
 
     /// Takes in the list, or why there is none.
-    pub(crate) fn take_list(&mut self, list: Result<Entries, String>) {
+    pub(crate) fn take_list(&mut self, list: Result<Entries, CallError>) {
         self.listing = false;
         let taken = list.map(|list| match self.step {
             Step::Listing => self.begin(list),
@@ -137,29 +138,25 @@ impl Mirror {
         self.tell(Body::ContainerList { ids: Vec::new(), view: self.view.clone() });
     }
 
-    /// Takes in the facts that a question brought.
-    pub(crate) fn take_facts(&mut self, number: u64, mut facts: ContainerFacts) {
-        facts.view = self.view.clone();
-        let id = facts.id.clone();
-        match self.roster.apply(number, &facts) {
-            Applied::New => self.tell(Body::Container(Box::new(facts))),
-            Applied::Unchanged => {}
-            Applied::Stale => return,
-        }
-        self.failing.remove(&id);
-        self.inspected(&id);
-    }
-
-    /// Takes in that a question brought no facts.
-    pub(crate) fn fail(&mut self, number: u64, id: &Untrusted, problem: String) {
-        match self.roster.fail(number, id) {
-            // As one that is known: a container the engine hangs on must not take two turns from the new ones.
-            Failed::Retry => self.ask(id, Cause::Known),
-            Failed::Unknown => {
-                self.failing.insert(id.clone(), problem);
-                self.inspected(id);
-            }
-            Failed::Stale => {}
+    /// Takes in what a question about a container brought.
+    pub(crate) fn take_facts(
+        &mut self,
+        id: &Untrusted,
+        number: u64,
+        facts: Result<ContainerFacts, CallError>,
+    ) {
+        match facts {
+            Ok(facts) => self.take_known(number, facts),
+            Err(problem) if problem.is_gone() => self.gone(id, None),
+            Err(problem) => match self.roster.fail(number, id) {
+                // As one that is known: a container the engine hangs on must not take two turns from the new ones.
+                Failed::Retry => self.ask(id, Cause::Known),
+                Failed::Unknown => {
+                    self.failing.insert(id.clone(), problem);
+                    self.inspected(id);
+                }
+                Failed::Stale => {}
+            },
         }
     }
 
@@ -197,6 +194,18 @@ impl Mirror {
         let listed: HashSet<_> = list.iter().map(|listed| &listed.id).collect();
         let ids = self.roster.ids();
         ids.iter().filter(|id| !listed.contains(id)).for_each(|id| self.ask(id, Cause::Known));
+    }
+
+    fn take_known(&mut self, number: u64, mut facts: ContainerFacts) {
+        facts.view = self.view.clone();
+        let id = facts.id.clone();
+        match self.roster.apply(number, &facts) {
+            Applied::New => self.tell(Body::Container(Box::new(facts))),
+            Applied::Unchanged => {}
+            Applied::Stale => return,
+        }
+        self.failing.remove(&id);
+        self.inspected(&id);
     }
 
     fn ask(&mut self, id: &Untrusted, cause: Cause) {
@@ -249,4 +258,57 @@ pub(crate) fn failing_reason<'a>(mirrors: impl IntoIterator<Item = &'a Mirror>) 
         more => format!(" and {more} more"),
     };
     Some(format!("container {id}{more}: {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take_list(mirror: &mut Mirror, entries: &[(&str, RunState)]) -> String {
+        let taken = entries.iter().map(|&(id, state)| Entry { id: id.into(), state }).collect();
+        mirror.take_list(Ok(Entries { taken, left: 0 }));
+        due(mirror)
+    }
+
+    fn answer(mirror: &mut Mirror, id: &str) -> String {
+        let facts = ContainerFacts { id: id.into(), state: RunState::Running, ..ContainerFacts::default() };
+        let number = mirror.roster.ask(&facts.id);
+        mirror.take_facts(&id.into(), number, Ok(facts));
+        due(mirror)
+    }
+
+    fn due(mirror: &mut Mirror) -> String {
+        let line = |due| match due {
+            Due::Tell(_, Body::Container(facts)) => format!("tell {}", facts.id),
+            Due::Tell(_, Body::ContainerGone { id, .. }) => format!("gone {id}"),
+            Due::Tell(_, Body::ContainerList { ids, .. }) => format!("list of {}", ids.len()),
+            Due::Tell(_, Body::Lost(loss)) => format!("lost {}", loss.count),
+            Due::Tell(_, other) => format!("{other:?}"),
+            Due::Ask(id, cause) => format!("ask {id} {cause:?}"),
+            Due::Forget(id) => format!("forget {id}"),
+        };
+        mirror.take_due().into_iter().map(line).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn the_first_list_is_told_when_nothing_of_it_is_awaited() {
+        let mut mirror = Mirror::new(Source::Docker, View::default(), 2);
+        let first = [("old", RunState::Exited), ("a", RunState::Running), ("b", RunState::Running)];
+        assert_eq!(take_list(&mut mirror, &first), "lost 1, ask a Known, ask b Known");
+        assert_eq!(answer(&mut mirror, "a"), "tell a");
+        mirror.gone(&"b".into(), None);
+        assert_eq!(due(&mut mirror), "forget b, gone b, list of 1");
+        assert!(mirror.is_in_step());
+    }
+
+    #[test]
+    fn a_later_list_settles_nothing_by_itself_and_tells_the_new_from_the_known() {
+        let mut mirror = Mirror::new(Source::Docker, View::default(), 2);
+        assert_eq!(take_list(&mut mirror, &[("a", RunState::Running)]), "ask a Known");
+        assert_eq!(answer(&mut mirror, "a"), "tell a, list of 1");
+        assert_eq!(take_list(&mut mirror, &[("a", RunState::Running)]), "");
+        let later = [("a", RunState::Exited), ("b", RunState::Running), ("c", RunState::Running)];
+        assert_eq!(take_list(&mut mirror, &later), "ask a Known, ask b Found");
+        assert_eq!(take_list(&mut mirror, &[("b", RunState::Running)]), "ask b Known, ask a Known");
+    }
 }

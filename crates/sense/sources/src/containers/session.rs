@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use containers::announced::Announced;
 use containers::change::{Change, ChangeKind};
-use containers::docker::{Docker, Listed};
-use containers::error::DockerError;
+use containers::docker::Docker;
+use containers::error::CallError;
 use containers::image::is_digest;
-use containers::notice::{Entries, Entry};
+use containers::notice::Entries;
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesUnordered;
@@ -46,18 +46,18 @@ pub(crate) struct Session<'a> {
     swarm: Swarm,
     calls: FuturesUnordered<LocalBoxFuture<'static, Answer>>,
     pinging: bool,
-    ping_problem: Option<DockerError>,
+    ping_problem: Option<CallError>,
     listed: Instant,
 }
 
 /// What a call brought.
 enum Answer {
-    Ping(Result<(), DockerError>),
-    List(Result<Vec<Listed>, DockerError>),
+    Ping(Result<(), CallError>),
+    List(Result<Entries, CallError>),
     Facts(Inspected),
     /// Facts and what is told of their image; `None` when that took too long.
     Joined(Inspected, Option<ImageFacts>),
-    Image(Untrusted, Result<ImageFacts, DockerError>),
+    Image(Untrusted, Result<ImageFacts, CallError>),
     Swarm(Untrusted, Orchestrated),
 }
 
@@ -66,7 +66,7 @@ struct Inspected {
     id: Untrusted,
     number: u64,
     is_fresh: bool,
-    facts: Box<Result<ContainerFacts, DockerError>>,
+    facts: Box<Result<ContainerFacts, CallError>>,
 }
 
 impl<'a> Session<'a> {
@@ -92,7 +92,7 @@ impl<'a> Session<'a> {
     }
 
     /// Follows the engine until it ends the stream of changes, or fails to give a usable one.
-    pub(crate) async fn follow(&mut self) -> DockerError {
+    pub(crate) async fn follow(&mut self) -> CallError {
         let begun = self.reporter.outlet.now();
         let since = begun.minus(OVERLAP);
         let mut announcements = pin!(self.docker.watch(since).fuse());
@@ -155,12 +155,9 @@ impl<'a> Session<'a> {
                 self.pinging = false;
                 self.ping_problem = result.err();
             }
-            Answer::List(result) => {
+            Answer::List(list) => {
                 self.listed = Instant::now();
-                let taken = result
-                    .map(|list| list.into_iter().map(|Listed { id, state }| Entry { id, state }).collect());
-                let list = taken.map(|taken| Entries { taken, left: 0 });
-                self.mirror.take_list(list.map_err(|problem| problem.to_string()));
+                self.mirror.take_list(list);
             }
             Answer::Facts(inspected) => self.take_inspected(inspected),
             Answer::Joined(inspected, image) => self.take_joined(inspected, image),
@@ -256,7 +253,7 @@ impl<'a> Session<'a> {
     }
 
     /// An image told of late: its containers are told again. An engine that fails at it is asked at the next comparison.
-    fn take_image(&mut self, digest: &Untrusted, image: Result<ImageFacts, DockerError>) {
+    fn take_image(&mut self, digest: &Untrusted, image: Result<ImageFacts, CallError>) {
         let Ok(image) = image else { return self.images.fail(digest) };
         self.images.keep(digest, image, Instant::now());
         for id in self.images.waited(digest) {
@@ -265,18 +262,15 @@ impl<'a> Session<'a> {
     }
 
     fn end_inspection(&mut self, inspected: Inspected) {
-        let Inspected { id, number, is_fresh, facts } = inspected;
+        let Inspected { id, number, is_fresh, mut facts } = inspected;
         self.lanes.end(is_fresh);
-        match *facts {
-            // Of what is gone nothing is asked, and nothing remembered.
-            Ok(_) if !self.mirror.roster.contains(&id) => {}
-            Ok(mut facts) => {
-                facts.orchestrated = self.swarm.word_on(&facts);
-                self.mirror.take_facts(number, facts);
-            }
-            Err(DockerError::Gone { .. }) => self.mirror.gone(&id, None),
-            Err(problem) => self.mirror.fail(number, &id, problem.to_string()),
+        // Of what is gone nothing is asked, and nothing remembered.
+        if let Ok(facts) = &mut *facts
+            && self.mirror.roster.contains(&id)
+        {
+            facts.orchestrated = self.swarm.word_on(facts);
         }
+        self.mirror.take_facts(&id, number, *facts);
     }
 
     /// Does what is due. New containers that were missed wait with the others.
@@ -301,14 +295,15 @@ impl<'a> Session<'a> {
     /// Reports how the source is. Before the first list is told it is not up, whatever the engine answers:
     /// containers would be taken for unclaimed.
     fn assess(&mut self) {
-        let list_problem = self.mirror.list_problem().cloned();
-        let has_no_list = list_problem.is_some();
-        let degraded = list_problem.or_else(|| failing_reason([&self.mirror]));
+        let list_problem = self.mirror.list_problem();
+        let degraded = list_problem.map(ToString::to_string).or_else(|| failing_reason([&self.mirror]));
         match (&self.ping_problem, self.is_in_step(), degraded) {
             (Some(problem), _, _) => self.reporter.report(Health::Down, &problem.to_string()),
             (None, true, None) => self.reporter.report(Health::Up, ""),
             (None, true, Some(reason)) => self.reporter.report(Health::Degraded, &reason),
-            (None, false, Some(reason)) if has_no_list => self.reporter.report(Health::Down, &reason),
+            (None, false, Some(reason)) if list_problem.is_some() => {
+                self.reporter.report(Health::Down, &reason);
+            }
             (None, false, _) => {}
         }
     }

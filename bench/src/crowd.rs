@@ -354,6 +354,7 @@ fn exec(process: ProcessKey, cgroup: CgroupId, namespaces: Namespaces, command: 
         args: Untrusted::new(command),
         streams: Streams::default(),
         origin: FileOrigin::default(),
+        script: Untrusted::default(),
         lineage: None,
     }
 }

@@ -191,9 +191,12 @@ pub struct Exec {
     /// Which of its standard streams are network sockets; known of programs whose start the kernel told.
     #[serde(default, skip_serializing_if = "Streams::is_empty")]
     pub streams: Streams,
-    /// Where the program's file comes from; known of programs whose start the kernel told.
+    /// Where the program's file comes from, or the script's where one is told; known of programs whose start the kernel told.
     #[serde(default, skip_serializing_if = "FileOrigin::is_unknown")]
     pub origin: FileOrigin,
+    /// The script that the program, an interpreter, was given to run; told in containers, where it is known where that is from.
+    #[serde(default, skip_serializing_if = "Untrusted::is_empty")]
+    pub script: Untrusted,
     /// What started it, and for whom; known of programs whose start the kernel told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lineage: Option<Lineage>,

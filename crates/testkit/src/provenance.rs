@@ -71,21 +71,35 @@ impl Scene {
         self.emit(Source::Kernel, Body::Exec(Box::new(exec)));
     }
 
-    /// A container runs a program from a file of this origin, started by a process of its own.
-    pub fn run_file(&mut self, actor: Actor, command: &str, origin: FileOrigin) {
-        let mut exec = actor.exec(command);
-        exec.process.pid += 3_000_000;
-        exec.path = Untrusted::new(command.split(' ').next().unwrap_or_default());
+    /// A container has an interpreter of its image run a script of this origin.
+    pub fn run_script(&mut self, actor: Actor, script: &str, origin: FileOrigin) {
+        let mut exec = own_exec(actor, &format!("/bin/sh {script}"));
         exec.origin = origin;
-        exec.lineage = Some(Lineage {
-            parent_cgroup: actor.cgroup(),
-            parent_namespaces: exec.namespaces,
-            login_uid: None,
-            has_terminal: false,
-            user_ns: 0,
-        });
+        exec.script = Untrusted::new(script);
         self.emit(Source::Kernel, Body::Exec(Box::new(exec)));
     }
+
+    /// A container runs a program from a file of this origin, started by a process of its own.
+    pub fn run_file(&mut self, actor: Actor, command: &str, origin: FileOrigin) {
+        let mut exec = own_exec(actor, command);
+        exec.origin = origin;
+        self.emit(Source::Kernel, Body::Exec(Box::new(exec)));
+    }
+}
+
+/// A program that a process of the container starts.
+fn own_exec(actor: Actor, command: &str) -> Exec {
+    let mut exec = actor.exec(command);
+    exec.process.pid += 3_000_000;
+    exec.path = Untrusted::new(command.split(' ').next().unwrap_or_default());
+    exec.lineage = Some(Lineage {
+        parent_cgroup: actor.cgroup(),
+        parent_namespaces: exec.namespaces,
+        login_uid: None,
+        has_terminal: false,
+        user_ns: 0,
+    });
+    exec
 }
 
 /// A setup as Docker makes it.

@@ -64,7 +64,7 @@ pub(crate) const LONG: [Case; 1] =
     [Case { name: "services_that_do_more_than_ever_are_found_by_their_history", run: history::run }];
 
 /// Every live test, in the order in which they run.
-pub(crate) const ALL: [Case; 78] = [
+pub(crate) const ALL: [Case; 79] = [
     Case { name: "sample_command_is_one_incident_within_three_seconds", run: sample_command::run },
     Case { name: "sixty_quiet_seconds_have_no_incident", run: quiet::run },
     Case { name: "a_recording_replays_to_the_same_incidents", run: recording::run },
@@ -135,6 +135,7 @@ pub(crate) const ALL: [Case; 78] = [
     Case { name: "a_container_among_the_hosts_processes_is_found", run: rights::host_pid },
     Case { name: "a_container_that_may_administer_the_system_is_found", run: rights::sys_admin },
     Case { name: "a_copied_program_in_an_approved_container_is_found", run: inside::drift },
+    Case { name: "scripts_written_in_an_approved_container_are_found", run: inside::scripts },
     Case { name: "a_shell_executed_in_an_approved_container_is_found", run: inside::shell },
     Case { name: "an_entry_into_a_containers_namespaces_is_found", run: inside::entry },
     Case { name: "a_container_that_leaves_its_cgroup_is_found", run: inside::escape },

@@ -262,6 +262,7 @@ fn exec(pid: u32, cgroup: CgroupId, namespaces: Namespaces, command: &str) -> Ex
         args: Untrusted::new(command),
         streams: Streams::default(),
         origin: FileOrigin::default(),
+        script: Untrusted::default(),
         lineage: None,
     }
 }

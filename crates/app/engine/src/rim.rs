@@ -58,9 +58,9 @@ impl Rim {
         let (births, looking) = birth::spawn(&root, &layout, outlet.clone(), stop.clone())?;
         let scanner = Scanner::new(&root, &layout)?.showing(births.clone());
         let probes = probes_config(config, &layout);
-        let net_ns = root.at("proc/1/ns/net");
         let (engines, notices) = bounded(engines::NOTICES_MAX);
-        let links = Links { sampler: commands.clone(), births, engines, outlet: outlet.clone(), net_ns };
+        let links =
+            Links { sampler: commands.clone(), births, engines, outlet: outlet.clone(), root: root.clone() };
         let settings = (config.engines.clone(), config.containers.clone());
         let [finding, podman] = engines::spawn((&root, &layout), settings, notices, &outlet, &stop)?;
         let threads = vec![

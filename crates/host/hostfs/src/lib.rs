@@ -61,6 +61,8 @@ pub mod process;
 
 pub mod setup;
 
+pub mod layers;
+
 pub mod scan;
 
 pub mod boot;

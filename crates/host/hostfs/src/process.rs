@@ -91,6 +91,7 @@ pub(crate) fn exec(
         args,
         streams: Streams::default(),
         origin: FileOrigin::default(),
+        script: Untrusted::default(),
         lineage: None,
     })
 }

@@ -11,7 +11,7 @@ use model::traffic::{Direction, DnsMessage, FlowCounts, FlowKey, Protocol};
 use model::untrusted::Untrusted;
 use model::usage::KernelCounts;
 
-use crate::{Record, dns};
+use crate::{Record, dns, script};
 
 /// Size of `struct counters`.
 pub(crate) const COUNTERS_BYTES: usize = 208;
@@ -186,37 +186,62 @@ fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
     let namespaces = Namespaces { pid: at.u32()?, mnt: at.u32()?, net: at.u32()? };
     let (path_len, args_len, args_full) = (at.u32()?, at.u32()?, at.u32()?);
     let streams = streams(at)?;
-    let (lineage, origin) = lineage(at)?;
+    let (lineage, file) = lineage(at)?;
+    let name = name(at)?;
+    let (file_path, args) = (at.text(EXEC_PATH_BYTES, path_len)?, at.text(EXEC_ARGS_BYTES, args_len)?);
+    let path = path(file_path, EXEC_PATH_BYTES);
+    let script = match file {
+        File::Script => path.clone(),
+        // An interpreter that is itself out of place is told, whatever it runs.
+        File::Of(FileOrigin::Image | FileOrigin::Unknown) => {
+            script::given_to(file_path, args).map(Untrusted::from_bytes).unwrap_or_default()
+        }
+        File::Of(_) => Untrusted::default(),
+    };
+    let origin = match file {
+        File::Of(origin) if script.is_empty() => origin,
+        _ => FileOrigin::Unknown,
+    };
     Some(Exec {
         process,
         parent_pid,
         uid,
         cgroup,
         namespaces,
-        name: name(at)?,
-        path: path(at.text(EXEC_PATH_BYTES, path_len)?, EXEC_PATH_BYTES),
-        args: arguments(at.text(EXEC_ARGS_BYTES, args_len)?, args_full > args_len),
+        name,
+        path,
+        args: arguments(args, args_full > args_len),
         streams,
         origin,
+        script,
         lineage: Some(lineage),
     })
 }
 
-fn lineage(at: &mut Reader<'_>) -> Option<(Lineage, FileOrigin)> {
+/// What the kernel knows of an executed file.
+enum File {
+    /// Where it comes from.
+    Of(FileOrigin),
+    /// An interpreter runs it.
+    Script,
+}
+
+fn lineage(at: &mut Reader<'_>) -> Option<(Lineage, File)> {
     let parent_cgroup = CgroupId(at.u64()?);
     let parent_namespaces = Namespaces { pid: at.u32()?, mnt: at.u32()?, net: at.u32()? };
     let (login_uid, user_ns) = (at.u32()?, at.u32()?);
-    let origin = match at.u16()? {
-        1 => FileOrigin::Image,
-        2 => FileOrigin::Written,
-        3 => FileOrigin::Memory,
-        4 => FileOrigin::Deleted,
-        5 => FileOrigin::Mounted,
-        _ => FileOrigin::Unknown,
+    let file = match at.u16()? {
+        1 => File::Of(FileOrigin::Image),
+        2 => File::Of(FileOrigin::Written),
+        3 => File::Of(FileOrigin::Memory),
+        4 => File::Of(FileOrigin::Deleted),
+        5 => File::Of(FileOrigin::Mounted),
+        6 => File::Script,
+        _ => File::Of(FileOrigin::Unknown),
     };
     let has_terminal = at.u16()? != 0;
     let login_uid = Some(login_uid).filter(|&uid| uid != NO_LOGIN);
-    Some((Lineage { parent_cgroup, parent_namespaces, login_uid, has_terminal, user_ns }, origin))
+    Some((Lineage { parent_cgroup, parent_namespaces, login_uid, has_terminal, user_ns }, file))
 }
 
 fn streams(at: &mut Reader<'_>) -> Option<Streams> {

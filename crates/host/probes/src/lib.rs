@@ -10,6 +10,7 @@ mod loader;
 mod print;
 mod programs;
 mod rights;
+mod script;
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

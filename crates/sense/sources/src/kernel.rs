@@ -6,14 +6,16 @@ mod flows;
 
 mod translation;
 
+mod scripts;
+
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use hostfs::root::HostRoot;
 use model::coverage::{Health, Loss, Source, SourceReport};
 use model::event::{Body, Exec};
 use model::ids::CgroupId;
@@ -24,6 +26,7 @@ use probes::{Probes, ProbesConfig, ProbesError, ProgramState, Record};
 
 use crate::birth::{Births, Sign};
 use crate::kernel::flows::FlowTable;
+use crate::kernel::scripts::Scripts;
 use crate::kernel::translation::Translation;
 use crate::outlet::{Outlet, Stop, wall_clock};
 use crate::sampler::Command;
@@ -50,8 +53,8 @@ pub struct Links {
     pub engines: Sender<u32>,
     /// The way out.
     pub outlet: Outlet,
-    /// Path of the host's network namespace.
-    pub net_ns: PathBuf,
+    /// The host.
+    pub root: HostRoot,
 }
 
 /// Loads the probes and follows them. Nothing is emitted before `first_scan` closes: only then is it known what the
@@ -72,7 +75,7 @@ pub fn spawn(
             probes.report().iter().any(|p| p.name.contains(name) && p.state == ProgramState::Attached)
         };
         probes_work.store(ESSENTIAL.into_iter().all(runs), Ordering::Release);
-        let translation = Translation::open(&links.net_ns);
+        let translation = Translation::open(&links.root.at("proc/1/ns/net"));
         report_programs(&probes, &translation, &links.outlet);
         while first_scan.recv_timeout(WAIT) == Err(RecvTimeoutError::Timeout) && !stop.is_set() {}
         let mut follower = Follower::new(links, translation);
@@ -96,6 +99,7 @@ struct Follower {
     counts: HashMap<CgroupId, KernelCounts>,
     flows: FlowTable,
     translation: Translation,
+    scripts: Scripts,
     removed: VecDeque<(Instant, CgroupId)>,
     lost: u64,
     malformed: u64,
@@ -103,7 +107,7 @@ struct Follower {
 
 impl Follower {
     fn new(links: Links, translation: Translation) -> Self {
-        let Links { sampler, births, engines, outlet, .. } = links;
+        let Links { sampler, births, engines, outlet, root } = links;
         Self {
             sampler,
             births,
@@ -114,6 +118,7 @@ impl Follower {
             counts: HashMap::new(),
             flows: FlowTable::default(),
             translation,
+            scripts: Scripts::of(&root),
             removed: VecDeque::new(),
             lost: 0,
             malformed: 0,
@@ -126,6 +131,9 @@ impl Follower {
             self.counted_at = Instant::now();
             self.boot = wall_clock().minus(since_boot());
             self.count(probes)?;
+            for (cgroup, count) in self.scripts.next_second() {
+                self.lose(Some(cgroup), count, "scripts");
+            }
             for body in self.flows.look(probes)? {
                 self.outlet.send_now(Source::Kernel, body);
             }
@@ -140,11 +148,14 @@ impl Follower {
         let time = self.boot.plus(Duration::from_nanos(record.ktime_boot_ns));
         match &mut record.body {
             Body::Socket(socket) => self.translation.fill(socket),
-            Body::Exec(exec) if may_be_engine(exec) => {
-                // A full queue of commands only delays the engine's process to the next look around.
-                let pid = exec.process.pid;
-                drop(self.sampler.try_send(Command::NoticeEngine { pid }));
-                let _delayed = self.engines.try_send(pid);
+            Body::Exec(exec) => {
+                self.scripts.fill(exec);
+                if may_be_engine(exec) {
+                    // A full queue of commands only delays the engine's process to the next look around.
+                    let pid = exec.process.pid;
+                    drop(self.sampler.try_send(Command::NoticeEngine { pid }));
+                    let _delayed = self.engines.try_send(pid);
+                }
             }
             Body::CgroupRemoved(at) => self.removed.push_back((Instant::now(), at.cgroup)),
             _ => {}

@@ -37,6 +37,9 @@ const CLIENTS: [&str; 9] =
 pub(crate) struct Conduct {
     /// Files that are no image's and were run, by container.
     files: BTreeMap<CgroupId, BTreeSet<Untrusted>>,
+    /// Scripts likewise, counted apart: whoever writes and runs many must not hide a program behind them.
+    #[serde(default)]
+    scripts: BTreeMap<CgroupId, BTreeSet<Untrusted>>,
     #[serde(with = "model::pairs")]
     commands: BTreeMap<(WorkloadKey, Untrusted), Habit>,
     clients: VecDeque<Client>,
@@ -104,15 +107,22 @@ impl Conduct {
         self.clients.iter().rev().take_while(|client| now.since(client.at) <= span).find(names)
     }
 
-    /// A program ran in a container from a file that is no image's; whether it is the first time there.
+    /// A program or a script ran in a container from a file that is no image's; whether it is the first time there. Scripts on
+    /// volumes are too common to be counted.
     pub(crate) fn runs_file(&mut self, cgroup: CgroupId, exec: &Exec) -> bool {
-        if matches!(exec.origin, FileOrigin::Unknown | FileOrigin::Image)
-            || (self.files.len() >= CONTAINERS_MAX && !self.files.contains_key(&cgroup))
-        {
+        let is_program = exec.script.is_empty();
+        let (known, file) =
+            if is_program { (&mut self.files, &exec.path) } else { (&mut self.scripts, &exec.script) };
+        let is_usual = match exec.origin {
+            FileOrigin::Unknown | FileOrigin::Image => true,
+            FileOrigin::Mounted => !is_program,
+            FileOrigin::Written | FileOrigin::Memory | FileOrigin::Deleted => false,
+        };
+        if is_usual || (known.len() >= CONTAINERS_MAX && !known.contains_key(&cgroup)) {
             return false;
         }
-        let files = self.files.entry(cgroup).or_default();
-        files.len() < FILES_MAX && files.insert(exec.path.clone())
+        let files = known.entry(cgroup).or_default();
+        files.len() < FILES_MAX && files.insert(file.clone())
     }
 
     /// How often a command was run in a workload from outside before; counts this time.
@@ -149,6 +159,7 @@ impl Conduct {
 
     pub(crate) fn ended(&mut self, cgroup: CgroupId) {
         self.files.remove(&cgroup);
+        self.scripts.remove(&cgroup);
         self.early.remove(&cgroup);
     }
 }

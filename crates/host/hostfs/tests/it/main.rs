@@ -1,6 +1,10 @@
-//! What happens at the limit on open files. Alone in its process, because the limit is the process's.
+//! What needs more than made-up files: the limit on open files, alone in its process, because the limit is the process's; and
+//! mounts.
 //!
 //! Not here: everything else, which is tested beside its code.
+
+#[cfg(test)]
+mod scripts;
 
 use std::path::Path;
 

@@ -1,7 +1,8 @@
 /* Where an executed file comes from: a layer of the image, the container's own layer, memory, another file system.
  *
- * Not here: scripts. When the kernel tells of an exec it holds only the interpreter's file; the script's was let go.
- * What the interpreter is says nothing about the script, but one from memory or written later is told all the same.
+ * Not here: where scripts come from. When the kernel tells of an exec it holds only the interpreter's file; the script's
+ * was let go. What the interpreter is says nothing about the script, but one from memory or written later is told all
+ * the same; else it is told that a script runs, for whoever reads to look at by its path.
  */
 #pragma once
 
@@ -68,8 +69,10 @@ static __always_inline __u16 origin_of(struct task_struct *task, struct linux_bi
 		origin = ORIGIN_MOUNTED;
 	else
 		origin = magic == OVERLAYFS_SUPER_MAGIC ? layer_of(inode) : ORIGIN_UNKNOWN;
-	/* Of an interpreter: the script may have been written since. */
-	if (origin == ORIGIN_IMAGE && BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename))
-		return ORIGIN_UNKNOWN;
+	/* Both are one pointer until a file names its interpreter, by `#!` or to binfmt_misc: the kernel then makes a new
+	 * string, also when the two read alike. What is executed by descriptor is called /dev/fd/N in both. */
+	if ((origin == ORIGIN_IMAGE || origin == ORIGIN_UNKNOWN) &&
+	    BPF_CORE_READ(bprm, interp) != BPF_CORE_READ(bprm, filename))
+		return ORIGIN_SCRIPT;
 	return origin;
 }

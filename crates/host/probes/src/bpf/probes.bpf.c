@@ -143,8 +143,9 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	read_streams(record, task);
 	read_lineage(record, task);
 	record->origin = origin_of(task, bprm);
-	/* The first program of a container is started from outside of it. */
-	if (record->pid_ns != record->parent_pid_ns || record->mnt_ns != record->parent_mnt_ns)
+	/* The first program of a container is started from outside of it; a script in one is looked at while it runs. */
+	if (record->pid_ns != record->parent_pid_ns || record->mnt_ns != record->parent_mnt_ns ||
+	    (record->origin == ORIGIN_SCRIPT && BPF_CORE_READ(task, thread_pid, level) > 0))
 		submit_urgent(record);
 	else
 		submit(record);

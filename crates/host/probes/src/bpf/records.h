@@ -40,6 +40,7 @@ enum origin {
 	ORIGIN_MEMORY = 3,
 	ORIGIN_DELETED = 4,
 	ORIGIN_MOUNTED = 5,
+	ORIGIN_SCRIPT = 6, /* `path` is what an interpreter runs; where that comes from is not known */
 };
 
 struct exec_record {

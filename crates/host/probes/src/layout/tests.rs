@@ -129,7 +129,7 @@ fn an_exec_has_its_process_namespaces_path_and_arguments() {
     check(
         &exec_bytes(b"/bin/sleep", b"sleep\x001\x00", 8),
         &expect![[
-            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/sleep", args: "sleep 1", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }) })"#
+            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/sleep", args: "sleep 1", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, script: "", lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }) })"#
         ]],
     );
 }
@@ -156,8 +156,26 @@ fn an_exec_tells_who_started_it_for_whom_and_where_its_file_is_from() {
     bytes[LOGIN_UID_AT..LOGIN_UID_AT + 4].copy_from_slice(&u32::MAX.to_ne_bytes());
     bytes[ORIGIN_AT..ORIGIN_AT + 4].fill(0);
     assert_eq!(read(&bytes), (Lineage { login_uid: None, has_terminal: false, ..told }, FileOrigin::Unknown));
-    bytes[ORIGIN_AT] = 6;
+    bytes[ORIGIN_AT] = 7;
     assert_eq!(read(&bytes).1, FileOrigin::Unknown, "an origin of a later version");
+}
+
+#[test]
+fn an_exec_tells_the_script_that_it_runs_unless_its_interpreter_is_out_of_place() {
+    let read = |path: &[u8], args: &[u8], origin: u8| {
+        let mut bytes = exec_bytes(path, args, u32::try_from(args.len()).unwrap());
+        bytes[ORIGIN_AT] = origin;
+        match record(&bytes).map(|record| record.body) {
+            Some(Body::Exec(exec)) => (exec.script.raw().to_owned(), exec.origin),
+            other => panic!("{other:?}"),
+        }
+    };
+    let unknown = |script: &str| (script.to_owned(), FileOrigin::Unknown);
+    assert_eq!(read(b"/tmp/x", b"/bin/awk\0-f\0/tmp/x\0", 6), unknown("/tmp/x"), "it names its interpreter");
+    assert_eq!(read(b"/bin/sh", b"sh\0/tmp/a b\0", 1), unknown("/tmp/a b"));
+    assert_eq!(read(b"/bin/sh", b"sh\0/tmp/a b\0", 0), unknown("/tmp/a b"));
+    assert_eq!(read(b"/tmp/sh", b"sh\0/tmp/x\0", 2), (String::new(), FileOrigin::Written));
+    assert_eq!(read(b"/bin/sh", b"sh\0-c\0/tmp/x\0", 1), (String::new(), FileOrigin::Image));
 }
 
 #[test]
@@ -173,7 +191,7 @@ fn bytes_that_are_not_text_become_text() {
     check(
         &exec_bytes(b"/bin/\xff\x1b[2J", b"", 0),
         &expect![[
-            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/�\u{1b}[2J", args: "", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }) })"#
+            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/�\u{1b}[2J", args: "", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, script: "", lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }) })"#
         ]],
     );
 }

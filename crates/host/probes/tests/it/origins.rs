@@ -123,11 +123,16 @@ fn files_of_an_image_are_told_from_those_written_later() {
     let script = format!(
         "echo '#!/bin/bash' > merged/script-{pid}; chmod +x merged/script-{pid}
          cp merged/bin/true merged/written-{pid}; cp merged/bin/true merged/gone-{pid}
+         echo '#!/bash-{pid}' > merged/own-{pid}; chmod +x merged/own-{pid}
          mkdir merged/volume-{pid}; mount -t tmpfs none merged/volume-{pid}; cp /bin/true merged/volume-{pid}/true
+         cp merged/script-{pid} merged/volume-{pid}/script
          chroot merged /bin/true of-the-image-{pid}
          chroot merged /written-{pid}
          chroot merged /volume-{pid}/true
          chroot merged /script-{pid}
+         chroot merged /bin/bash /script-{pid} by-hand-{pid}
+         chroot merged /volume-{pid}/script
+         cp merged/bin/bash merged/bash-{pid}; chroot merged /own-{pid}
          chroot merged /bin/touch -h /bin/true; chroot merged /bin/true copied-up-{pid}
          exec 9< merged/gone-{pid}; rm merged/gone-{pid}; exec -a true /proc/$$/fd/9 deleted-{pid}"
     );
@@ -140,7 +145,19 @@ fn files_of_an_image_are_told_from_those_written_later() {
     assert_eq!(origin(format!("of-the-image-{pid}")), FileOrigin::Image);
     assert_eq!(origin(format!("/written-{pid}")), FileOrigin::Written);
     assert_eq!(origin(format!("/volume-{pid}/true")), FileOrigin::Mounted);
-    assert_eq!(origin(format!("/script-{pid}")), FileOrigin::Unknown, "only its interpreter is known");
+    let script = |mark: String| {
+        let exec = found_exec(records.clone(), |body| is_marked(body, &mark));
+        (exec.script.raw().to_owned(), exec.origin)
+    };
+    let unknown = |path: String| (path, FileOrigin::Unknown);
+    let path = format!("/script-{pid}");
+    assert_eq!(script(path.clone()), unknown(path.clone()), "only its interpreter is known");
+    let volume = format!("/volume-{pid}/script");
+    assert_eq!(script(volume.clone()), unknown(volume));
+    let by_hand = format!("/bin/bash /script-{pid} by-hand-{pid}");
+    let by_hand = |body: &Body| matches!(body, Body::Exec(exec) if exec.args.raw() == by_hand);
+    assert_eq!(found_exec(records.clone(), by_hand).script.raw(), path);
+    assert_eq!(script(format!("/own-{pid}")), (String::new(), FileOrigin::Written), "its interpreter is");
     assert_eq!(origin(format!("copied-up-{pid}")), FileOrigin::Written);
     assert_eq!(origin(last.clone()), FileOrigin::Deleted);
 }

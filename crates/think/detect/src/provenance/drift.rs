@@ -1,7 +1,8 @@
 //! Flags a container that runs a file which its image does not hold: written after it was made, deleted, or in memory only.
 //!
-//! T1105, T1620, T1610. By the kernel's word on the file, not by its name. Quiet: an engine's own start of a container, and
-//! less for what a package manager of the image installs. Not here: scripts fed to an interpreter of the image.
+//! T1105, T1620, T1610, T1059. By the kernel's word on the file, not by its name; of a script, by where its file lies. Quiet: an
+//! engine's own start of a container, scripts on volumes, and less for what a package manager of the image installs. Not here:
+//! what an interpreter reads from its input, is given as text or loads.
 
 use model::event::{Body, Exec, FileOrigin};
 use model::finding::{Aspect, Finding};
@@ -18,6 +19,9 @@ const MEMORY_BITS: f64 = ALONE_BITS;
 /// An approved image says what runs; one that nobody approved says nothing, and weighs for that.
 const APPROVED_BITS: f64 = ALONE_BITS;
 const UNAPPROVED_BITS: f64 = 9.0;
+/// Programs are built into images; scripts are also written by honest entry points: no incident alone.
+const APPROVED_SCRIPT_BITS: f64 = 9.0;
+const UNAPPROVED_SCRIPT_BITS: f64 = 6.0;
 /// What a package manager unpacks and runs.
 const INSTALLED_BITS: f64 = 4.0;
 /// A volume may hold programs by design.
@@ -44,26 +48,31 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
 }
 
 fn ran(case: &Case, container: &Container, exec: &Exec) -> Option<Finding> {
+    let is_script = !exec.script.is_empty();
+    let (file, kind) = if is_script { (&exec.script, "a script") } else { (&exec.path, "a file") };
     // The init program of an engine is mounted into the container.
-    if container.init == Some(exec.process) && exec.origin == FileOrigin::Mounted {
+    if exec.origin == FileOrigin::Mounted && (is_script || container.init == Some(exec.process)) {
         return None;
     }
-    let is_approved = case.state.provenance(container).is_approved();
-    let is_installed = INSTALLERS.iter().any(|place| exec.path.raw().starts_with(place));
+    let later_bits = match (is_script, case.state.provenance(container).is_approved()) {
+        (false, true) => APPROVED_BITS,
+        (false, false) => UNAPPROVED_BITS,
+        (true, true) => APPROVED_SCRIPT_BITS,
+        (true, false) => UNAPPROVED_SCRIPT_BITS,
+    };
+    let is_installed = INSTALLERS.iter().any(|place| file.raw().starts_with(place));
     let (bits, what) = match exec.origin {
         FileOrigin::Memory => (MEMORY_BITS, "is in memory only"),
-        FileOrigin::Deleted if is_approved => (APPROVED_BITS, "was deleted"),
-        FileOrigin::Deleted => (UNAPPROVED_BITS, "was deleted"),
+        FileOrigin::Deleted => (later_bits, "was deleted"),
         FileOrigin::Written if is_installed => (INSTALLED_BITS, "was written by a package manager"),
-        FileOrigin::Written if is_approved => (APPROVED_BITS, "was written after it was made"),
-        FileOrigin::Written => (UNAPPROVED_BITS, "was written after it was made"),
+        FileOrigin::Written => (later_bits, "was written after it was made"),
         FileOrigin::Mounted => (MOUNTED_BITS, "is on a file system mounted into it"),
         FileOrigin::Image | FileOrigin::Unknown => return None,
     };
     Some(
         claim(case, container, ID, bits, Aspect::Conduct)
-            .claiming(format!("it runs {}, a file that its image does not hold: it {what}", exec.path))
-            .with("file", &exec.path)
+            .claiming(format!("it runs {file}, {kind} that its image does not hold: it {what}"))
+            .with("file", file)
             .with("arguments", &exec.args)
             .with("program_pid", u64::from(exec.process.pid)),
     )

@@ -428,6 +428,59 @@ fn a_file_that_the_image_does_not_hold_is_found_by_where_it_is_from() {
 }
 
 #[test]
+fn a_script_that_the_image_does_not_hold_is_named_and_weighs_less_than_a_program() {
+    let told = |script: &str, origin: FileOrigin| {
+        let mut scene = Scene::new(2);
+        let web = settled(&mut scene);
+        scene.run_script(web, script, origin);
+        scene.run_script(web, script, origin);
+        let found = findings(scene.take()).into_iter().filter(|finding| finding.judge == "drift");
+        found.map(|finding| (finding.bits, finding.claim)).collect::<Vec<_>>()
+    };
+    let written =
+        "it runs /tmp/x.sh, a script that its image does not hold: it was written after it was made";
+    assert_eq!(told("/tmp/x.sh", FileOrigin::Written), [(9.0, written.to_owned())]);
+    let bits = |script: &str, origin: FileOrigin| {
+        told(script, origin).into_iter().map(|(bits, _)| bits).collect::<Vec<_>>()
+    };
+    assert_eq!(bits("/tmp/gone", FileOrigin::Deleted), [9.0]);
+    assert_eq!(bits("/memfd:x", FileOrigin::Memory), [13.0]);
+    assert_eq!(bits("/var/lib/dpkg/info/nginx.postinst", FileOrigin::Written), [4.0]);
+    assert!(bits("/docker-entrypoint.sh", FileOrigin::Image).is_empty());
+    assert!(bits("/data/backup.sh", FileOrigin::Mounted).is_empty());
+    assert!(bits("x.sh", FileOrigin::Unknown).is_empty());
+}
+
+#[test]
+fn a_script_written_in_a_container_that_nobody_approved_adds_little_to_that() {
+    check_after(
+        |scene, _| {
+            let tool = scene.start("tool", "tool", "tool");
+            scene.seconds(2, &[], 0.0);
+            scene.run_script(tool, "/tmp/x.sh", FileOrigin::Written);
+        },
+        &expect![[r#"
+            unapproved_image tool 4.0
+            drift tool 6.0
+        "#]],
+    );
+}
+
+#[test]
+fn many_scripts_hide_no_program_and_are_told_up_to_a_bound() {
+    let mut scene = Scene::new(2);
+    let web = settled(&mut scene);
+    for number in 0..100 {
+        scene.run_script(web, &format!("/data/{number}.sh"), FileOrigin::Mounted);
+        scene.run_script(web, &format!("/tmp/{number}.sh"), FileOrigin::Written);
+    }
+    scene.run_file(web, "/tmp/x", FileOrigin::Written);
+    let found = findings(scene.take()).into_iter().filter(|finding| finding.judge == "drift");
+    let bits: Vec<f64> = found.map(|finding| finding.bits).collect();
+    assert_eq!((bits.len(), bits.last()), (33, Some(&13.0)));
+}
+
+#[test]
 fn a_shell_from_outside_is_told_with_who_asked_for_it_and_a_health_check_is_not() {
     let shell = claims("administration", |scene, web| {
         scene.run_from_outside(web, "sh", |exec| exec.lineage.as_mut().unwrap().has_terminal = true);

@@ -1,0 +1,211 @@
+//! Where a script comes from that a process in a container runs: a layer of the image, the container's own layer, a mount.
+//!
+//! By the upper directory of the overlay that is the process's root. No file is opened for reading, and nothing is walked but
+//! the mount of that root and that directory; still, a file system that a process serves may keep one waiting. Not here: who
+//! waits for that (`sources`), file systems without layers, engines that have their layers in a container.
+
+use std::ffi::OsStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use model::event::{Exec, FileOrigin};
+use model::untrusted::Untrusted;
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, major, minor, openat2};
+use rustix::io::Errno;
+
+use crate::kept::read_into;
+use crate::mount_table::{MountLine, unescaped};
+use crate::proc_dir::{link, namespace, pid_path, stat};
+use crate::root::HostRoot;
+use crate::text::lines;
+
+/// The root is among the first mounts of a container: what comes behind some hundreds is not read.
+const TABLE_BYTES_MAX: usize = 64 * 1024;
+const PATH_BYTES_MAX: usize = 4096;
+/// What the kernel calls memory that was made a file.
+const MEMORY: &[u8] = b"/memfd:";
+/// By what names a process runs a file that it has open.
+const OPEN_FILES: [&str; 2] = ["/dev/fd", "/proc/self/fd"];
+
+/// A script that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// Where it truly is in its container; of one on another file system, what its interpreter was told.
+    pub path: Untrusted,
+    /// Where it comes from: never unknown.
+    pub origin: FileOrigin,
+}
+
+/// Looks for the script of a program that was just started in a container. `None` where it cannot be told: the process or
+/// the script is gone, the root is no overlay, its upper directory is not in sight, it is no regular file.
+pub fn script(root: &HostRoot, exec: &Exec) -> Option<Script> {
+    let found = seen_by(root, exec.process.pid, exec);
+    // Asked afterwards: what was read before is then its own, and no later process's of that pid.
+    if still_runs(root, exec) {
+        return found;
+    }
+    // It has ended. Whoever started it may see the same mounts, but need not be in the same directory.
+    let path = Path::new(exec.script.raw());
+    if !path.is_absolute() || open_number(path).is_some() {
+        return None;
+    }
+    seen_by(root, exec.parent_pid, exec).filter(|_| shares_mounts(root, exec.parent_pid, exec))
+}
+
+/// The script as a process sees it.
+fn seen_by(root: &HostRoot, pid: u32, exec: &Exec) -> Option<Script> {
+    let path = Path::new(exec.script.raw());
+    let place = Place::of(root, pid)?;
+    match open_number(path) {
+        Some(number) => place.open_file(root, pid, number),
+        None => place.file(&place.absolute(root, pid, path)?, &exec.script),
+    }
+}
+
+fn still_runs(root: &HostRoot, exec: &Exec) -> bool {
+    let found = stat(root, exec.process.pid, &mut Vec::new());
+    found.is_ok_and(|found| found.start_ns == exec.process.start_ns)
+        && shares_mounts(root, exec.process.pid, exec)
+}
+
+fn shares_mounts(root: &HostRoot, pid: u32, exec: &Exec) -> bool {
+    namespace(root, pid, "mnt").is_ok_and(|found| found == exec.namespaces.mnt)
+}
+
+/// `N` of `/dev/fd/N`. The way there leads through a link that only the process itself can follow.
+fn open_number(path: &Path) -> Option<u32> {
+    let name = OPEN_FILES.iter().find_map(|directory| path.strip_prefix(directory).ok())?;
+    name.to_str()?.parse().ok()
+}
+
+/// The root of a process, and the directory that holds what was written over it.
+struct Place {
+    root: OwnedFd,
+    /// How we would call that root; its own mount namespace may call it `/`.
+    prefix: PathBuf,
+    upper: PathBuf,
+}
+
+impl Place {
+    fn of(host: &HostRoot, pid: u32) -> Option<Self> {
+        let path = pid_path(host, pid, "root");
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(&path, flags, Mode::empty()).ok()?;
+        let upper = host.resolve(&upper_directory(&pid_path(host, pid, "mountinfo"), root.as_fd())?);
+        Some(Self { root, prefix: target(&path)?, upper })
+    }
+
+    /// The path below its root.
+    fn absolute(&self, host: &HostRoot, pid: u32, path: &Path) -> Option<PathBuf> {
+        if path.is_absolute() {
+            return Some(path.to_path_buf());
+        }
+        let directory = target(&pid_path(host, pid, "cwd"))?;
+        Some(Path::new("/").join(directory.strip_prefix(&self.prefix).ok()?).join(path))
+    }
+
+    fn file(&self, path: &Path, told: &Untrusted) -> Option<Script> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let open = |path: &Path| openat2(&self.root, path, flags, Mode::empty(), within);
+        // A path that only leads through another mount (`/volume/../x`) need not be walked there.
+        let opened = match open(path) {
+            Err(Errno::XDEV) => open(&folded(path)),
+            other => other,
+        };
+        match opened {
+            Ok(file) => {
+                let path = target(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))?;
+                self.regular(&file, &path)
+            }
+            Err(Errno::XDEV) => Some(Script { path: told.clone(), origin: FileOrigin::Mounted }),
+            Err(_) => None,
+        }
+    }
+
+    /// A file that the process has open: also one without a name.
+    fn open_file(&self, host: &HostRoot, pid: u32, number: u32) -> Option<Script> {
+        let link = pid_path(host, pid, &format!("fd/{number}"));
+        let file = rustix::fs::open(&link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let path = target(&link)?;
+        if fstat(&file).ok()?.st_nlink > 0 {
+            // By its name it is found on whatever mount it is.
+            let path = Path::new("/").join(path.strip_prefix(&self.prefix).ok()?);
+            return self.file(&path, &shown(&path));
+        }
+        self.regular(&file, &path)
+    }
+
+    fn regular(&self, file: &OwnedFd, path: &Path) -> Option<Script> {
+        let found = fstat(file).ok()?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+            return None;
+        }
+        if found.st_nlink == 0 {
+            let is_memory = path.as_os_str().as_bytes().starts_with(MEMORY);
+            let origin = if is_memory { FileOrigin::Memory } else { FileOrigin::Deleted };
+            return Some(Script { path: shown(path), origin });
+        }
+        let below = path.strip_prefix(&self.prefix).ok()?;
+        Some(Script { path: shown(&Path::new("/").join(below)), origin: self.layer(below)? })
+    }
+
+    /// Whether the upper directory holds it. What was only made executable since is held there as well.
+    fn layer(&self, below: &Path) -> Option<FileOrigin> {
+        let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let upper = rustix::fs::open(&self.upper, directory, Mode::empty()).ok()?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        match openat2(&upper, below, flags, Mode::empty(), within) {
+            Ok(file) => {
+                let mode = fstat(&file).ok()?.st_mode;
+                (FileType::from_raw_mode(mode) == FileType::RegularFile).then_some(FileOrigin::Written)
+            }
+            Err(Errno::NOENT) => Some(FileOrigin::Image),
+            Err(_) => None,
+        }
+    }
+}
+
+/// Of the overlay that is mounted as this root, by the mount table of a process with that root.
+fn upper_directory(table: &Path, root: impl AsFd) -> Option<PathBuf> {
+    let device = fstat(root).ok()?.st_dev;
+    let device = format!("{}:{}", major(device), minor(device));
+    let mut text = Vec::new();
+    read_into(table, &mut text, TABLE_BYTES_MAX).ok()?;
+    let tops = lines(&text).filter_map(MountLine::parse).filter(|line| line.point == b"/");
+    let top = tops.last().filter(|line| line.kind == b"overlay" && line.device == device.as_bytes())?;
+    let options = top.options.split(|&byte| byte == b',');
+    let upper = options.filter_map(|option| option.strip_prefix(b"upperdir=")).next()?;
+    // A relative one is meant from where its engine was when it mounted: images of very many layers.
+    let upper = Some(unescaped(upper)).filter(|upper| upper.is_absolute())?;
+    Some(upper.join(unescaped(top.part).strip_prefix("/").ok()?))
+}
+
+/// The path without `.` and `..`, as if no directory in it were a link.
+fn folded(path: &Path) -> PathBuf {
+    let mut folded = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => folded.push(name),
+            Component::ParentDir => drop(folded.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    folded
+}
+
+fn target(path: &Path) -> Option<PathBuf> {
+    let mut buffer = [MaybeUninit::uninit(); PATH_BYTES_MAX];
+    let told = link(path, &mut buffer).ok()?;
+    Some(PathBuf::from(OsStr::from_bytes(told)))
+}
+
+fn shown(path: &Path) -> Untrusted {
+    Untrusted::from_bytes(path.as_os_str().as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! What an interpreter is given to run, by its name and its arguments.
+//!
+//! Not here: scripts that name their interpreter, which the kernel tells; what an interpreter reads from its input, is given
+//! as text (`-c`) or loads by itself; interpreters that are run by another name.
+
+/// Interpreters without their version (`python3.11`), and the options after which code is no file: text, a module, input.
+const INTERPRETERS: [(&[u8], &[u8]); 15] = [
+    (b"sh", b"cs"),
+    (b"bash", b"cs"),
+    (b"dash", b"cs"),
+    (b"ash", b"cs"),
+    (b"zsh", b"cs"),
+    (b"ksh", b"cs"),
+    (b"busybox", b"cs"),
+    (b"python", b"cm"),
+    (b"perl", b"eE"),
+    (b"ruby", b"e"),
+    (b"node", b"ep"),
+    (b"nodejs", b"ep"),
+    (b"php", b"rBRE"),
+    (b"lua", b"e"),
+    (b"luajit", b"e"),
+];
+/// How a busybox that prefers its own programs (Debian's) runs them: what it is then is the first argument.
+const ITSELF: &[u8] = b"/proc/self/exe";
+/// Most options before the file.
+const OPTIONS_MAX: usize = 8;
+
+/// The file that the program at `path` is given to run. Arguments end with a zero byte each: one that was cut has none.
+pub(crate) fn given_to<'a>(path: &[u8], args: &'a [u8]) -> Option<&'a [u8]> {
+    let mut words = args.split_inclusive(|&byte| byte == 0).filter_map(|word| word.strip_suffix(&[0]));
+    let first = words.next()?;
+    let path = if path == ITSELF { first } else { path };
+    let name = path.rsplit(|&byte| byte == b'/').next()?;
+    let version = name.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let name = &name[..name.len() - version];
+    let (name, textual) = INTERPRETERS.iter().find(|(known, _)| *known == name)?;
+    if *name == b"busybox" && !matches!(words.next()?, b"sh" | b"ash") {
+        return None;
+    }
+    for word in words.take(OPTIONS_MAX) {
+        match word {
+            b"" | b"-" => return None,
+            [b'-', b'-', ..] => {}
+            [b'-', letters @ ..] if letters.iter().any(|letter| textual.contains(letter)) => return None,
+            [b'-', ..] => {}
+            file => return Some(file),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::given_to;
+
+    fn check(path: &str, args: &str, expected: Option<&str>) {
+        let args: Vec<u8> = args.split(' ').flat_map(|word| word.bytes().chain([0])).collect();
+        let found = given_to(path.as_bytes(), &args).map(|file| String::from_utf8_lossy(file).into_owned());
+        assert_eq!(found.as_deref(), expected, "{path}");
+    }
+
+    #[test]
+    fn the_first_argument_that_is_no_option_is_the_script() {
+        check("/bin/sh", "sh /tmp/x.sh now", Some("/tmp/x.sh"));
+        check("bash", "-bash -eu x.sh", Some("x.sh"));
+        check("/usr/bin/python3.11", "python3 -u /app/main.py", Some("/app/main.py"));
+        check("/usr/bin/lua5.4", "lua a.lua", Some("a.lua"));
+        check("/usr/bin/node", "node --inspect=0 a.js", Some("a.js"));
+        check("/bin/busybox", "busybox ash /tmp/x", Some("/tmp/x"));
+        check("/proc/self/exe", "sh /tmp/x", Some("/tmp/x"));
+    }
+
+    #[test]
+    fn text_modules_input_and_other_programs_are_no_script() {
+        check("/bin/sh", "sh", None);
+        check("/bin/sh", "sh -c /tmp/x", None);
+        check("/bin/bash", "bash -lc /tmp/x", None);
+        check("/bin/sh", "sh -s /tmp/x", None);
+        check("/bin/sh", "sh - /tmp/x", None);
+        check("/usr/bin/python3", "python3 -m http.server", None);
+        check("/usr/bin/perl", "perl -ne print /etc/passwd", None);
+        check("/bin/busybox", "busybox cat /tmp/x", None);
+        check("/bin/cat", "cat /tmp/x", None);
+        check("", "", None);
+        check("/bin/sh", &format!("sh{} /tmp/x", " -x".repeat(8)), None);
+    }
+
+    #[test]
+    fn a_file_with_blanks_is_one_argument_and_one_that_was_cut_is_none() {
+        assert_eq!(given_to(b"/bin/sh", b"sh\0/tmp/a b\0"), Some(&b"/tmp/a b"[..]));
+        assert_eq!(given_to(b"/bin/sh", b"sh\0/tmp/a"), None);
+        assert_eq!(given_to(b"/bin/sh", b""), None);
+    }
+}

@@ -1,0 +1,224 @@
+//! Where scripts that run in containers come from: each is looked for while its process runs, by a thread of its own, since a
+//! slow disk or a hostile file system could keep it waiting.
+//!
+//! Not here: the look itself (`hostfs`), and what of it is bad (`detect`).
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use hostfs::layers::{Script, script};
+use hostfs::process::host_namespaces;
+use hostfs::root::HostRoot;
+use model::event::Exec;
+use model::ids::CgroupId;
+
+/// Most looks a second, of all containers and of one: each costs some 25 µs, and as much again for two changes of threads.
+const LOOKS_MAX: u32 = 200;
+const LOOKS_OF_ONE_MAX: u32 = 50;
+/// How long the kernel's account is kept waiting within a second, in all.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+/// Containers whose scripts that were not looked for are counted apart within a second.
+const COUNTED_MAX: usize = 1_024;
+
+/// The desk that has scripts looked for.
+pub(super) struct Scripts {
+    /// Mount namespace of the host; where it cannot be told, nothing is looked for.
+    host: Option<u32>,
+    looker: Looker,
+    budget: Budget,
+}
+
+impl Scripts {
+    pub(super) fn of(root: &HostRoot) -> Self {
+        let host = host_namespaces(root).ok().map(|namespaces| namespaces.mnt);
+        let root = root.clone();
+        Self { host, looker: Looker::spawn(move |exec| script(&root, exec)), budget: Budget::default() }
+    }
+
+    /// Completes a program that was given a script to run; one that cannot be told is not mentioned.
+    pub(super) fn fill(&mut self, exec: &mut Exec) {
+        if exec.script.is_empty() {
+            return;
+        }
+        let found = self.look(exec);
+        exec.origin = found.as_ref().map(|found| found.origin).unwrap_or_default();
+        exec.script = found.map(|found| found.path).unwrap_or_default();
+    }
+
+    /// Scripts that were not looked for since this was asked last, by container.
+    pub(super) fn next_second(&mut self) -> impl Iterator<Item = (CgroupId, u64)> + use<> {
+        std::mem::take(&mut self.budget).passed_over.into_iter()
+    }
+
+    fn look(&mut self, exec: &Exec) -> Option<Script> {
+        if self.host.is_none_or(|host| host == exec.namespaces.mnt) {
+            return None;
+        }
+        let left = WAIT_MAX.saturating_sub(self.budget.waited);
+        if left.is_zero() || self.looker.is_busy() || !self.budget.takes(exec.cgroup) {
+            self.budget.pass_over(exec.cgroup);
+            return None;
+        }
+        let began = Instant::now();
+        let answer = self.looker.ask(exec, left);
+        self.budget.waited += began.elapsed();
+        if answer.is_none() {
+            self.budget.pass_over(exec.cgroup);
+        }
+        answer.flatten()
+    }
+}
+
+/// What was spent within this second.
+#[derive(Debug, Default)]
+struct Budget {
+    looks: u32,
+    looks_of: HashMap<CgroupId, u32>,
+    waited: Duration,
+    passed_over: HashMap<CgroupId, u64>,
+}
+
+impl Budget {
+    /// One container must not use up what the others need.
+    fn takes(&mut self, cgroup: CgroupId) -> bool {
+        if self.looks >= LOOKS_MAX {
+            return false;
+        }
+        let looks = self.looks_of.entry(cgroup).or_default();
+        if *looks >= LOOKS_OF_ONE_MAX {
+            return false;
+        }
+        *looks += 1;
+        self.looks += 1;
+        true
+    }
+
+    fn pass_over(&mut self, cgroup: CgroupId) {
+        let is_full = self.passed_over.len() >= COUNTED_MAX && !self.passed_over.contains_key(&cgroup);
+        let cgroup = if is_full { CgroupId(0) } else { cgroup };
+        *self.passed_over.entry(cgroup).or_default() += 1;
+    }
+}
+
+/// A thread that answers one question at a time. It ends when nobody can ask any more; nobody waits for that.
+struct Looker {
+    questions: Sender<Exec>,
+    answers: Receiver<Option<Script>>,
+    /// An answer that nobody waited for is still to come.
+    owes: bool,
+}
+
+impl Looker {
+    fn spawn(look: impl Fn(&Exec) -> Option<Script> + Send + 'static) -> Self {
+        let (questions, asked) = bounded::<Exec>(1);
+        let (answer, answers) = bounded(1);
+        std::thread::spawn(move || {
+            for exec in asked {
+                if answer.send(look(&exec)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { questions, answers, owes: false }
+    }
+
+    /// Whether it still looks for what was asked before.
+    fn is_busy(&mut self) -> bool {
+        self.owes = self.owes && self.answers.try_recv().is_err();
+        self.owes
+    }
+
+    /// `None` when no answer came in time.
+    fn ask(&mut self, exec: &Exec, patience: Duration) -> Option<Option<Script>> {
+        self.questions.try_send(exec.clone()).ok()?;
+        let answer = self.answers.recv_timeout(patience).ok();
+        self.owes = answer.is_none();
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use model::event::FileOrigin;
+    use model::untrusted::Untrusted;
+    use testkit::scene::{HOST, Scene};
+
+    use super::*;
+
+    fn scripts(look: impl Fn(&Exec) -> Option<Script> + Send + 'static) -> Scripts {
+        Scripts { host: Some(HOST.mnt), looker: Looker::spawn(look), budget: Budget::default() }
+    }
+
+    fn written(_: &Exec) -> Option<Script> {
+        Some(Script { path: "/tmp/x.sh".into(), origin: FileOrigin::Written })
+    }
+
+    fn exec(name: &str) -> Exec {
+        let mut scene = Scene::new(2);
+        let web = scene.start_unclaimed("web");
+        Exec { script: Untrusted::new(name), ..web.exec("sh") }
+    }
+
+    #[test]
+    fn a_script_in_a_container_is_told_by_its_true_path_and_one_of_the_host_is_not_looked_for() {
+        let mut scripts = scripts(written);
+        let mut inside = exec("x.sh");
+        scripts.fill(&mut inside);
+        assert_eq!((inside.script.raw(), inside.origin), ("/tmp/x.sh", FileOrigin::Written));
+        let mut outside = Exec { namespaces: HOST, ..exec("x.sh") };
+        scripts.fill(&mut outside);
+        assert_eq!((outside.script.raw(), outside.origin), ("", FileOrigin::Unknown));
+        let mut program = Exec { origin: FileOrigin::Memory, ..exec("") };
+        scripts.fill(&mut program);
+        assert_eq!(program.origin, FileOrigin::Memory, "it runs no script");
+        assert_eq!(scripts.next_second().count(), 0);
+    }
+
+    #[test]
+    fn a_container_that_runs_scripts_without_end_leaves_room_for_others_and_is_counted() {
+        let mut scripts = scripts(written);
+        for _ in 0..80 {
+            scripts.fill(&mut exec("x.sh"));
+        }
+        let mut other = Exec { cgroup: CgroupId(77), ..exec("x.sh") };
+        scripts.fill(&mut other);
+        assert_eq!(other.origin, FileOrigin::Written);
+        let cgroup = exec("x.sh").cgroup;
+        assert_eq!(scripts.next_second().collect::<Vec<_>>(), [(cgroup, 30)]);
+        let mut again = exec("x.sh");
+        scripts.fill(&mut again);
+        assert_eq!(again.origin, FileOrigin::Written, "the next second has its own budget");
+    }
+
+    #[test]
+    fn a_look_that_takes_too_long_is_not_waited_for_and_the_next_answer_is_its_own() {
+        let go = Arc::new(AtomicBool::new(false));
+        let may_go = Arc::clone(&go);
+        let mut scripts = scripts(move |exec| {
+            while !may_go.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            Some(Script { path: exec.script.clone(), origin: FileOrigin::Written })
+        });
+        let began = Instant::now();
+        for _ in 0..3 {
+            let mut stuck = exec("stuck");
+            scripts.fill(&mut stuck);
+            assert_eq!((stuck.script.raw(), stuck.origin), ("", FileOrigin::Unknown));
+        }
+        assert!(began.elapsed() < WAIT_MAX * 5, "one wait for all of them");
+        assert_eq!(scripts.next_second().map(|(_, count)| count).sum::<u64>(), 3);
+        go.store(true, Ordering::Release);
+        let began = Instant::now();
+        while scripts.looker.is_busy() && began.elapsed() < Duration::from_secs(5) {
+            std::thread::yield_now();
+        }
+        let mut next = exec("next");
+        scripts.fill(&mut next);
+        assert_eq!(next.script.raw(), "next", "not the answer that was owed");
+    }
+}

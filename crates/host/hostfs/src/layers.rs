@@ -15,8 +15,8 @@ use model::untrusted::Untrusted;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, major, minor, openat2};
 use rustix::io::Errno;
 
-use crate::kept::read_into;
-use crate::mount_table::{MountLine, unescaped};
+use crate::kept::{read_into, read_whole};
+use crate::mount_table::{HOST_TABLE_BYTES_MAX, MountLine, unescaped};
 use crate::proc_dir::{link, namespace, pid_path, stat};
 use crate::root::HostRoot;
 use crate::text::lines;
@@ -93,7 +93,7 @@ impl Place {
         let path = pid_path(host, pid, "root");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&path, flags, Mode::empty()).ok()?;
-        let upper = host.resolve(&upper_directory(&pid_path(host, pid, "mountinfo"), root.as_fd())?);
+        let upper = host.resolve(&upper_directory(host, pid, root.as_fd())?);
         Some(Self { root, prefix: target(&path)?, upper })
     }
 
@@ -170,18 +170,25 @@ impl Place {
 }
 
 /// Of the overlay that is mounted as this root, by the mount table of a process with that root.
-fn upper_directory(table: &Path, root: impl AsFd) -> Option<PathBuf> {
+fn upper_directory(host: &HostRoot, pid: u32, root: impl AsFd) -> Option<PathBuf> {
     let device = fstat(root).ok()?.st_dev;
     let device = format!("{}:{}", major(device), minor(device));
     let mut text = Vec::new();
-    read_into(table, &mut text, TABLE_BYTES_MAX).ok()?;
+    read_into(&pid_path(host, pid, "mountinfo"), &mut text, TABLE_BYTES_MAX).ok()?;
     let tops = lines(&text).filter_map(MountLine::parse).filter(|line| line.point == b"/");
     let top = tops.last().filter(|line| line.kind == b"overlay" && line.device == device.as_bytes())?;
     let options = top.options.split(|&byte| byte == b',');
-    let upper = options.filter_map(|option| option.strip_prefix(b"upperdir=")).next()?;
-    // A relative one is meant from where its engine was when it mounted: images of very many layers.
-    let upper = Some(unescaped(upper)).filter(|upper| upper.is_absolute())?;
+    let upper = unescaped(options.filter_map(|option| option.strip_prefix(b"upperdir=")).next()?);
+    let upper = if upper.is_absolute() { upper } else { mounted_from(host, device.as_bytes())?.join(upper) };
     Some(upper.join(unescaped(top.part).strip_prefix("/").ok()?))
+}
+
+/// Where Docker was when it mounted an overlay of very many layers, whose paths it gives as `ID/diff` (seen of 20.10 with 81
+/// layers): the host shows the same overlay at `ID/merged`.
+fn mounted_from(host: &HostRoot, device: &[u8]) -> Option<PathBuf> {
+    let text = read_whole(&pid_path(host, 1, "mountinfo"), HOST_TABLE_BYTES_MAX).ok()?;
+    let shown = lines(&text).filter_map(MountLine::parse).find(|line| line.device == device)?;
+    unescaped(shown.point).ancestors().nth(2).map(Path::to_path_buf)
 }
 
 /// The path without `.` and `..`, as if no directory in it were a link.

@@ -52,14 +52,18 @@ impl Scene {
     }
 
     fn table(&self, kind: &str, options: &str) {
-        let device = std::fs::metadata(self.path("merged")).unwrap().dev();
-        let (major, minor) = (major(device), minor(device));
+        let device = self.device();
         let text = format!(
-            "75 49 {major}:{minor} / / rw - {kind} {kind} {options}\n76 75 0:42 / /proc rw - proc proc rw\n"
+            "75 49 {device} / / rw - {kind} {kind} {options}\n76 75 0:42 / /proc rw - proc proc rw\n"
         );
         for pid in [PID, PARENT] {
             self.write(&format!("proc/{pid}/mountinfo"), &text);
         }
+    }
+
+    fn device(&self) -> String {
+        let device = std::fs::metadata(self.path("merged")).unwrap().dev();
+        format!("{}:{}", major(device), minor(device))
     }
 
     fn exec(script: &str) -> Exec {
@@ -164,6 +168,22 @@ fn where_layers_are_not_in_sight_nothing_is_told() {
     }
     let device = "0:1 / /volume rw - tmpfs none rw\n".repeat(10_000);
     scene.write(&format!("proc/{PID}/mountinfo"), &device);
+    scene.check("/tmp/x.sh", None);
+}
+
+#[test]
+fn layers_that_are_named_from_where_the_engine_was_are_found_by_the_hosts_mount() {
+    let scene = Scene::new();
+    scene.table("overlay", "rw,lowerdir=l/A:l/B,upperdir=ab/diff,workdir=ab/work");
+    scene.check("/tmp/x.sh", None);
+    scene.write("store/ab/diff/tmp/x.sh", "");
+    let device = scene.device();
+    let table =
+        format!("27 1 0:1 / / rw - ext4 x rw\n34 27 {device} / /store/ab/merged rw - overlay overlay rw\n");
+    scene.write("proc/1/mountinfo", &table);
+    scene.check("/tmp/x.sh", WRITTEN);
+    scene.check("/bin/entry.sh", Some(("/bin/entry.sh", FileOrigin::Image)));
+    scene.write("proc/1/mountinfo", &format!("34 27 {device} / / rw - overlay overlay rw\n"));
     scene.check("/tmp/x.sh", None);
 }
 

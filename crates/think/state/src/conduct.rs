@@ -55,6 +55,15 @@ pub enum Early {
     Ran(Box<Exec>),
     /// A process left its cgroup.
     Left(Box<Attach>),
+    /// A program was run from outside.
+    Entered {
+        /// The program.
+        exec: Box<Exec>,
+        /// When.
+        at: Time,
+        /// How often it was run in the workload before; known once the facts are settled.
+        commanded_before: u32,
+    },
 }
 
 /// How often a command was run from outside.
@@ -150,6 +159,17 @@ impl Conduct {
 
     pub(crate) fn early(&self, cgroup: CgroupId) -> &[Early] {
         self.early.get(&cgroup).map_or(&[], Vec::as_slice)
+    }
+
+    /// It is known whose a container is: what was run in it from outside is counted now.
+    pub(crate) fn settle(&mut self, cgroup: CgroupId, workload: &WorkloadKey) {
+        let Some(mut kept) = self.early.remove(&cgroup) else { return };
+        for early in &mut kept {
+            if let Early::Entered { exec, at, commanded_before } = early {
+                *commanded_before = self.commanded(workload, &exec.args, *at);
+            }
+        }
+        self.early.insert(cgroup, kept);
     }
 
     /// It was judged.

@@ -109,6 +109,9 @@ impl State {
     pub(crate) fn notice_conduct(&mut self, seen: &Observation) {
         let at = seen.event.time;
         for news in &seen.identity.news {
+            if let News::Settled(container) = news {
+                self.conduct.settle(container.key.cgroup, &container.workload());
+            }
             if let News::Appeared(container) | News::Settled(container) = news
                 && container.kind == Kind::Managed
                 && self.first_event.is_some_and(|first| container.key.started > first)
@@ -134,7 +137,11 @@ impl State {
                 self.conduct.note_early(container.key.cgroup, Early::Ran(exec.clone()));
             }
         }
-        if let Some((container, exec)) = seen.entered() {
+        let Some((container, exec)) = seen.entered() else { return };
+        if container.facts.is_pending() {
+            let early = Early::Entered { exec: Box::new(exec.clone()), at, commanded_before: 0 };
+            self.conduct.note_early(container.key.cgroup, early);
+        } else {
             self.first.commanded_before = self.conduct.commanded(&container.workload(), &exec.args, at);
         }
     }

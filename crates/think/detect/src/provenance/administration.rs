@@ -11,9 +11,10 @@ use model::finding::{Aspect, Finding};
 use model::identity::Container;
 use model::runtime::Administered;
 use model::untrusted::Untrusted;
+use state::Early;
 
 use crate::Case;
-use crate::provenance::{ALONE_BITS, asked_by, claim};
+use crate::provenance::{ALONE_BITS, asked_by, claim, settled};
 
 pub(crate) const ID: &str = "administration";
 
@@ -32,8 +33,19 @@ const SHELLS: [&str; 9] = ["sh", "bash", "ash", "dash", "zsh", "ksh", "fish", "c
 
 /// Judges what the kernel shows of programs that enter, and what engines tell where the kernel cannot be seen.
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
-    if let Some((container, exec)) = case.seen.entered() {
-        out.extend(entered(case, container, exec));
+    if let Some((container, exec)) = case.seen.entered()
+        && !container.facts.is_pending()
+    {
+        out.extend(entered(case, container, exec, case.novelty.commanded_before));
+    }
+    for container in settled(case) {
+        let early = case.state.early(container).iter();
+        out.extend(early.filter_map(|early| match early {
+            Early::Entered { exec, commanded_before, .. } => {
+                entered(case, container, exec, *commanded_before)
+            }
+            Early::Ran(_) | Early::Left(_) => None,
+        }));
     }
     if let (Body::EngineExec { command, what, .. }, Some(container)) =
         (&case.seen.event.body, &case.seen.identity.container)
@@ -42,11 +54,8 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     }
 }
 
-fn entered(case: &Case, container: &Container, exec: &Exec) -> Option<Finding> {
-    if container.facts.is_pending()
-        || is_expected(case, container, &exec.args)
-        || case.novelty.commanded_before >= HABIT_RUNS
-    {
+fn entered(case: &Case, container: &Container, exec: &Exec, commanded_before: u32) -> Option<Finding> {
+    if is_expected(case, container, &exec.args) || commanded_before >= HABIT_RUNS {
         return None;
     }
     let has_terminal = exec.lineage.is_some_and(|lineage| lineage.has_terminal);

@@ -30,7 +30,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
         let early = case.state.early(container).iter();
         out.extend(early.filter_map(|early| match early {
             Early::Left(attach) => Some(left(case, container, attach)),
-            Early::Ran(_) => None,
+            Early::Ran(_) | Early::Entered { .. } => None,
         }));
     }
 }

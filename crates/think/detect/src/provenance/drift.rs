@@ -42,7 +42,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
         let early = case.state.early(container).iter();
         out.extend(early.filter_map(|early| match early {
             Early::Ran(exec) => ran(case, container, exec),
-            Early::Left(_) => None,
+            Early::Left(_) | Early::Entered { .. } => None,
         }));
     }
 }

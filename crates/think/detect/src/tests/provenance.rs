@@ -481,6 +481,21 @@ fn many_scripts_hide_no_program_and_are_told_up_to_a_bound() {
 }
 
 #[test]
+fn a_shell_from_outside_before_the_engine_has_told_of_the_container_is_judged_when_it_has() {
+    check_after(
+        |scene, _| {
+            let early = scene.start_unclaimed("httpd -f");
+            scene.run_from_outside(early, "sh", |_| ());
+            scene.pause(Duration::from_millis(300));
+            scene.claim(early, "early", "web", |_| ());
+        },
+        &expect![[r#"
+            administration early 13.0
+        "#]],
+    );
+}
+
+#[test]
 fn a_shell_from_outside_is_told_with_who_asked_for_it_and_a_health_check_is_not() {
     let shell = claims("administration", |scene, web| {
         scene.run_from_outside(web, "sh", |exec| exec.lineage.as_mut().unwrap().has_terminal = true);

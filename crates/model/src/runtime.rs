@@ -112,7 +112,7 @@ pub struct Orchestrated {
     /// Why, for people.
     pub reason: Untrusted,
     /// From whom its agent on this host has the order.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "OrderedBy::is_untold")]
     pub ordered_by: OrderedBy,
 }
 
@@ -129,6 +129,13 @@ pub enum OrderedBy {
     HostFile,
     /// An address that the agent fetches orders from: a static pod as well.
     Address,
+}
+
+impl OrderedBy {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    fn is_untold(&self) -> bool {
+        *self == Self::Untold
+    }
 }
 
 /// What is told of an image beside its name and its configuration's digest.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use expect_test::{Expect, expect, expect_file};
 use model::approval::{Approval, Scope};
 use model::coverage::{Health, Loss, Source, SourceReport};
-use model::event::{Attach, Body, CgroupPath, Exec, Exit, FileOrigin, Socket, SocketState, Streams};
+use model::event::{Attach, Body, CgroupPath, Exec, Exit, FileOrigin, Lineage, Socket, SocketState, Streams};
 use model::expectation::ExpectationId;
 use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::incident::{Closing, IncidentId, Verdict};
@@ -57,6 +57,24 @@ fn exec() -> Box<Exec> {
         script: Untrusted::default(),
         lineage: None,
     })
+}
+
+/// With everything that came later.
+fn exec_in_full() -> Exec {
+    let lineage = Lineage {
+        parent_cgroup: CgroupId(1),
+        parent_namespaces: Namespaces { pid: 4_026_531_836, mnt: 4_026_531_841, net: 4_026_531_840 },
+        login_uid: Some(1000),
+        has_terminal: true,
+        user_ns: 4_026_531_837,
+    };
+    Exec {
+        streams: Streams { sockets: 3, remote: Some(SocketAddr::from(([203, 0, 113, 9], 4444))) },
+        origin: FileOrigin::Written,
+        script: HOSTILE.into(),
+        lineage: Some(lineage),
+        ..*exec()
+    }
 }
 
 fn facts() -> ContainerFacts {
@@ -373,6 +391,7 @@ fn later_bodies() -> Vec<Body> {
         }),
         Body::Setup(Box::new(setup())),
         Body::Container(Box::new(facts_in_full())),
+        Body::Exec(Box::new(exec_in_full())),
     ]
 }
 

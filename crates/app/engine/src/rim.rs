@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use hostfs::error::HostfsError;
 use hostfs::layout::CgroupLayout;
 use hostfs::limit::raise_file_limit;
@@ -18,6 +18,7 @@ use model::ids::NodeId;
 use probes::{Hierarchy, ProbesConfig};
 use sources::kernel::Links;
 use sources::outlet::{Outlet, Stop, Stopper};
+use sources::queue::Inlet;
 use sources::sampler::{Command, Sampler, SamplerConfig};
 use sources::scan::Scanner;
 use sources::{birth, containers, engines, kernel, sampler, scan, units};
@@ -33,7 +34,7 @@ const COMMANDS_MAX: usize = 65_536;
 pub(crate) struct Rim {
     pub(crate) outlet: Outlet,
     pub(crate) queue: Receiver<Event>,
-    commands: Sender<Command>,
+    commands: Inlet<Command>,
     /// What is looked at closely now.
     deep: Deepen,
     _stopper: Stopper,
@@ -50,7 +51,7 @@ impl Rim {
         let (outlet, queue) = Outlet::new(node(config, &root)?, config.queue_events_max);
         tell_own(&root, &layout, &outlet);
         let (stopper, stop) = Stop::new();
-        let (commands, commands_received) = bounded(COMMANDS_MAX);
+        let (commands, commands_received) = Inlet::new(COMMANDS_MAX);
         let probes_work = Arc::new(AtomicBool::new(false));
         let (first_done, first_scan) = bounded(0);
         let sampler_config = SamplerConfig { disks: config.runtime_roots.clone() };
@@ -80,7 +81,7 @@ impl Rim {
     pub(crate) fn steer(&self, news: &[News]) {
         for command in news.iter().flat_map(commands) {
             // The sampler has ended or is hopelessly behind; its source says so itself.
-            drop(self.commands.try_send(command));
+            let _is_queued = self.commands.offer(command);
         }
     }
 
@@ -93,7 +94,7 @@ impl Rim {
         let ended = self.deep.cgroups.difference(&wanted.cgroups).map(|&cgroup| Command::Shallow { cgroup });
         let host = (self.deep.host != wanted.host).then_some(Command::DeepenHost(wanted.host));
         for command in ended.chain(begun).chain(host) {
-            drop(self.commands.try_send(command));
+            let _is_queued = self.commands.offer(command);
         }
         self.deep.clone_from(wanted);
     }

@@ -29,6 +29,7 @@ use crate::kernel::flows::FlowTable;
 use crate::kernel::scripts::Scripts;
 use crate::kernel::translation::Translation;
 use crate::outlet::{Outlet, Stop, wall_clock};
+use crate::queue::Inlet;
 use crate::sampler::Command;
 use crate::scan::since_boot;
 
@@ -46,7 +47,7 @@ const ESSENTIAL: [&str; 3] = ["exec", "cgroup_mkdir", "cgroup_rmdir"];
 #[derive(Debug)]
 pub struct Links {
     /// Told of processes that may be an engine's.
-    pub sampler: Sender<Command>,
+    pub sampler: Inlet<Command>,
     /// Shown processes that may begin a container.
     pub births: Births,
     /// Told of pids of programs that may tell of an engine.
@@ -89,7 +90,7 @@ pub fn spawn(
 }
 
 struct Follower {
-    sampler: Sender<Command>,
+    sampler: Inlet<Command>,
     births: Births,
     engines: Sender<u32>,
     outlet: Outlet,
@@ -153,7 +154,7 @@ impl Follower {
                 if may_be_engine(exec) {
                     // A full queue of commands only delays the engine's process to the next look around.
                     let pid = exec.process.pid;
-                    drop(self.sampler.try_send(Command::NoticeEngine { pid }));
+                    let _is_noticed = self.sampler.offer(Command::NoticeEngine { pid });
                     let _delayed = self.engines.try_send(pid);
                 }
             }

@@ -2,6 +2,8 @@
 //!
 //! Not here: any judgement. A source that cannot keep up loses its own events, counts them, and stalls nobody.
 
+pub mod queue;
+
 pub mod outlet;
 
 pub mod kernel;

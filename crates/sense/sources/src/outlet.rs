@@ -12,6 +12,8 @@ use model::event::{Body, Event};
 use model::ids::NodeId;
 use model::time::Time;
 
+use crate::queue::Inlet;
+
 /// Where sources put their events. Cheap to clone.
 ///
 /// Numbers are dense per source. An event that finds the queue full uses up its number, so the engine sees the
@@ -19,7 +21,7 @@ use model::time::Time;
 #[derive(Clone, Debug)]
 pub struct Outlet {
     node: NodeId,
-    queue: Sender<Event>,
+    queue: Inlet<Event>,
     /// How many events of each source were numbered. Several threads may be one source: an event is numbered and queued
     /// under its lock, for a number out of order looks like a loss.
     numbers: Arc<[Mutex<u64>; Source::ALL.len()]>,
@@ -28,7 +30,7 @@ pub struct Outlet {
 impl Outlet {
     /// An outlet and the engine's end of its queue, which holds at most `events_max`.
     pub fn new(node: NodeId, events_max: usize) -> (Self, Receiver<Event>) {
-        let (queue, receiver) = bounded(events_max);
+        let (queue, receiver) = Inlet::new(events_max);
         (Self { node, queue, numbers: Arc::default() }, receiver)
     }
 
@@ -37,7 +39,7 @@ impl Outlet {
         let mut number = self.number(source);
         let event = self.numbered_event(source, &mut number, time, body);
         // A full queue or an engine that has gone: the number is used up, and the gap tells.
-        drop(self.queue.try_send(event));
+        let _is_queued = self.queue.offer(event);
     }
 
     /// Stamps what happened at `time` without queueing it: for the engine's own events, which must not be lost.

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use crate::kept::{read_into, read_whole};
 use crate::mount_table::{HOST_TABLE_BYTES_MAX, MountLine, unescaped};
-use crate::proc_dir::{link, namespace, pid_path, stat};
+use crate::proc_dir::{link, namespace, pid_path, root_of, stat};
 use crate::root::HostRoot;
 use crate::text::lines;
 
@@ -90,11 +90,9 @@ struct Place {
 
 impl Place {
     fn of(host: &HostRoot, pid: u32) -> Option<Self> {
-        let path = pid_path(host, pid, "root");
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(&path, flags, Mode::empty()).ok()?;
+        let root = root_of(host, pid).ok()?;
         let upper = host.resolve(&upper_directory(host, pid, root.as_fd())?);
-        Some(Self { root, prefix: target(&path)?, upper })
+        Some(Self { root, prefix: target(&pid_path(host, pid, "root"))?, upper })
     }
 
     /// The path below its root.

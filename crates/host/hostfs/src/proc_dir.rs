@@ -3,10 +3,12 @@
 //! Not here: what is remembered between listings (`scan.rs`, `engine.rs`).
 
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use model::ids::ProcessKey;
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 
 use crate::error::HostfsError;
 use crate::kept::read_into;
@@ -40,6 +42,12 @@ pub(crate) fn pids(root: &HostRoot) -> Result<(Vec<u32>, u64), HostfsError> {
 /// The path of a process's file.
 pub(crate) fn pid_path(root: &HostRoot, pid: u32, file: &str) -> PathBuf {
     root.at(format!("proc/{pid}/{file}"))
+}
+
+/// The root directory of a process, held without being read: a place to open what it sees below.
+pub(crate) fn root_of(root: &HostRoot, pid: u32) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, pid_path(root, pid, "root"), flags, Mode::empty())
 }
 
 /// Reads `/proc/PID/stat`.

@@ -7,10 +7,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use model::ids::ProcessKey;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 
 use crate::daemons::{is_alive, sockets_of};
-use crate::proc_dir::pid_path;
+use crate::proc_dir::root_of;
 use crate::root::HostRoot;
 
 /// A socket's file, held so that nobody can put another one in its place before it is connected to.
@@ -25,13 +25,12 @@ impl ServiceSocket {
     /// Of those that the process listens at, the first that its user owns; `None` while there is none.
     pub fn of(root: &HostRoot, process: ProcessKey, uid: u32) -> Option<Self> {
         let sockets = sockets_of(root, process.pid).ok()?;
-        let below = OFlags::PATH | OFlags::CLOEXEC;
-        let own_root = pid_path(root, process.pid, "root");
-        let own_root = openat(CWD, &own_root, below | OFlags::DIRECTORY, Mode::empty()).ok()?;
+        let own_root = root_of(root, process.pid).ok()?;
         let open = |path: PathBuf| {
             // Links lead where they lead that process, and not to the sockets of the host's own root.
             let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            let file = openat2(&own_root, &path, below, Mode::empty(), resolve).ok()?;
+            let file =
+                openat2(&own_root, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve).ok()?;
             let stat = fstat(&file).ok()?;
             let is_own = FileType::from_raw_mode(stat.st_mode) == FileType::Socket && stat.st_uid == uid;
             is_own.then_some(file)

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use model::finding::{Aspect, Family, Finding};
 use model::identity::{Container, News};
+use state::Early;
 
 use crate::Case;
 
@@ -103,4 +104,11 @@ pub(crate) fn settled<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a Arc<Conta
         News::Settled(container) if container.ended.is_none() => Some(container),
         _ => None,
     })
+}
+
+/// What was done in containers whose facts have just been settled, before they were.
+pub(crate) fn early<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'a Arc<Container>, &'a Early)> {
+    let state = case.state;
+    settled(case)
+        .flat_map(move |container| state.early(container).iter().map(move |early| (container, early)))
 }

@@ -14,7 +14,7 @@ use model::untrusted::Untrusted;
 use state::Early;
 
 use crate::Case;
-use crate::provenance::{ALONE_BITS, asked_by, claim, settled};
+use crate::provenance::{ALONE_BITS, asked_by, claim, early};
 
 pub(crate) const ID: &str = "administration";
 
@@ -38,15 +38,10 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     {
         out.extend(entered(case, container, exec, case.novelty.commanded_before));
     }
-    for container in settled(case) {
-        let early = case.state.early(container).iter();
-        out.extend(early.filter_map(|early| match early {
-            Early::Entered { exec, commanded_before, .. } => {
-                entered(case, container, exec, *commanded_before)
-            }
-            Early::Ran(_) | Early::Left(_) => None,
-        }));
-    }
+    out.extend(early(case).filter_map(|(container, early)| match early {
+        Early::Entered { exec, commanded_before, .. } => entered(case, container, exec, *commanded_before),
+        Early::Ran(_) | Early::Left(_) => None,
+    }));
     if let (Body::EngineExec { command, what, .. }, Some(container)) =
         (&case.seen.event.body, &case.seen.identity.container)
     {

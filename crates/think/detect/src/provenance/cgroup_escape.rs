@@ -9,7 +9,7 @@ use model::identity::Container;
 use state::Early;
 
 use crate::Case;
-use crate::provenance::{ALONE_BITS, claim, settled};
+use crate::provenance::{ALONE_BITS, claim, early};
 
 pub(crate) const ID: &str = "cgroup_escape";
 
@@ -26,13 +26,10 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     {
         out.push(left(case, container, attach));
     }
-    for container in settled(case) {
-        let early = case.state.early(container).iter();
-        out.extend(early.filter_map(|early| match early {
-            Early::Left(attach) => Some(left(case, container, attach)),
-            Early::Ran(_) | Early::Entered { .. } => None,
-        }));
-    }
+    out.extend(early(case).filter_map(|(container, early)| match early {
+        Early::Left(attach) => Some(left(case, container, attach)),
+        Early::Ran(_) | Early::Entered { .. } => None,
+    }));
 }
 
 fn left(case: &Case, container: &Container, attach: &Attach) -> Finding {

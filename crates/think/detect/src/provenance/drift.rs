@@ -10,7 +10,7 @@ use model::identity::Container;
 use state::Early;
 
 use crate::Case;
-use crate::provenance::{ALONE_BITS, claim, settled};
+use crate::provenance::{ALONE_BITS, claim, early};
 
 pub(crate) const ID: &str = "drift";
 
@@ -38,13 +38,10 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     {
         out.extend(ran(case, container, exec));
     }
-    for container in settled(case) {
-        let early = case.state.early(container).iter();
-        out.extend(early.filter_map(|early| match early {
-            Early::Ran(exec) => ran(case, container, exec),
-            Early::Left(_) | Early::Entered { .. } => None,
-        }));
-    }
+    out.extend(early(case).filter_map(|(container, early)| match early {
+        Early::Ran(exec) => ran(case, container, exec),
+        Early::Left(_) | Early::Entered { .. } => None,
+    }));
 }
 
 fn ran(case: &Case, container: &Container, exec: &Exec) -> Option<Finding> {

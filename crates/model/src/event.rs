@@ -10,6 +10,7 @@ use crate::coverage::{Loss, Source, SourceReport};
 use crate::expectation::{Expectation, ExpectationId};
 use crate::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use crate::incident::{Closing, Incident, IncidentId};
+use crate::integrity::Integrity;
 use crate::runtime::{Administered, ContainerFacts, EngineWork, ServiceChange};
 use crate::setup::Setup;
 use crate::time::Time;
@@ -147,6 +148,8 @@ pub enum Body {
         /// The last time it is known to have run.
         last: Time,
     },
+    /// Tidewatch noticed something about itself.
+    Integrity(Box<Integrity>),
     /// A second passed.
     Tick,
 }

@@ -24,6 +24,8 @@ pub mod runtime;
 
 pub mod coverage;
 
+pub mod integrity;
+
 pub mod approval;
 
 pub mod expectation;

@@ -113,4 +113,11 @@ pub enum Integrity {
         /// How often since the last time this was noted.
         count: u64,
     },
+    /// Our own process was interfered with: traced, started with a foreign library, its protection removed.
+    Tampered {
+        /// What was touched: `process`, `environment`, `protection`.
+        what: Untrusted,
+        /// How, and by whom where that is known.
+        how: Untrusted,
+    },
 }

@@ -90,12 +90,12 @@ fn start(cli: &Cli) -> Result<bool> {
         _ => Some(alone()?),
     };
     match cli.command {
-        Command::Run { long: true } => runner::run(&cli.bin, &cases::LONG, cli.repeat, &cli.only),
-        Command::Run { long: false } => runner::run(&cli.bin, &cases::ALL, cli.repeat, &cli.only),
-        Command::Kernels => runner::run(&cli.bin, &[kernels::CASE], cli.repeat, &[]),
+        Command::Run { long: true } => runner::run(&cli.bin, cases::LONG.iter(), cli.repeat, &cli.only),
+        Command::Run { long: false } => runner::run(&cli.bin, cases::all(), cli.repeat, &cli.only),
+        Command::Kernels => runner::run(&cli.bin, [&kernels::CASE].into_iter(), cli.repeat, &[]),
         Command::Demo => demo::run(&Room::new(&cli.bin)?).context("demo").map(|()| true),
         Command::List => {
-            for case in cases::ALL.iter().chain(&cases::LONG).chain([&kernels::CASE]) {
+            for case in cases::all().chain(&cases::LONG).chain([&kernels::CASE]) {
                 println!("{}", case.name);
             }
             Ok(true)

@@ -12,31 +12,33 @@ use crate::problem::Problem;
 /// What each room may depend on, besides `model`, which every room may.
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("deadline", &[]),
     ("probes", &[]),
-    ("hostfs", &[]),
+    ("hostfs", &["deadline"]),
     ("conntrack", &[]),
     ("containers", &[]),
     ("formats", &[]),
-    ("sources", &["probes", "hostfs", "conntrack", "containers", "formats"]),
+    ("sources", &["deadline", "probes", "hostfs", "conntrack", "containers", "formats"]),
     ("enrich", &[]),
     ("state", &[]),
     ("strategy", &[]),
     ("detect", &["state"]),
     ("triage", &[]),
     ("netpol", &[]),
-    ("store", &[]),
+    ("store", &["deadline"]),
     ("report", &[]),
     (
         "engine",
         &[
-            "sources", "probes", "hostfs", "enrich", "state", "strategy", "detect", "triage", "netpol",
-            "store", "report",
+            "deadline", "sources", "probes", "hostfs", "enrich", "state", "strategy", "detect", "triage",
+            "netpol", "store", "report",
         ],
     ),
     (
         "cli",
         &[
             "engine",
+            "deadline",
             "sources",
             "probes",
             "hostfs",

@@ -11,6 +11,7 @@ use model::event::{Attach, Body, CgroupPath, Exec, Exit, FileOrigin, Lineage, So
 use model::expectation::ExpectationId;
 use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::incident::{Closing, IncidentId, Verdict};
+use model::integrity::Integrity;
 use model::privilege::{Capabilities, HostMount, NamespaceKind, Privileges};
 use model::runtime::{
     ContainerFacts, Deploy, EngineWork, ImageFacts, ImageWork, Orchestrated, OrderedBy, RunState,
@@ -392,6 +393,7 @@ fn later_bodies() -> Vec<Body> {
         Body::Setup(Box::new(setup())),
         Body::Container(Box::new(facts_in_full())),
         Body::Exec(Box::new(exec_in_full())),
+        Body::Integrity(Box::new(Integrity::Overdue { thread: "birth".into(), silent_ms: 4_000 })),
     ]
 }
 
@@ -468,6 +470,7 @@ fn kind(body: &Body) -> &'static str {
         Body::Engine(_) => "engine",
         Body::Units(_) => "units",
         Body::Setup(_) => "setup",
+        Body::Integrity(_) => "integrity",
         Body::Tick => "tick",
     }
 }
@@ -478,7 +481,7 @@ fn version_1_holds_every_kind_and_is_read_as_it_was_shipped() {
     assert!(problems.is_empty() && torn.is_none(), "{problems:?}");
     assert_eq!(golden, events());
     let kinds: BTreeMap<&str, usize> = golden.iter().map(|event| (kind(&event.body), 1)).collect();
-    assert_eq!(kinds.len(), 36, "one of each kind: {kinds:?}");
+    assert_eq!(kinds.len(), 37, "one of each kind: {kinds:?}");
     let named = |event: &Event| GOLDEN.contains(&format!("\"kind\":\"{}\"", kind(&event.body)));
     assert!(golden.iter().all(named));
 }

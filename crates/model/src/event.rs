@@ -148,6 +148,11 @@ pub enum Body {
         /// The last time it is known to have run.
         last: Time,
     },
+    /// When Tidewatch first looked at this host with this data directory: noted once, and repeated at each later start.
+    FirstLook {
+        /// The start of the first run; what was running before it was there before us.
+        at: Time,
+    },
     /// Tidewatch noticed something about itself.
     Integrity(Box<Integrity>),
     /// A second passed.

@@ -5,7 +5,9 @@
 mod approvals;
 mod audit_rows;
 mod expectations;
+mod facts;
 mod incidents;
+pub mod keeping;
 mod schema;
 
 use std::path::{Path, PathBuf};
@@ -18,9 +20,11 @@ use model::untrusted::Untrusted;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::audit::{Act, AuditEntry};
+use crate::database::keeping::{DATABASE_BYTES_MAX, INCIDENTS_BYTES_MAX};
 use crate::error::StoreError;
 use crate::incident_store::{INCIDENTS_MAX, IncidentQuery, IncidentStore, Loaded, check_scope};
 use crate::private_file;
+use crate::run::{LastRun, ThisRun};
 
 /// Name of the database in the data directory.
 pub const DATABASE_FILE: &str = "tidewatch.db";
@@ -41,6 +45,7 @@ pub struct Database {
     path: PathBuf,
     conn: Connection,
     incidents_max: usize,
+    incidents_bytes_max: u64,
 }
 
 impl Database {
@@ -51,7 +56,8 @@ impl Database {
         // SQLite gives its write-ahead log and shared memory the mode of the database file.
         private_file::ensure(&path)?;
         let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let mut database = Self { path, conn, incidents_max: INCIDENTS_MAX };
+        let mut database =
+            Self { path, conn, incidents_max: INCIDENTS_MAX, incidents_bytes_max: INCIDENTS_BYTES_MAX };
         database.read(tune)?;
         if !database.is_set_up()? {
             // SQLite does not wait, but fails, when two connections switch a new file to the log at once, and two
@@ -71,13 +77,35 @@ impl Database {
         let path = database_path(dir)?;
         let conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         schema::check(&conn, &path)?;
-        Ok(Self { path, conn, incidents_max: INCIDENTS_MAX })
+        Ok(Self { path, conn, incidents_max: INCIDENTS_MAX, incidents_bytes_max: INCIDENTS_BYTES_MAX })
     }
 
     /// The same database with another limit than [`INCIDENTS_MAX`].
     #[must_use]
     pub fn with_incidents_max(mut self, count: usize) -> Self {
         self.incidents_max = count;
+        self
+    }
+
+    /// What the run before this one noted of itself.
+    pub fn last_run(&self) -> Result<LastRun, StoreError> {
+        self.read(facts::last_run)
+    }
+
+    /// Notes that a run began.
+    pub fn begin_run(&mut self, run: &ThisRun) -> Result<(), StoreError> {
+        self.write(|writing| writing.run(|sql| facts::begin_run(sql, run)))
+    }
+
+    /// Notes that the run ended because it was asked to.
+    pub fn end_run(&mut self, at: Time) -> Result<(), StoreError> {
+        self.write(|writing| writing.run(|sql| facts::end_run(sql, at)))
+    }
+
+    /// The same database with another limit than [`INCIDENTS_BYTES_MAX`].
+    #[must_use]
+    pub fn with_incidents_bytes_max(mut self, bytes: u64) -> Self {
+        self.incidents_bytes_max = bytes;
         self
     }
 
@@ -107,21 +135,8 @@ impl Database {
 
 impl IncidentStore for Database {
     fn record(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let incidents_max = self.incidents_max;
-        self.write(|writing| {
-            for change in changes {
-                let was_closed = writing.run(|sql| incidents::is_closed(sql, &change.incident.id))?;
-                incidents::put(writing, &change.incident)?;
-                if let Some(act) = Act::close(change).filter(|_| !was_closed) {
-                    writing.run(|sql| audit_rows::append(sql, &act))?;
-                }
-            }
-            let dropped = writing.run(|sql| incidents::trim(sql, incidents_max))?;
-            if dropped == 0 { Ok(()) } else { writing.run(|sql| count_dropped(sql, dropped)) }
-        })
+        let limits = self.limits();
+        self.write(|writing| keeping::record(writing, changes, limits))
     }
 
     fn incidents(&self, query: &IncidentQuery) -> Result<Loaded<Incident>, StoreError> {
@@ -216,6 +231,9 @@ fn tune(sql: &Connection) -> rusqlite::Result<()> {
     sql.pragma_update(None, "foreign_keys", true)?;
     // A schema that somebody planted in the file must not call functions.
     sql.pragma_update(None, "trusted_schema", false)?;
+    let pages: i64 = sql.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let pages_max = DATABASE_BYTES_MAX.cast_signed() / pages.max(512);
+    sql.pragma_update_and_check(None, "max_page_count", pages_max, |_| Ok(()))?;
     sql.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_MAX, |_| Ok(()))
 }
 

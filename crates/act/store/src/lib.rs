@@ -10,6 +10,10 @@ pub mod expectation_store;
 
 pub mod audit;
 
+pub mod run;
+
+pub mod storage;
+
 mod private_file;
 
 mod stored;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, select, tick};
+use hostfs::boot::boot_id;
 use hostfs::error::HostfsError;
+use hostfs::root::HostRoot;
 use model::coverage::{Health, Source, SourceReport};
 use model::event::{Body, Event};
 use model::incident::{Change, Incident};
@@ -18,6 +20,7 @@ use store::error::StoreError;
 use store::expectation_store::ExpectationStore;
 use store::incident_store::IncidentStore;
 use store::journal::Journal;
+use store::run::ThisRun;
 use strategy::Strategies;
 
 use crate::config::EngineConfig;
@@ -98,6 +101,8 @@ pub struct Engine {
     journal: Journal,
     strategies: Arc<Strategies>,
     since: model::time::Time,
+    /// The kernel's id of this boot; empty when it cannot be read.
+    boot_id: String,
     events: u64,
     ticks: u64,
     unsaved: Unsaved,
@@ -124,6 +129,8 @@ impl Engine {
             journal,
             strategies,
             since: rim.outlet.now(),
+            boot_id: boot_id(&HostRoot::new(&config.host_root))
+                .map_or_else(|_| String::new(), |id| id.raw().to_owned()),
             rim,
             events: 0,
             ticks: 0,
@@ -164,9 +171,7 @@ impl Engine {
     /// What the last run left: the gap since it ended, approvals, expectations, open incidents, attacks. All of it as events, so that a
     /// recording holds it.
     fn take_up(&mut self) -> Result<(), EngineError> {
-        if let Some(last) = self.store.last_beat()? {
-            self.own(Source::Engine, Body::Resumed { last });
-        }
+        self.take_up_last_run()?;
         let approvals = self.store.approvals()?;
         let incidents = self.store.open_incidents()?;
         let attacks = self.store.attacks()?;
@@ -187,8 +192,21 @@ impl Engine {
             self.own(Source::Engine, Body::Restored(Box::new(incident)));
         }
         self.report_self();
-        self.store.beat(self.since)?;
         Ok(())
+    }
+
+    /// When this host was first looked at, the gap since the last run, and whether that run ended in order.
+    fn take_up_last_run(&mut self) -> Result<(), EngineError> {
+        let last = self.store.last_run()?;
+        self.own(Source::Engine, Body::FirstLook { at: last.first_look(self.since) });
+        if let Some(last) = last.last_beat {
+            self.own(Source::Engine, Body::Resumed { last });
+        }
+        if let Some(killed) = last.killed(&self.boot_id) {
+            self.own(Source::Engine, Body::Integrity(Box::new(killed)));
+        }
+        let run = ThisRun { begun: self.since, boot_id: self.boot_id.clone(), first_look: None };
+        Ok(self.store.begin_run(&run)?)
     }
 
     fn take_batch(&mut self, first: Event, queue: &Receiver<Event>, show: &mut dyn Show) {
@@ -315,8 +333,8 @@ impl Engine {
         if let Err(error) = self.journal.flush() {
             tracing::error!(%error, "the last events were not written to the journal");
         }
-        if let Err(error) = self.store.beat(self.rim.outlet.now()) {
-            tracing::error!(%error, "the time of this end was not stored");
+        if let Err(error) = self.store.end_run(self.rim.outlet.now()) {
+            tracing::error!(%error, "this end was not stored");
         }
         self.rim.stop();
     }

@@ -28,20 +28,50 @@ pub(super) fn count(sql: &Connection) -> rusqlite::Result<usize> {
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// Keeps a new approval and gives it its number.
+/// The highest number that was ever given.
+pub(super) fn given(sql: &Connection) -> rusqlite::Result<u64> {
+    let given: Option<i64> = sql
+        .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'approvals'", [], |row| row.get(0))
+        .optional()?;
+    Ok(given.unwrap_or(0).max(0).cast_unsigned())
+}
+
+/// Lets the next number be above `given`.
+pub(super) fn number_above(sql: &Connection, given_before: u64) -> rusqlite::Result<()> {
+    if given(sql)? >= given_before {
+        return Ok(());
+    }
+    let given_before = given_before.cast_signed();
+    let changed =
+        sql.execute("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'approvals'", [given_before])?;
+    if changed == 0 {
+        sql.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('approvals', ?1)", [given_before])?;
+    }
+    Ok(())
+}
+
+/// Takes what approves that scope out of force; gives how many rows that were.
+pub(super) fn revoke_scope(sql: &Connection, scope: &Scope, at: Time) -> rusqlite::Result<usize> {
+    sql.prepare_cached("UPDATE approvals SET revoked_ns = ?2 WHERE scope_key = ?1 AND revoked_ns IS NULL")?
+        .execute(params![scope_key(scope), at.ns()])
+}
+
+/// Keeps a new approval, under its number when that is free, else under the next one.
 pub(super) fn insert(writing: &Writing<'_>, mut approval: Approval) -> Result<Approval, StoreError> {
     let scope = serde_json::to_string(&approval.scope)
         .map_err(|error| StoreError::row("approvals", "(new)", &error))?;
     let id = writing.run(|sql| {
         sql.prepare_cached(
-            "INSERT INTO approvals (scope_key, scope, owner, at_ns, note) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO approvals (scope_key, scope, owner, at_ns, note, id) VALUES (?1, ?2, ?3, ?4, ?5,
+             (SELECT ?6 WHERE ?6 > 0 AND NOT EXISTS (SELECT 1 FROM approvals WHERE id = ?6)))",
         )?
         .insert(params![
             scope_key(&approval.scope),
             scope,
             approval.owner.raw(),
             approval.at.ns(),
-            approval.note.raw()
+            approval.note.raw(),
+            i64::try_from(approval.id).unwrap_or(0)
         ])
     })?;
     approval.id = id.cast_unsigned();

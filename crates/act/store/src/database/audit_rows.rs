@@ -9,11 +9,8 @@ use crate::incident_store::Loaded;
 
 /// Adds an act at the end of the chain.
 pub(super) fn append(sql: &Connection, act: &Act) -> rusqlite::Result<()> {
-    let last = sql
-        .prepare_cached("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1")?
-        .query_row([], |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), text(row, 1)?)))
-        .optional()?;
-    let entry = StoredEntry::after(last.as_ref().map(|(id, hash)| (*id, hash.as_str())), act);
+    let (id, hash) = head(sql)?;
+    let entry = StoredEntry::after((id > 0).then_some((id, hash.as_str())), act);
     sql.prepare_cached(
         "INSERT INTO audit (id, at_ns, owner, action, detail, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
@@ -26,6 +23,22 @@ pub(super) fn append(sql: &Connection, act: &Act) -> rusqlite::Result<()> {
         entry.hash
     ])?;
     Ok(())
+}
+
+/// The number of entries, and the hash of the last one.
+pub(super) fn head(sql: &Connection) -> rusqlite::Result<(u64, String)> {
+    let last = sql
+        .prepare_cached("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1")?
+        .query_row([], |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), text(row, 1)?)))
+        .optional()?;
+    Ok(last.unwrap_or_default())
+}
+
+/// The hash of one entry.
+pub(super) fn hash_of(sql: &Connection, entry: u64) -> rusqlite::Result<Option<String>> {
+    sql.prepare_cached("SELECT hash FROM audit WHERE id = ?1")?
+        .query_row([entry.cast_signed()], |row| text(row, 0))
+        .optional()
 }
 
 /// The newest entries, newest first.

@@ -48,19 +48,7 @@ impl ExpectationStore for Database {
     }
 
     fn record_expectations(&mut self, changes: &[ExpectationChange]) -> Result<(), StoreError> {
-        self.write(|writing| {
-            for change in changes {
-                match change {
-                    ExpectationChange::Learned(expectation) => keep(writing, expectation)?,
-                    ExpectationChange::Dropped { id } => drop(writing.run(|sql| remove(sql, id))?),
-                    ExpectationChange::Explained { .. } => {}
-                }
-            }
-            for (id, tally) in tallied(changes) {
-                writing.run(|sql| count(sql, id, &tally))?;
-            }
-            Ok(())
-        })
+        self.write(|writing| record(writing, changes))
     }
 
     fn expectations(&self) -> Result<Loaded<Expectation>, StoreError> {
@@ -70,6 +58,28 @@ impl ExpectationStore for Database {
     fn tallies(&self) -> Result<BTreeMap<ExpectationId, Tally>, StoreError> {
         self.read(tallies)
     }
+}
+
+/// Keeps what was learned, and adds what was explained to the tallies.
+pub(super) fn record(writing: &Writing<'_>, changes: &[ExpectationChange]) -> Result<(), StoreError> {
+    for change in changes {
+        match change {
+            ExpectationChange::Learned(expectation) => keep(writing, expectation)?,
+            ExpectationChange::Dropped { id } => drop(writing.run(|sql| remove(sql, id))?),
+            ExpectationChange::Explained { .. } => {}
+        }
+    }
+    for (id, tally) in tallied(changes) {
+        writing.run(|sql| count(sql, id, &tally))?;
+    }
+    Ok(())
+}
+
+/// Keeps an expectation that somebody declared, with its entry in the audit trail.
+pub(super) fn declare_one(writing: &Writing<'_>, declared: &Expectation) -> Result<(), StoreError> {
+    put(writing, declared)?;
+    writing.run(|sql| audit_rows::append(sql, &Act::expect(declared)))?;
+    writing.run(|sql| trim(sql, declared.created))
 }
 
 /// Keeps what was learned, and makes room when it has just expired.
@@ -103,7 +113,7 @@ fn list(sql: &Connection) -> rusqlite::Result<Loaded<Expectation>> {
 }
 
 /// Removes one with its tally and gives it, when there is one of that name.
-fn remove(sql: &Connection, id: &ExpectationId) -> rusqlite::Result<Option<Read>> {
+pub(super) fn remove(sql: &Connection, id: &ExpectationId) -> rusqlite::Result<Option<Read>> {
     sql.prepare_cached("DELETE FROM explained WHERE id = ?1")?.execute([id.as_str()])?;
     sql.prepare_cached("DELETE FROM expectations WHERE id = ?1 RETURNING id, body")?
         .query_row([id.as_str()], expectation_of)

@@ -14,8 +14,8 @@ use crate::stored;
 pub(super) const TRIM: &str = "DELETE FROM incidents WHERE id IN (
     SELECT id FROM incidents ORDER BY state = 'open', severity, updated_ns, id LIMIT ?1)";
 
-/// Inserts the incident, or replaces what was kept under its name.
-pub(super) fn put(writing: &Writing<'_>, incident: &Incident) -> Result<(), StoreError> {
+/// Inserts the incident, or replaces what was kept under its name; gives the text that is kept.
+pub(super) fn put(writing: &Writing<'_>, incident: &Incident) -> Result<String, StoreError> {
     let body = stored::encode(incident)?;
     let subject = match incident.subject {
         Subject::Workload { .. } => "workload",
@@ -40,7 +40,18 @@ pub(super) fn put(writing: &Writing<'_>, incident: &Incident) -> Result<(), Stor
             body,
         ])
     })?;
-    Ok(())
+    Ok(body)
+}
+
+/// How many are kept.
+pub(super) fn count(sql: &Connection) -> rusqlite::Result<u64> {
+    let count: i64 = sql.prepare_cached("SELECT count(*) FROM incidents")?.query_row([], |row| row.get(0))?;
+    Ok(count.max(0).cast_unsigned())
+}
+
+/// Removes that many of those that are worth least, and says how many went.
+pub(super) fn remove(sql: &Connection, count: usize) -> rusqlite::Result<usize> {
+    sql.prepare_cached(TRIM)?.execute([row_limit(count)])
 }
 
 /// Whether an incident of that name is kept as closed.
@@ -50,12 +61,11 @@ pub(super) fn is_closed(sql: &Connection, id: &IncidentId) -> rusqlite::Result<b
 
 /// Removes what is over the limit and says how many went; see [`crate::incident_store::INCIDENTS_MAX`] for the order.
 pub(super) fn trim(sql: &Connection, count_max: usize) -> rusqlite::Result<usize> {
-    let count: i64 = sql.prepare_cached("SELECT count(*) FROM incidents")?.query_row([], |row| row.get(0))?;
-    let excess = count.saturating_sub(row_limit(count_max));
-    if excess <= 0 {
-        return Ok(0);
+    let count = usize::try_from(count(sql)?).unwrap_or(usize::MAX);
+    match count.saturating_sub(count_max) {
+        0 => Ok(0),
+        excess => remove(sql, excess),
     }
-    sql.prepare_cached(TRIM)?.execute([excess])
 }
 
 /// The incidents that were asked for, the last opened first.

@@ -9,7 +9,7 @@ use rusqlite_migration::{Error, M, MigrationDefinitionError, Migrations};
 
 use crate::error::StoreError;
 
-const STEPS: &[M<'_>] = &[M::up(INCIDENTS_AND_APPROVALS), M::up(EXPECTATIONS)];
+const STEPS: &[M<'_>] = &[M::up(INCIDENTS_AND_APPROVALS), M::up(EXPECTATIONS), M::up(FACTS)];
 
 const INCIDENTS_AND_APPROVALS: &str = "
     -- The body holds the whole incident as versioned JSON; the other columns are there to be asked for.
@@ -74,6 +74,14 @@ const EXPECTATIONS: &str = "
         count    INTEGER NOT NULL,
         last_ns  INTEGER NOT NULL,
         sentence TEXT NOT NULL
+    ) STRICT;
+    ";
+
+const FACTS: &str = "
+    -- What is true of the whole database, and of the run that writes it; numbers are in `meta`.
+    CREATE TABLE facts (
+        key   TEXT PRIMARY KEY NOT NULL,
+        value TEXT NOT NULL
     ) STRICT;
     ";
 

@@ -8,6 +8,7 @@ use std::thread;
 
 use model::ids::WorkloadKey;
 use model::incident::ChangeKind;
+use model::integrity::Integrity;
 use testkit::incidents::IncidentBuilder;
 
 use super::*;
@@ -45,6 +46,22 @@ fn what_was_recorded_is_there_after_reopening() {
     Database::open(dir.path()).unwrap().record(std::slice::from_ref(&change)).unwrap();
     let reopened = Database::open(dir.path()).unwrap();
     assert_eq!(reopened.open_incidents().unwrap().rows, [change.incident]);
+}
+
+#[test]
+fn a_run_that_ended_without_being_asked_to_is_known_to_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |begun| ThisRun { begun: at(begun), boot_id: "boot".into(), first_look: None };
+    let mut database = Database::open(dir.path()).unwrap();
+    assert_eq!(database.last_run().unwrap(), LastRun::default());
+    database.begin_run(&run(5)).unwrap();
+    database.beat(at(7)).unwrap();
+    let last = Database::open(dir.path()).unwrap().last_run().unwrap();
+    assert_eq!(last.killed("boot"), Some(Integrity::Killed { last: at(7), rebooted: false }));
+    database.begin_run(&run(10)).unwrap();
+    database.end_run(at(12)).unwrap();
+    let last = Database::open(dir.path()).unwrap().last_run().unwrap();
+    assert_eq!((last.killed("boot"), last.first_look(at(20))), (None, at(5)));
 }
 
 #[test]

@@ -394,6 +394,7 @@ fn later_bodies() -> Vec<Body> {
         Body::Container(Box::new(facts_in_full())),
         Body::Exec(Box::new(exec_in_full())),
         Body::Integrity(Box::new(Integrity::Overdue { thread: "birth".into(), silent_ms: 4_000 })),
+        Body::FirstLook { at: Time::from_secs(1) },
     ]
 }
 
@@ -471,6 +472,7 @@ fn kind(body: &Body) -> &'static str {
         Body::Units(_) => "units",
         Body::Setup(_) => "setup",
         Body::Integrity(_) => "integrity",
+        Body::FirstLook { .. } => "first_look",
         Body::Tick => "tick",
     }
 }
@@ -481,7 +483,7 @@ fn version_1_holds_every_kind_and_is_read_as_it_was_shipped() {
     assert!(problems.is_empty() && torn.is_none(), "{problems:?}");
     assert_eq!(golden, events());
     let kinds: BTreeMap<&str, usize> = golden.iter().map(|event| (kind(&event.body), 1)).collect();
-    assert_eq!(kinds.len(), 37, "one of each kind: {kinds:?}");
+    assert_eq!(kinds.len(), 38, "one of each kind: {kinds:?}");
     let named = |event: &Event| GOLDEN.contains(&format!("\"kind\":\"{}\"", kind(&event.body)));
     assert!(golden.iter().all(named));
 }

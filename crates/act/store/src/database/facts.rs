@@ -1,0 +1,56 @@
+//! Rows of the tables `facts` and `meta`: what is true of the whole database, and of the run that writes it.
+
+use model::time::Time;
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{meta, set_meta};
+use crate::run::{LastRun, ThisRun};
+
+const BOOT: &str = "boot_id";
+const FIRST_LOOK: &str = "first_look_ns";
+const IN_ORDER: &str = "ended_in_order";
+const LAST_BEAT: &str = "last_beat_ns";
+
+/// The text kept under a key; `None` when there is none.
+pub(super) fn fact(sql: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    sql.prepare_cached("SELECT value FROM facts WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()
+}
+
+/// Keeps a text under a key, in place of the one before.
+pub(super) fn set_fact(sql: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
+    sql.prepare_cached("INSERT OR REPLACE INTO facts (key, value) VALUES (?1, ?2)")?.execute((key, value))?;
+    Ok(())
+}
+
+/// What the run before this one noted of itself.
+pub(super) fn last_run(sql: &Connection) -> rusqlite::Result<LastRun> {
+    Ok(LastRun {
+        last_beat: meta(sql, LAST_BEAT)?.map(Time::from_ns),
+        first_look: meta(sql, FIRST_LOOK)?.map(Time::from_ns),
+        boot_id: fact(sql, BOOT)?.unwrap_or_default(),
+        ended_in_order: meta(sql, IN_ORDER)?.map(|value| value != 0),
+    })
+}
+
+/// Notes that a run began; it counts as ended in order only when [`end_run`] says so.
+pub(super) fn begin_run(sql: &Connection, run: &ThisRun) -> rusqlite::Result<()> {
+    if meta(sql, FIRST_LOOK)?.is_none() {
+        set_meta(sql, FIRST_LOOK, run.first_look.unwrap_or(run.begun).ns())?;
+    }
+    set_fact(sql, BOOT, &run.boot_id)?;
+    set_meta(sql, IN_ORDER, 0)?;
+    set_meta(sql, LAST_BEAT, run.begun.ns())
+}
+
+/// Notes that the run goes on.
+pub(super) fn beat(sql: &Connection, at: Time) -> rusqlite::Result<()> {
+    set_meta(sql, LAST_BEAT, at.ns())
+}
+
+/// Notes that the run ended because it was asked to.
+pub(super) fn end_run(sql: &Connection, at: Time) -> rusqlite::Result<()> {
+    set_meta(sql, IN_ORDER, 1)?;
+    set_meta(sql, LAST_BEAT, at.ns())
+}

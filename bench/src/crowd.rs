@@ -356,6 +356,7 @@ fn exec(process: ProcessKey, cgroup: CgroupId, namespaces: Namespaces, command: 
         origin: FileOrigin::default(),
         script: Untrusted::default(),
         lineage: None,
+        confines: None,
     }
 }
 

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::approval::Approval;
+use crate::confines::Confines;
 use crate::coverage::{Loss, Source, SourceReport};
 use crate::expectation::{Expectation, ExpectationId};
 use crate::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
@@ -42,7 +43,8 @@ pub struct Event {
 pub enum Body {
     /// A program was executed.
     Exec(Box<Exec>),
-    /// A running process was found by a scan.
+    /// A running process was found by a scan; or the kernel told of one that was cloned into namespaces which its parent
+    /// does not have, or of the first of a pid namespace when it ended. The kernel then gives neither path nor arguments.
     Process(Box<Exec>),
     /// A process ended.
     Exit(Exit),
@@ -208,6 +210,9 @@ pub struct Exec {
     /// What started it, and for whom; known of programs whose start the kernel told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lineage: Option<Lineage>,
+    /// Whose root it has and whose file it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confines: Option<Confines>,
 }
 
 /// Where the file that is executed comes from, as the kernel knows the file: a name can be anything.

@@ -10,6 +10,8 @@ pub mod untrusted;
 
 pub mod fact;
 
+pub mod confines;
+
 pub mod event;
 
 pub mod usage;

@@ -264,6 +264,7 @@ fn exec(pid: u32, cgroup: CgroupId, namespaces: Namespaces, command: &str) -> Ex
         origin: FileOrigin::default(),
         script: Untrusted::default(),
         lineage: None,
+        confines: None,
     }
 }
 

@@ -93,6 +93,7 @@ pub(crate) fn exec(
         origin: FileOrigin::default(),
         script: Untrusted::default(),
         lineage: None,
+        confines: None,
     })
 }
 

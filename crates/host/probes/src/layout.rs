@@ -5,8 +5,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use model::confines::{Confines, RootId, RunFile};
 use model::event::{Attach, Body, CgroupPath, Exec, Exit, FileOrigin, Lineage, Socket, SocketState, Streams};
 use model::ids::{CgroupId, Namespaces, ProcessKey};
+use model::privilege::Capabilities;
 use model::traffic::{Direction, DnsMessage, FlowCounts, FlowKey, Protocol};
 use model::untrusted::Untrusted;
 use model::usage::KernelCounts;
@@ -79,6 +81,7 @@ pub(crate) fn record(bytes: &[u8]) -> Option<Record> {
         5 => Body::CgroupAttached(attach(&mut at, cgroup)?),
         6 => Body::Socket(Box::new(socket(&mut at, cgroup)?)),
         7 => Body::Dns(Box::new(names(&mut at, cgroup)?)),
+        8 => Body::Process(Box::new(process_as_it_is(&mut at, cgroup)?)),
         _ => return None,
     };
     at.0.is_empty().then_some(Record { ktime_boot_ns, body })
@@ -187,6 +190,7 @@ fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
     let (path_len, args_len, args_full) = (at.u32()?, at.u32()?, at.u32()?);
     let streams = streams(at)?;
     let (lineage, file) = lineage(at)?;
+    let confines = confines(at)?;
     let name = name(at)?;
     let (file_path, args) = (at.text(EXEC_PATH_BYTES, path_len)?, at.text(EXEC_ARGS_BYTES, args_len)?);
     let path = path(file_path, EXEC_PATH_BYTES);
@@ -215,6 +219,46 @@ fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
         origin,
         script,
         lineage: Some(lineage),
+        confines: Some(confines),
+    })
+}
+
+fn process_as_it_is(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
+    let start = at.u64()?;
+    let process = process(at.u32()?, start);
+    let (parent_pid, uid) = (at.u32()?, at.u32()?);
+    let namespaces = Namespaces { pid: at.u32()?, mnt: at.u32()?, net: at.u32()? };
+    let (lineage, _file) = lineage(at)?;
+    let confines = confines(at)?;
+    let name = name(at)?;
+    Some(Exec {
+        process,
+        parent_pid,
+        uid,
+        cgroup,
+        namespaces,
+        name,
+        path: Untrusted::default(),
+        args: Untrusted::default(),
+        streams: Streams::default(),
+        origin: FileOrigin::Unknown,
+        script: Untrusted::default(),
+        lineage: Some(lineage),
+        confines: Some(confines),
+    })
+}
+
+fn confines(at: &mut Reader<'_>) -> Option<Confines> {
+    let (root_inode, capabilities) = (at.u64()?, at.u64()?);
+    let (root_device, file_device, pid_inside, flags) = (at.u32()?, at.u32()?, at.u32()?, at.u32()?);
+    let has = |flag: u32| flags & flag != 0;
+    Some(Confines {
+        root: RootId { device: root_device, inode: root_inode },
+        has_own_root: has(1),
+        file: RunFile { device: file_device, is_in_place: has(2), is_on_hosts: has(4), is_roots: has(8) },
+        has_own_users: has(16),
+        capabilities: Capabilities(capabilities),
+        pid_inside,
     })
 }
 

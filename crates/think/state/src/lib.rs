@@ -383,6 +383,8 @@ impl State {
                 self.host_net_ns = Some(exec.namespaces.net);
                 self.engines.booted(at, exec.process.start_ns);
             }
+            // Cloned or ended, and no program was executed.
+            Body::Process(exec) if exec.lineage.is_some() => {}
             Body::Exec(exec) | Body::Process(exec) => self.notice_program(exec, container, at),
             Body::Exit(exit) => self.ledger.exited(container, exit),
             Body::Usage(usage) => self.ledger.usage(usage, at),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use expect_test::{Expect, expect, expect_file};
 use model::approval::{Approval, Scope};
+use model::confines::Confines;
 use model::coverage::{Health, Loss, Source, SourceReport};
 use model::event::{Attach, Body, CgroupPath, Exec, Exit, FileOrigin, Lineage, Socket, SocketState, Streams};
 use model::expectation::ExpectationId;
@@ -57,6 +58,7 @@ fn exec() -> Box<Exec> {
         origin: FileOrigin::default(),
         script: Untrusted::default(),
         lineage: None,
+        confines: None,
     })
 }
 
@@ -74,6 +76,7 @@ fn exec_in_full() -> Exec {
         origin: FileOrigin::Written,
         script: HOSTILE.into(),
         lineage: Some(lineage),
+        confines: Some(Confines { has_own_root: true, pid_inside: 1, ..Confines::default() }),
         ..*exec()
     }
 }

@@ -81,6 +81,7 @@ impl Scene {
             origin: FileOrigin::Unknown,
             script: script.into(),
             lineage: None::<Lineage>,
+            confines: None,
         }
     }
 

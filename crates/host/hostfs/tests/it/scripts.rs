@@ -60,6 +60,7 @@ impl Container {
             origin: FileOrigin::Unknown,
             script: script.into(),
             lineage: None,
+            confines: None,
         }
     }
 

@@ -45,8 +45,11 @@ struct ns_common {
 	unsigned int inum;
 };
 
+struct task_struct;
+
 struct pid_namespace {
 	struct ns_common ns;
+	struct task_struct *child_reaper;
 };
 
 struct mnt_namespace {
@@ -69,6 +72,7 @@ struct pid {
 
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
+	struct pid_namespace *pid_ns_for_children;
 	struct net *net_ns;
 };
 
@@ -105,12 +109,21 @@ struct user_namespace {
 	struct ns_common ns;
 };
 
+/* Two words until Linux 6.3, one number since then. */
+typedef struct {
+	__u64 val;
+} kernel_cap_t;
+
 struct cred {
 	kuid_t uid;
+	kernel_cap_t cap_effective;
 	struct user_namespace *user_ns;
 };
 
+struct file;
+
 struct mm_struct {
+	struct file *exe_file;
 	unsigned long arg_start;
 	unsigned long arg_end;
 };
@@ -136,11 +149,15 @@ struct sched_entity {
 };
 
 struct super_block {
+	unsigned int s_dev;
 	unsigned long s_magic;
+	struct user_namespace *s_user_ns;
 };
 
 struct inode {
 	unsigned short i_mode;
+	kuid_t i_uid;
+	unsigned long i_ino;
 	unsigned int i_nlink;
 	struct super_block *i_sb;
 };
@@ -150,12 +167,21 @@ struct qstr {
 };
 
 struct dentry {
+	struct dentry *d_parent;
 	struct qstr d_name;
+	struct inode *d_inode;
 	struct super_block *d_sb;
 };
 
 struct vfsmount {
+	struct dentry *mnt_root;
 	struct super_block *mnt_sb;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
 };
 
 struct path {
@@ -354,7 +380,8 @@ enum sock_flags {
 #define IPPROTO_UDP 17
 #define IPPROTO_SCTP 132
 #define SOCK_STREAM 1
-#define OVERLAYFS_SUPER_MAGIC 0x794c7630 /* include/uapi/linux/magic.h, as the next two */
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630 /* include/uapi/linux/magic.h, as the next three */
+#define PROC_SUPER_MAGIC 0x9fa0
 #define TMPFS_MAGIC 0x01021994
 #define HUGETLBFS_MAGIC 0x958458f6
 #define INVALID_UID 0xffffffffU     /* include/linux/uidgid.h */

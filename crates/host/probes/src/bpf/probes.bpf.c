@@ -5,6 +5,7 @@
  * process does.
  */
 #include "books.h"
+#include "confines.h"
 #include "origins.h"
 #include "packets.h"
 #include "requests.h"
@@ -25,16 +26,6 @@ struct {
 	__type(key, struct ended);
 	__type(value, __u32);
 } ended_groups SEC(".maps");
-
-/* Inode number of the pid namespace the task lives in; nsproxy has the one its children will get. */
-static __always_inline __u32 pid_namespace_of(struct task_struct *task)
-{
-	struct pid *pid = BPF_CORE_READ(task, thread_pid);
-	unsigned int level = BPF_CORE_READ(pid, level);
-	struct upid *last = (void *)__builtin_preserve_access_index(&pid->numbers[0]) + level * sizeof(struct upid);
-
-	return BPF_CORE_READ(last, ns, ns.inum);
-}
 
 static __always_inline void read_arguments(struct exec_record *record, struct task_struct *task)
 {
@@ -97,23 +88,31 @@ static __always_inline void read_streams(struct exec_record *record, struct task
 	}
 }
 
-/* The parent, and whom the task acts for. */
-static __always_inline void read_lineage(struct exec_record *record, struct task_struct *task)
-{
-	struct task_struct *parent = BPF_CORE_READ(task, real_parent);
+/* Who the task is, its parent, and whom it acts for. A macro: the fields have the same names in records of two types. */
+#define READ_PROCESS(record, task, parent_of_it)                                                   \
+	do {                                                                                       \
+		struct task_struct *parent_task = (parent_of_it);                                  \
+		(record)->start = BPF_CORE_READ(task, group_leader, start_boottime);               \
+		(record)->tgid = BPF_CORE_READ(task, tgid);                                        \
+		(record)->uid = BPF_CORE_READ(task, cred, uid.val);                                \
+		(record)->pid_ns = pid_namespace_of(task);                                         \
+		(record)->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);                  \
+		(record)->net_ns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);                  \
+		(record)->parent = BPF_CORE_READ(parent_task, tgid);                               \
+		(record)->parent_cgroup = owner_of_task(parent_task).id;                           \
+		(record)->parent_pid_ns = pid_namespace_of(parent_task);                           \
+		(record)->parent_mnt_ns = BPF_CORE_READ(parent_task, nsproxy, mnt_ns, ns.inum);    \
+		(record)->parent_net_ns = BPF_CORE_READ(parent_task, nsproxy, net_ns, ns.inum);    \
+		(record)->login_uid = login_of(task);                                              \
+		(record)->user_ns = BPF_CORE_READ(task, cred, user_ns, ns.inum);                   \
+		(record)->has_terminal = BPF_CORE_READ(task, signal, tty) != 0;                    \
+		BPF_CORE_READ_INTO(&(record)->comm, task, comm);                                   \
+	} while (0)
 
-	record->parent = BPF_CORE_READ(parent, tgid);
-	record->parent_cgroup = owner_of_task(parent).id;
-	record->parent_pid_ns = pid_namespace_of(parent);
-	record->parent_mnt_ns = BPF_CORE_READ(parent, nsproxy, mnt_ns, ns.inum);
-	record->parent_net_ns = BPF_CORE_READ(parent, nsproxy, net_ns, ns.inum);
-	/* Only kernels with auditing keep it. */
-	if (bpf_core_field_exists(task->loginuid))
-		record->login_uid = BPF_CORE_READ(task, loginuid.val);
-	else
-		record->login_uid = INVALID_UID;
-	record->user_ns = BPF_CORE_READ(task, cred, user_ns, ns.inum);
-	record->has_terminal = BPF_CORE_READ(task, signal, tty) != 0;
+/* Only kernels with auditing keep it. */
+static __always_inline __u32 login_of(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->loginuid) ? BPF_CORE_READ(task, loginuid.val) : INVALID_UID;
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -130,19 +129,13 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	record = begin(counters, &owner, KIND_EXEC, sizeof(*record));
 	if (!record)
 		return 0;
-	record->start = BPF_CORE_READ(task, group_leader, start_boottime);
-	record->tgid = BPF_CORE_READ(task, tgid);
-	record->uid = BPF_CORE_READ(task, cred, uid.val);
-	record->pid_ns = pid_namespace_of(task);
-	record->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
-	record->net_ns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
-	BPF_CORE_READ_INTO(&record->comm, task, comm);
+	READ_PROCESS(record, task, BPF_CORE_READ(task, real_parent));
 	len = bpf_probe_read_kernel_str(record->path, sizeof(record->path), BPF_CORE_READ(bprm, filename));
 	record->path_len = len > 0 ? len - 1 : 0;
 	read_arguments(record, task);
 	read_streams(record, task);
-	read_lineage(record, task);
 	record->origin = origin_of(task, bprm);
+	read_confines(&record->confines, task, BPF_CORE_READ(bprm, file));
 	/* The first program of a container is started from outside of it; a script in one is looked at while it runs. */
 	if (record->pid_ns != record->parent_pid_ns || record->mnt_ns != record->parent_mnt_ns ||
 	    (record->origin == ORIGIN_SCRIPT && BPF_CORE_READ(task, thread_pid, level) > 0))
@@ -150,6 +143,24 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	else
 		submit(record);
 	return 0;
+}
+
+/* Tells of a process that executes nothing now. Its file may be let go already; `is_over` says that it will not execute
+ * anything more, so that a root of its own counts only when there is anything in it. */
+static __always_inline void tell_process(struct counters *counters, const struct owner *payer, struct task_struct *task,
+					 struct task_struct *parent, bool is_over)
+{
+	struct process_record *record = begin(counters, payer, KIND_PROCESS, sizeof(*record));
+
+	if (!record)
+		return;
+	record->header.cgroup = owner_of_task(task).id;
+	READ_PROCESS(record, task, parent);
+	record->zero = 0;
+	read_confines(&record->confines, task, BPF_CORE_READ(task, mm, exe_file));
+	if (is_over && !holds_anything(task))
+		record->confines.flags &= ~OWN_ROOT;
+	submit_urgent(record);
 }
 
 /* Whether the thread that ends is the last of its process. Newer kernels say so in an argument the older ones do
@@ -192,6 +203,9 @@ int on_exit(unsigned long long *ctx)
 	add(&counters->exits, 1);
 	if (code & 0x80)
 		add(&counters->core_dumps, 1);
+	/* It may have made its root and executed nothing. */
+	if (BPF_CORE_READ(task, thread_pid, level) > 0 && BPF_CORE_READ(innermost(task), nr) == 1)
+		tell_process(counters, &owner, task, BPF_CORE_READ(task, real_parent), true);
 	record = begin(counters, &owner, KIND_EXIT, sizeof(*record));
 	if (!record)
 		return 0;
@@ -238,6 +252,16 @@ int BPF_PROG(on_free, struct task_struct *task)
 	return 0;
 }
 
+/* Whether a child has processes or mounts that its parent has not. Of nearly all forks two pointers say no. */
+static __always_inline bool lives_elsewhere(struct task_struct *parent, struct task_struct *child)
+{
+	struct nsproxy *theirs = BPF_CORE_READ(parent, nsproxy), *its = BPF_CORE_READ(child, nsproxy);
+
+	if (theirs != its && BPF_CORE_READ(theirs, mnt_ns) != BPF_CORE_READ(its, mnt_ns))
+		return true;
+	return BPF_CORE_READ(parent, thread_pid, level) != BPF_CORE_READ(child, thread_pid, level);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -245,8 +269,11 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	struct owner owner = owner_of_task(parent);
 	struct counters *counters = counters_of(&owner);
 
-	if (counters)
-		add(is_thread ? &counters->threads : &counters->forks, 1);
+	if (!counters)
+		return 0;
+	add(is_thread ? &counters->threads : &counters->forks, 1);
+	if (!is_thread && lives_elsewhere(parent, child))
+		tell_process(counters, &owner, child, parent, false);
 	return 0;
 }
 

@@ -23,6 +23,7 @@ enum kind {
 	KIND_CGROUP_ATTACHED = 5,
 	KIND_SOCKET = 6,
 	KIND_DNS = 7,
+	KIND_PROCESS = 8,
 };
 
 struct header {
@@ -41,6 +42,24 @@ enum origin {
 	ORIGIN_DELETED = 4,
 	ORIGIN_MOUNTED = 5,
 	ORIGIN_SCRIPT = 6, /* `path` is what an interpreter runs; where that comes from is not known */
+};
+
+enum confinement {
+	OWN_ROOT = 1,   /* the root is not that of the host's first process */
+	IN_PLACE = 2,   /* the file is reached through a directory that is mounted at the path it has in its file system */
+	ON_HOSTS = 4,   /* the file lies in the file system of the host's root */
+	ROOTS_FILE = 8, /* the file is root's, in a file system that root mounted */
+	OWN_USERS = 16, /* the user namespace is not that of the host's first process */
+};
+
+/* Where a process lives, beside its namespaces. */
+struct confines {
+	__u64 root_inode;
+	__u64 capabilities; /* in force, in its own user namespace */
+	__u32 root_device;
+	__u32 file_device; /* of the program it runs; 0 when unknown */
+	__u32 pid_inside;  /* its pid in its own pid namespace */
+	__u32 flags;       /* enum confinement */
 };
 
 struct exec_record {
@@ -68,6 +87,7 @@ struct exec_record {
 	__u32 user_ns;
 	__u16 origin;
 	__u16 has_terminal;
+	struct confines confines;
 	char comm[COMM_BYTES];
 	char path[EXEC_PATH_BYTES];
 	char args[EXEC_ARGS_BYTES];
@@ -78,6 +98,29 @@ struct exit_record {
 	__u64 start;
 	__u32 tgid;
 	__u32 code; /* as wait(2) gives it: status << 8 | core << 7 | signal */
+	char comm[COMM_BYTES];
+};
+
+/* A process as it is, told without an exec: one that was cloned into namespaces which its parent does not have, and the
+ * first of a pid namespace when it ends. */
+struct process_record {
+	struct header header;
+	__u64 start;
+	__u32 tgid;
+	__u32 parent;
+	__u32 uid;
+	__u32 pid_ns;
+	__u32 mnt_ns;
+	__u32 net_ns;
+	__u64 parent_cgroup;
+	__u32 parent_pid_ns;
+	__u32 parent_mnt_ns;
+	__u32 parent_net_ns;
+	__u32 login_uid;
+	__u32 user_ns;
+	__u16 zero;
+	__u16 has_terminal;
+	struct confines confines;
 	char comm[COMM_BYTES];
 };
 
@@ -204,7 +247,8 @@ struct settings {
 };
 
 _Static_assert(sizeof(struct header) == 24, "layout.rs");
-_Static_assert(sizeof(struct exec_record) == 656, "layout.rs");
+_Static_assert(sizeof(struct exec_record) == 688, "layout.rs");
+_Static_assert(sizeof(struct process_record) == 136, "layout.rs");
 _Static_assert(sizeof(struct exit_record) == 56, "layout.rs");
 _Static_assert(sizeof(struct cgroup_record) == 576, "layout.rs");
 _Static_assert(sizeof(struct socket_record) == 112, "layout.rs");

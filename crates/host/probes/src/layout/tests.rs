@@ -45,6 +45,11 @@ impl Bytes {
         self.raw(text).raw(&stale)
     }
 
+    /// `struct confines`: every flag but that of an own user namespace.
+    fn confines(self) -> Self {
+        self.u64(256).u64(0xff).u32(0x80_0001).u32(0x80_0002).u32(1).u32(0b1111)
+    }
+
     fn finish(mut self) -> Vec<u8> {
         let size = u32::try_from(self.0.len()).unwrap();
         self.0[4..8].copy_from_slice(&size.to_ne_bytes());
@@ -78,6 +83,7 @@ fn exec_bytes(path: &[u8], args: &[u8], args_full: u32) -> Vec<u8> {
         .u32(26)
         .u16(2)
         .u16(1)
+        .confines()
         .raw(b"sleep\0##########")
         .field(path, 256)
         .field(args, 256)
@@ -87,6 +93,12 @@ fn exec_bytes(path: &[u8], args: &[u8], args_full: u32) -> Vec<u8> {
 /// An exit with this wait status, for other files' tests.
 pub(crate) fn exit_bytes(code: u32) -> Vec<u8> {
     Bytes::new(2).u64(20_000_000).u32(10).u32(code).raw(b"sixteen-bytes-ok").finish()
+}
+
+fn process_bytes() -> Vec<u8> {
+    let process = Bytes::new(8).u64(30_000_001).u32(9).u32(1).u32(1000).u32(11).u32(12).u32(13);
+    let lineage = process.u64(21).u32(22).u32(23).u32(24).u32(u32::MAX).u32(26).u16(0).u16(0);
+    lineage.confines().raw(b"sixteen-bytes-ok").finish()
 }
 
 fn cgroup_bytes(kind: u32, path: &[u8]) -> Vec<u8> {
@@ -129,9 +141,20 @@ fn an_exec_has_its_process_namespaces_path_and_arguments() {
     check(
         &exec_bytes(b"/bin/sleep", b"sleep\x001\x00", 8),
         &expect![[
-            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/sleep", args: "sleep 1", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, script: "", lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }) })"#
+            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/sleep", args: "sleep 1", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, script: "", lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }), confines: Some(Confines { root: RootId { device: 8388609, inode: 256 }, has_own_root: true, file: RunFile { device: 8388610, is_in_place: true, is_on_hosts: true, is_roots: true }, has_own_users: false, capabilities: Capabilities(255), pid_inside: 1 }) })"#
         ]],
     );
+}
+
+#[test]
+fn a_process_that_executes_nothing_is_told_as_it_is() {
+    check(
+        &process_bytes(),
+        &expect![[
+            r#"Process(Exec { process: ProcessKey { pid: 9, start_ns: 30000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sixteen-bytes-ok", path: "", args: "", streams: Streams { sockets: 0, remote: None }, origin: Unknown, script: "", lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: None, has_terminal: false, user_ns: 26 }), confines: Some(Confines { root: RootId { device: 8388609, inode: 256 }, has_own_root: true, file: RunFile { device: 8388610, is_in_place: true, is_on_hosts: true, is_roots: true }, has_own_users: false, capabilities: Capabilities(255), pid_inside: 1 }) })"#
+        ]],
+    );
+    assert_eq!(record(&process_bytes()[..135]).map(|record| record.body), None);
 }
 
 /// Where the lineage lies in a record of an exec.
@@ -191,7 +214,7 @@ fn bytes_that_are_not_text_become_text() {
     check(
         &exec_bytes(b"/bin/\xff\x1b[2J", b"", 0),
         &expect![[
-            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/�\u{1b}[2J", args: "", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, script: "", lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }) })"#
+            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/�\u{1b}[2J", args: "", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, script: "", lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }), confines: Some(Confines { root: RootId { device: 8388609, inode: 256 }, has_own_root: true, file: RunFile { device: 8388610, is_in_place: true, is_on_hosts: true, is_roots: true }, has_own_users: false, capabilities: Capabilities(255), pid_inside: 1 }) })"#
         ]],
     );
 }

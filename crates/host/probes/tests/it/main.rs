@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, and its helpers with it")]
 
 mod cgroups;
+mod confines;
 mod costs;
 mod flows;
 mod origins;

@@ -134,6 +134,26 @@ pub struct Blind {
     pub reason: Untrusted,
 }
 
+/// Events that were lost about one cgroup, or at one stage where no cgroup is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostEvents {
+    /// Which source lost them.
+    pub source: Source,
+    /// The container's name, or the number of the cgroup; empty when it is not known.
+    pub about: Untrusted,
+    /// Where: `budget`, `ring buffer`, `queue`.
+    pub stage: Untrusted,
+    /// How many.
+    pub count: u64,
+    /// When the first of them were reported.
+    pub since: Time,
+    /// When the last of them were reported.
+    pub until: Time,
+}
+
+/// Most entries of [`Coverage::lost`]: the heaviest losses.
+pub const LOST_SHOWN_MAX: usize = 8;
+
 /// What a finding or an incident could not see.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
@@ -143,6 +163,9 @@ pub struct Coverage {
     pub blind: Vec<Blind>,
     /// Events lost in all since the start.
     pub lost_events: u64,
+    /// The heaviest losses of the last hour.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostEvents>,
 }
 
 impl Coverage {

@@ -211,6 +211,10 @@ pub struct Finding {
     /// The declared edge that covers it, when somebody declared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_by: Option<ExpectationId>,
+    /// What it is about beside its subject and its container: a source, a thread, a file. Claims of one judge about
+    /// different things stand side by side.
+    #[serde(default, skip_serializing_if = "Untrusted::is_empty")]
+    pub topic: Untrusted,
     /// What people said about its container.
     #[serde(default, skip_serializing_if = "Provenance::is_pending")]
     pub provenance: Provenance,
@@ -252,6 +256,7 @@ impl Finding {
             aspect: Aspect::General,
             edge: None,
             expected_by: None,
+            topic: Untrusted::default(),
             provenance: Provenance::default(),
             unresolved: false,
             coverage: Coverage::default(),
@@ -283,6 +288,13 @@ impl Finding {
     #[must_use]
     pub fn on_edge(mut self, edge: &EdgeKey) -> Self {
         self.edge = Some(edge.clone());
+        self
+    }
+
+    /// The same finding, about one of several things that its judge looks at.
+    #[must_use]
+    pub fn on_topic(mut self, topic: &Untrusted) -> Self {
+        self.topic = topic.clone();
         self
     }
 

@@ -17,6 +17,12 @@ pub enum Integrity {
         from: Time,
         /// When it ran again.
         until: Time,
+        /// For how much of that the host itself was suspended, in milliseconds; `None` where that is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suspended_ms: Option<u64>,
+        /// For how much of that the thread was ready and waited for a CPU, in milliseconds; `None` where that is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        starved_ms: Option<u64>,
     },
     /// A thread or a call on a worker has not reported within its deadline.
     Overdue {
@@ -50,6 +56,9 @@ pub enum Integrity {
         last: Time,
         /// Whether the host was started anew since then, which ends every process.
         rebooted: bool,
+        /// How often a run ended so within the last day, this time included; 0 where that is not known.
+        #[serde(default)]
+        times: u64,
     },
     /// Something cannot be stored: it is shown, marked, and kept in memory.
     NotStored {
@@ -120,4 +129,11 @@ pub enum Integrity {
         /// How, and by whom where that is known.
         how: Untrusted,
     },
+}
+
+impl Integrity {
+    /// The engine did not run in between; why is not known.
+    pub fn late(from: Time, until: Time) -> Self {
+        Self::Late { from, until, suspended_ms: None, starved_ms: None }
+    }
 }

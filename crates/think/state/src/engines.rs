@@ -91,6 +91,11 @@ impl Engines {
         self.boot.get_or_insert(began.minus(Duration::from_nanos(start_ns)));
     }
 
+    /// When the host was booted.
+    pub(crate) fn boot(&self) -> Option<Time> {
+        self.boot
+    }
+
     /// When an engine began; of one without a daemon, when it was found, less what finding it may take.
     fn began(&self, seen: &EngineSeen, now: Time) -> Time {
         match (seen.process, self.boot) {

@@ -50,6 +50,12 @@ pub mod policy;
 
 mod sources;
 
+mod losses;
+
+mod interruptions;
+
+mod integrity;
+
 pub mod series;
 
 pub mod traffic;
@@ -61,7 +67,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::approval::Approval;
-use model::coverage::{Coverage, Health, Source};
 use model::event::{Body, Exec};
 use model::finding::Finding;
 use model::identity::{Container, News, Observation};
@@ -92,16 +97,21 @@ pub use crate::histories::{Measure, Record};
 use crate::hours::Hours;
 use crate::images::Images;
 pub use crate::images::Swapped;
+use crate::interruptions::Interruptions;
+pub use crate::interruptions::{Down, Stop, Unclean};
 use crate::ledger::Ledger;
 pub use crate::ledger::{HostSpent, Spender};
 use crate::levels::Levels;
 pub use crate::levels::{Course, Disk, Object};
 pub use crate::lives::End;
 use crate::lives::Lives;
+pub use crate::losses::Flood;
+use crate::losses::Losses;
 use crate::policy::Policy;
 pub use crate::quantities::{Quantities, Quantity};
 pub use crate::recent::SecondCost;
 use crate::series::Series;
+pub use crate::sources::Outage;
 use crate::sources::Sources;
 pub use crate::trend::{Growth, Trend};
 pub use crate::waits::{Resource, Waits};
@@ -133,6 +143,10 @@ pub struct State {
     /// The host's busiest processes, while they are asked for.
     processes: Vec<ProcessUsage>,
     sources: Sources,
+    #[serde(default)]
+    losses: Losses,
+    #[serde(default)]
+    interruptions: Interruptions,
     #[serde(default)]
     engines: Engines,
     #[serde(default)]
@@ -179,6 +193,7 @@ impl State {
             self.take_news(news);
         }
         self.take_body(seen);
+        self.watch_ourselves(seen);
         self.notice_conduct(seen);
         self.follow_traffic(seen);
         self.novelty(seen)
@@ -309,16 +324,6 @@ impl State {
         &self.communication
     }
 
-    /// What can be seen now, and what could not in the last hour.
-    pub fn coverage(&self) -> Coverage {
-        self.sources.coverage(self.now)
-    }
-
-    /// Every source that told how it is.
-    pub fn sources(&self) -> impl Iterator<Item = (Source, Health, &Untrusted)> {
-        self.sources.iter()
-    }
-
     /// Time of the latest event.
     pub fn now(&self) -> Time {
         self.now
@@ -334,7 +339,7 @@ impl State {
             News::Appeared(container) | News::Tallied(container) => self.open(container),
             News::Settled(container) => {
                 self.open(container);
-                if self.is_from_before(container) {
+                if self.ran_before_us(container) {
                     self.engines.runs(container);
                 }
                 if let Some(account) = self.ledger.account(container.key.cgroup) {
@@ -376,9 +381,6 @@ impl State {
             Body::EngineWork(work) => self.images.worked(work, at),
             Body::Expected(expectation) => self.policy.add(expectation),
             Body::Unexpected { id } => self.policy.remove(id),
-            Body::Report(report) => self.sources.report(report, at),
-            Body::Lost(loss) => self.sources.lost(loss),
-            Body::Resumed { last } => self.sources.gap(*last, at),
             Body::Process(exec) if exec.process.pid == 1 => {
                 self.host_net_ns = Some(exec.namespaces.net);
                 self.engines.booted(at, exec.process.start_ns);

@@ -26,9 +26,19 @@ impl State {
         self.approvals.provenance(container)
     }
 
-    /// Whether the container ran already when Tidewatch first looked at this host and nobody had approved anything.
+    /// Whether the container ran already when Tidewatch first looked at this host and nobody had approved anything. The first
+    /// look is that of the data directory: a run that follows another has none of its own.
     pub fn is_from_before(&self, container: &Container) -> bool {
-        self.approvals.is_empty() && self.first_event.is_none_or(|first| container.key.started < first)
+        self.approvals.is_empty() && self.interruptions.is_from_before(container, self.first_event)
+    }
+
+    /// Whether a container ran before this run of Tidewatch and did not begin in the gap before it, and nobody has approved
+    /// anything: whoever runs it is at home here.
+    pub(crate) fn ran_before_us(&self, container: &Container) -> bool {
+        let started = container.key.started;
+        self.approvals.is_empty()
+            && self.first_event.is_none_or(|first| started < first)
+            && !self.is_from_the_gap(container)
     }
 
     /// The engine that the event at hand tells of for the first time, when it was not there from the start and is no part
@@ -56,7 +66,7 @@ impl State {
     /// Whether this host has an engine that its containers are run by.
     pub fn has_home_engine(&self) -> bool {
         let has_docker =
-            self.sources.iter().any(|(source, health, _)| (source, health) == (Source::Docker, Health::Up));
+            self.sources().any(|(source, health, _)| (source, health) == (Source::Docker, Health::Up));
         has_docker || self.engines.has_home()
     }
 

@@ -505,7 +505,7 @@ fn a_source_that_is_down_blinds_and_one_that_is_absent_or_back_does_not() {
         reason: Untrusted::new("test"),
     };
     let blindness = |blind| {
-        let coverage = Coverage { seen: vec![], blind, lost_events: 0 };
+        let coverage = Coverage { seen: vec![], blind, lost_events: 0, lost: vec![] };
         let all = load_good().blind(&coverage);
         all.iter().map(|one| format!("{} {} {}", one.slug, one.required, one.lost)).collect::<Vec<_>>()
     };

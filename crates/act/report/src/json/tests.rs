@@ -19,6 +19,7 @@ fn the_sample_attack_has_every_documented_field() {
             reason: "no answer".into(),
         }],
         lost_events: 2,
+        lost: vec![],
     };
     let incident =
         IncidentBuilder::attack().coverage(coverage).closed(Time::from_secs(1_769_870_000), "ann").build();

@@ -22,7 +22,7 @@ fn blind() -> Coverage {
         until: Some(Time::from_secs(1_769_860_700)),
         reason: "one probe was refused".into(),
     };
-    Coverage { seen: vec![Source::Cgroups], blind: vec![docker, kernel], lost_events: 12 }
+    Coverage { seen: vec![Source::Cgroups], blind: vec![docker, kernel], lost_events: 12, lost: vec![] }
 }
 
 #[test]

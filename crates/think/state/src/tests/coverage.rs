@@ -88,7 +88,7 @@ fn the_time_we_did_not_run_and_what_was_lost_are_told() {
         |scene| {
             scene.pause(Duration::from_secs(100));
             let last = START.plus(Duration::from_secs(40));
-            scene.emit(Source::Engine, Body::Resumed { last });
+            scene.emit(Source::Engine, Body::Resumed { last, first: None });
             for count in [3, 4] {
                 let loss = Loss {
                     source: Source::Kernel,
@@ -107,13 +107,22 @@ fn the_time_we_did_not_run_and_what_was_lost_are_told() {
 }
 
 #[test]
-fn a_source_that_flaps_is_remembered_for_its_last_thirty_two_gaps() {
+fn a_source_that_flaps_loses_none_of_its_gaps_and_pushes_out_nobodys() {
     let mut scene = Scene::new(4);
+    let last = START.minus(Duration::from_secs(60));
+    scene.emit(Source::Engine, Body::Resumed { last, first: None });
     for number in 0..100 {
         scene.report(Source::Docker, Health::Down, &format!("failure {number}"));
+        scene.pause(Duration::from_secs(1));
         scene.report(Source::Docker, Health::Up, "");
+        scene.pause(Duration::from_secs(1));
     }
+    let now = scene.now();
     let blind = Books::of(scene).state.coverage().blind;
-    assert_eq!(blind.len(), 32);
-    assert_eq!(blind.last().unwrap().reason.raw(), "failure 99");
+    let of = |source| blind.iter().filter(|gap| gap.source == source).collect::<Vec<_>>();
+    assert_eq!(of(Source::Engine).len(), 1, "the gap in our own run is still told");
+    let docker = of(Source::Docker);
+    assert_eq!(docker.len(), 8);
+    assert!(now.since(docker[0].since) >= Duration::from_secs(200), "the first failure is not forgotten");
+    assert_eq!(docker[7].reason.raw(), "failure 99");
 }

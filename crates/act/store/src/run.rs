@@ -39,7 +39,7 @@ impl LastRun {
     /// That it ended without being asked to; `None` when it ended in order, or when it did not note how it ended.
     pub fn killed(&self, boot_id: &str) -> Option<Integrity> {
         let last = self.last_beat.filter(|_| self.ended_in_order == Some(false))?;
-        Some(Integrity::Killed { last, rebooted: self.boot_id != boot_id })
+        Some(Integrity::Killed { last, rebooted: self.boot_id != boot_id, times: 0 })
     }
 }
 
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_run_that_was_not_asked_to_end_was_killed() {
-        let killed = |rebooted| Some(Integrity::Killed { last: Time::from_secs(9), rebooted });
+        let killed = |rebooted| Some(Integrity::Killed { last: Time::from_secs(9), rebooted, times: 0 });
         assert_eq!(run(Some(false)).killed("a"), killed(false));
         assert_eq!(run(Some(false)).killed("b"), killed(true));
     }

@@ -125,8 +125,9 @@ impl State {
         match &event.body {
             Body::Report(report) => self.sources.report(report, event.time),
             Body::Lost(loss) => self.losses.lost(loss, self.noticeable(), event.time),
-            Body::Resumed { last, first } => {
-                self.interruptions.resumed(*last, *first, event.time);
+            Body::FirstLook { at } => self.interruptions.first_look(*at),
+            Body::Resumed { last } => {
+                self.interruptions.resumed(*last, event.time);
                 self.sources.gap(*last, event.time, "Tidewatch was not running");
             }
             Body::Host(host) => self.interruptions.read(host.cpu, host.cores, event.time),

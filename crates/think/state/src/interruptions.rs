@@ -35,6 +35,8 @@ const LATE_TOLD_AGAIN: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Interruptions {
+    /// When this host was first looked at with this data directory.
+    first_look: Option<Time>,
     down: Option<Down>,
     unclean: Option<Unclean>,
     /// Whether the store is another one than that of the runs before: its word about when this host was first watched is
@@ -58,8 +60,6 @@ pub struct Down {
     pub last: Time,
     /// When this run began.
     pub until: Time,
-    /// When this data directory was first used.
-    pub first: Option<Time>,
 }
 
 /// That the run before did not end in order.
@@ -107,14 +107,18 @@ impl Interruptions {
         self.fresh_late = None;
     }
 
-    pub(crate) fn resumed(&mut self, last: Time, first: Option<Time>, until: Time) {
-        self.down = Some(Down { last, until, first });
+    pub(crate) fn first_look(&mut self, at: Time) {
+        self.first_look = Some(at);
+    }
+
+    pub(crate) fn resumed(&mut self, last: Time, until: Time) {
+        self.down = Some(Down { last, until });
     }
 
     pub(crate) fn killed(&mut self, last: Time, unclean: Unclean, at: Time) {
         self.unclean = Some(unclean);
         // The gap may be told of by this alone.
-        self.down.get_or_insert(Down { last, until: at, first: None });
+        self.down.get_or_insert(Down { last, until: at });
     }
 
     /// The store is not that of the runs before.
@@ -187,10 +191,10 @@ impl Interruptions {
         let started = container.key.started;
         match self.down {
             _ if self.is_store_new => false,
-            None => began.is_none_or(|began| started < began),
+            None => self.first_look.or(began).is_none_or(|first| started < first),
             // The clock was set back while we were down: when anything started says nothing.
             Some(down) if down.last > down.until => false,
-            Some(down) => started < down.first.unwrap_or(down.last).min(down.last),
+            Some(down) => started < self.first_look.unwrap_or(down.last).min(down.last),
         }
     }
 

@@ -164,7 +164,7 @@ impl Losses {
         let by_cgroup = self.by_cgroup.iter().map(|(cgroup, lost)| (Some(*cgroup), lost));
         let by_stage = self.by_stage.values().map(|lost| (None, lost));
         let mut all: Vec<_> = by_cgroup.chain(by_stage).filter(|(_, lost)| lost.until >= since).collect();
-        all.sort_by(|(_, a), (_, b)| b.count.cmp(&a.count));
+        all.sort_by_key(|(_, lost)| std::cmp::Reverse(lost.count));
         all
     }
 

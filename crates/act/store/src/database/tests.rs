@@ -57,7 +57,7 @@ fn a_run_that_ended_without_being_asked_to_is_known_to_the_next_one() {
     database.begin_run(&run(5)).unwrap();
     database.beat(at(7)).unwrap();
     let last = Database::open(dir.path()).unwrap().last_run().unwrap();
-    assert_eq!(last.killed("boot"), Some(Integrity::Killed { last: at(7), rebooted: false }));
+    assert_eq!(last.killed("boot"), Some(Integrity::Killed { last: at(7), rebooted: false, times: 0 }));
     database.begin_run(&run(10)).unwrap();
     database.end_run(at(12)).unwrap();
     let last = Database::open(dir.path()).unwrap().last_run().unwrap();

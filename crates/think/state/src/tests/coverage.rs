@@ -88,7 +88,7 @@ fn the_time_we_did_not_run_and_what_was_lost_are_told() {
         |scene| {
             scene.pause(Duration::from_secs(100));
             let last = START.plus(Duration::from_secs(40));
-            scene.emit(Source::Engine, Body::Resumed { last, first: None });
+            scene.emit(Source::Engine, Body::Resumed { last });
             for count in [3, 4] {
                 let loss = Loss {
                     source: Source::Kernel,
@@ -110,7 +110,7 @@ fn the_time_we_did_not_run_and_what_was_lost_are_told() {
 fn a_source_that_flaps_loses_none_of_its_gaps_and_pushes_out_nobodys() {
     let mut scene = Scene::new(4);
     let last = START.minus(Duration::from_secs(60));
-    scene.emit(Source::Engine, Body::Resumed { last, first: None });
+    scene.emit(Source::Engine, Body::Resumed { last });
     for number in 0..100 {
         scene.report(Source::Docker, Health::Down, &format!("failure {number}"));
         scene.pause(Duration::from_secs(1));

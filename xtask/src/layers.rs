@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("probes", &[]),
     ("hostfs", &["deadline"]),
     ("conntrack", &[]),
+    ("hardening", &[]),
     ("containers", &[]),
     ("formats", &[]),
     ("sources", &["deadline", "probes", "hostfs", "conntrack", "containers", "formats"]),
@@ -30,8 +31,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "deadline", "sources", "probes", "hostfs", "enrich", "state", "strategy", "detect", "triage",
-            "netpol", "store", "report",
+            "deadline", "hardening", "sources", "probes", "hostfs", "enrich", "state", "strategy", "detect",
+            "triage", "netpol", "store", "report",
         ],
     ),
     (
@@ -42,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sources",
             "probes",
             "hostfs",
+            "hardening",
             "containers",
             "strategy",
             "detect",

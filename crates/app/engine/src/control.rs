@@ -1,17 +1,20 @@
 //! The control socket: how the other commands reach a running Tidewatch. Root only, one JSON line each way.
 //!
-//! Not here: the answers (`live/answer.rs`). A client is served by a thread of its own and can stall only itself.
+//! Not here: the answers (`live/answer.rs`), who is served when many ask (`control/places.rs`).
+
+mod places;
+
+mod serving;
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use model::approval::{Approval, Scope};
 use model::event::Event;
 use model::expectation::{Expectation, ExpectationId};
@@ -22,8 +25,8 @@ use model::inventory::InventoryView;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use store::recording::RecordingWriter;
 
+use crate::control::places::{PLACES_MAX, Places};
 use crate::live::EngineError;
 use crate::status::Status;
 
@@ -32,10 +35,8 @@ pub const SOCKET: &str = "control.sock";
 
 /// Longest request, in bytes: as many expectations as are kept, with a few kilobytes each.
 const REQUEST_BYTES_MAX: u64 = 4 << 20;
-/// Clients served at once.
-const CLIENTS_MAX: usize = 32;
-/// How long a client may take to send its request, and the engine to answer it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for an answer, of a client. The engine's own deadlines are shorter; a stopped one keeps none.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// What can be asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -156,6 +157,7 @@ pub(crate) struct Asked {
 pub(crate) struct Control {
     path: PathBuf,
     asked: Receiver<Asked>,
+    places: Arc<Places>,
 }
 
 impl Control {
@@ -176,13 +178,20 @@ impl Control {
         // The directory is 0700 already; the mode of the socket is a second lock.
         let listener = UnixListener::bind(&path).map_err(failed)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        let (to_engine, asked) = bounded(CLIENTS_MAX);
-        std::thread::spawn(move || serve(&listener, &to_engine));
-        Ok(Self { path, asked })
+        let (to_engine, asked) = bounded(PLACES_MAX);
+        let places = Arc::<Places>::default();
+        let served = Arc::clone(&places);
+        std::thread::spawn(move || serving::serve(&listener, &served, &to_engine));
+        Ok(Self { path, asked, places })
     }
 
     pub(crate) fn asked(&self) -> &Receiver<Asked> {
         &self.asked
+    }
+
+    /// Clients turned away or cut off for others since this was last asked.
+    pub(crate) fn take_refused(&self) -> u64 {
+        self.places.take_refused()
     }
 }
 
@@ -233,9 +242,13 @@ pub enum AskError {
 
 /// Asks the Tidewatch that runs on a data directory.
 pub fn ask(dir: &Path, request: &Request) -> Result<Answer, AskError> {
-    let mut answer = BufReader::new(send(dir, request)?);
+    let stream = send(dir, request)?;
+    stream.set_read_timeout(Some(ANSWER_WAIT))?;
     let mut line = String::new();
-    answer.read_line(&mut line)?;
+    BufReader::new(stream).read_line(&mut line)?;
+    if line.is_empty() {
+        return Err(AskError::Broken(io::ErrorKind::UnexpectedEof.into()));
+    }
     serde_json::from_str::<Reply>(&line)?.map_err(AskError::Refused)
 }
 
@@ -252,78 +265,12 @@ fn send(dir: &Path, request: &Request) -> Result<UnixStream, AskError> {
     if line.len() as u64 > REQUEST_BYTES_MAX {
         return Err(AskError::TooLong { bytes: line.len() });
     }
-    stream.write_all(&line)?;
-    Ok(stream)
-}
-
-fn serve(listener: &UnixListener, to_engine: &Sender<Asked>) {
-    let serving = Arc::new(AtomicUsize::new(0));
-    for stream in listener.incoming() {
-        let Ok(stream) = stream else {
-            // Out of file descriptors, most likely: trying again at once would only burn a core.
-            let _later = after(Duration::from_millis(100)).recv();
-            continue;
-        };
-        if serving.fetch_add(1, Ordering::AcqRel) >= CLIENTS_MAX {
-            serving.fetch_sub(1, Ordering::AcqRel);
-            continue;
+    match stream.write_all(&line) {
+        // Turned away before all was read: the answer says why.
+        Err(error) if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+            Err(error.into())
         }
-        let (serving, to_engine) = (Arc::clone(&serving), to_engine.clone());
-        std::thread::spawn(move || {
-            if let Err(error) = serve_one(&stream, &to_engine) {
-                tracing::debug!(%error, "a control client went away");
-            }
-            serving.fetch_sub(1, Ordering::AcqRel);
-        });
-    }
-}
-
-fn serve_one(stream: &UnixStream, to_engine: &Sender<Asked>) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut line = String::new();
-    BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_line(&mut line)?;
-    let answer = match serde_json::from_str(&line) {
-        Ok(request) => put(request, to_engine),
-        Err(error) => Err(format!("the request is not understood: {error}")),
-    };
-    match answer {
-        Ok(Answer::Recording(recording)) => send_recording(stream, &recording),
-        answer => {
-            let mut out = BufWriter::new(stream);
-            serde_json::to_writer(&mut out, &answer)?;
-            out.write_all(b"\n")?;
-            out.flush()
-        }
-    }
-}
-
-fn put(request: Request, to_engine: &Sender<Asked>) -> Reply {
-    let (reply, answer) = bounded(1);
-    let busy = || "Tidewatch is too busy to answer".to_owned();
-    to_engine.send_timeout(Asked { request, reply }, PATIENCE).map_err(|_| busy())?;
-    answer.recv_timeout(PATIENCE).map_err(|_| busy())?
-}
-
-fn send_recording(stream: &UnixStream, recording: &Recording) -> io::Result<()> {
-    let other = |error: store::error::StoreError| io::Error::other(error.to_string());
-    let out = BufWriter::new(stream);
-    let mut writer = RecordingWriter::with_checkpoint(
-        out,
-        Path::new("recording"),
-        &recording.node,
-        recording.checkpoint_version,
-        &recording.checkpoint,
-    )
-    .map_err(other)?;
-    loop {
-        match recording.events.recv_timeout(Duration::from_millis(100)) {
-            Ok(event) => writer.write(&event).map_err(other)?,
-            // Nothing waits: hand on what is buffered, which also tells whether the client is still there.
-            Err(RecvTimeoutError::Timeout) => writer.flush().map_err(other)?,
-            // The client was too slow and lost its place: the cut tells it so.
-            Err(RecvTimeoutError::Disconnected) => return writer.flush().map_err(other),
-        }
+        _ => Ok(stream),
     }
 }
 

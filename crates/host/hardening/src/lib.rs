@@ -1,0 +1,29 @@
+//! What this process gives up so that a fault in it is worth little: capabilities, system calls, memory that others read.
+//!
+//! Two steps: [`restrict`] before any other thread exists, [`seal`] once the kernel probes are loaded. A step that the
+//! kernel refuses is reported and never fatal. Not here: noticing interference, see `tampering.rs`.
+
+mod capabilities;
+
+mod in_force;
+
+mod limits;
+
+mod syscalls;
+
+mod tampering;
+
+pub use crate::in_force::Hardening;
+pub use crate::tampering::{Tampering, Watch};
+
+/// First step, before other threads are started: they inherit what is set here. Gives one sentence for each refusal.
+pub fn restrict() -> Vec<String> {
+    // The limits first: some of them need capabilities that are dropped after them.
+    let limits = limits::restrict();
+    limits.into_iter().chain(capabilities::restrict()).collect()
+}
+
+/// Second step, for all threads at once: the system calls that are of use to an attacker alone are refused from now on.
+pub fn seal() -> Result<(), String> {
+    syscalls::seal()
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use engine::live::guard::Guard;
 use engine::live::{Engine, Notice, Show};
 use model::incident::{Change, ChangeKind};
 use report::json::{incident_json, json_line};
@@ -19,12 +20,14 @@ use crate::{Outcome, bundles, settings, status, view};
 const WELCOME_STATUSES: u32 = 3;
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Outcome> {
+    // Before any thread: they inherit what is given up here.
+    let guard = Guard::restrict(args.config.config.iter().cloned().collect());
     let shows_view = is_terminal() && !args.json;
     log(shows_view);
     let config = settings::load(args.config.config.as_ref())?;
     let strategies = Arc::new(bundles::embedded()?);
     let stop = stop_on_signals()?;
-    let engine = Engine::start(&args.data.data_dir, &config, strategies)?;
+    let engine = Engine::start(&args.data.data_dir, &config, strategies, guard)?;
     if !shows_view {
         tracing::info!(data_dir = %args.data.data_dir.display(), "tidewatch watches this host");
         engine.run(&stop, &mut Lines { json: args.json, statuses: 0 })?;

@@ -26,6 +26,7 @@ use strategy::Strategies;
 use crate::config::EngineConfig;
 use crate::control::{Asked, Control};
 use crate::fold::Fold;
+use crate::live::guard::Guard;
 use crate::live::unsaved::Unsaved;
 use crate::recorder::Recorders;
 use crate::rim::Rim;
@@ -33,6 +34,8 @@ use crate::seqs::Seqs;
 use crate::status::{self, BlindStrategy, Status};
 
 mod answer;
+
+pub mod guard;
 
 mod unsaved;
 
@@ -107,6 +110,7 @@ pub struct Engine {
     ticks: u64,
     unsaved: Unsaved,
     trouble: String,
+    guard: Guard,
 }
 
 impl Engine {
@@ -115,6 +119,7 @@ impl Engine {
         dir: &Path,
         config: &EngineConfig,
         strategies: Arc<Strategies>,
+        guard: Guard,
     ) -> Result<Self, EngineError> {
         let store = Database::open(dir)?;
         let control = Control::listen(dir)?;
@@ -136,6 +141,7 @@ impl Engine {
             ticks: 0,
             unsaved: Unsaved::default(),
             trouble: String::new(),
+            guard,
         };
         engine.take_up()?;
         Ok(engine)
@@ -224,6 +230,7 @@ impl Engine {
     fn take(&mut self, event: Event) -> Vec<Change> {
         self.journal.append(&event);
         self.recorders.take(&event);
+        self.guard.seal_after(&event);
         self.events += 1;
         let closes_books = matches!(event.body, Body::Host(_));
         let step = self.fold.step(event);
@@ -244,7 +251,10 @@ impl Engine {
     }
 
     fn time_passes(&mut self, show: &mut dyn Show) {
-        let changes = self.own(Source::Engine, Body::Tick);
+        let mut changes = self.own(Source::Engine, Body::Tick);
+        for fact in self.guard.noticed(self.ticks, &self.control) {
+            changes.extend(self.own(Source::Engine, Body::Integrity(Box::new(fact))));
+        }
         self.keep_and_show(changes, show);
         self.ticks += 1;
         if self.ticks.is_multiple_of(BEAT_TICKS) {
@@ -325,6 +335,7 @@ impl Engine {
             events: self.events,
             inventory_dropped: self.fold.enrich().dropped(),
             judges_failed: self.fold.failed_judges(),
+            hardening: self.guard.in_force(),
         }
     }
 

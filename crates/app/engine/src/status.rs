@@ -8,6 +8,7 @@ pub mod host;
 
 pub mod involved;
 
+use hardening::Hardening;
 use model::coverage::{Coverage, Health, Source};
 use model::identity::{Container, Kind};
 use model::ids::NodeId;
@@ -157,6 +158,9 @@ pub struct Status {
     pub inventory_dropped: u64,
     /// Judges that failed by a bug of ours and are no longer asked.
     pub judges_failed: Vec<String>,
+    /// What protects the process itself.
+    #[serde(default)]
+    pub hardening: Hardening,
 }
 
 pub(crate) fn container_rows(fold: &Fold) -> Vec<ContainerStatus> {

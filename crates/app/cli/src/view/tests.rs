@@ -66,6 +66,7 @@ fn status(containers: Vec<ContainerStatus>) -> Status {
         events: 99,
         inventory_dropped: 0,
         judges_failed: Vec::new(),
+        hardening: Default::default(),
     }
 }
 

@@ -39,22 +39,24 @@ pub(super) fn serve(listener: &UnixListener, places: &Arc<Places>, to_engine: &S
         };
         let uid = socket_peercred(&stream).map_or(u32::MAX, |peer| peer.uid.as_raw());
         match places.admit(&stream, uid, Instant::now()) {
-            Some(place) => start(stream, uid, place, to_engine.clone()),
+            Some(place) => {
+                if let Err(error) = start(stream, uid, place, to_engine.clone()) {
+                    tracing::warn!(%error, "no thread for a control client");
+                    places.refuse();
+                }
+            }
             None => turn_away(&stream),
         }
     }
 }
 
-fn start(stream: UnixStream, uid: u32, place: Place, to_engine: Sender<Asked>) {
-    let thread = std::thread::Builder::new().name("control client".to_owned());
-    let served = thread.spawn(move || {
+fn start(stream: UnixStream, uid: u32, place: Place, to_engine: Sender<Asked>) -> io::Result<()> {
+    let serve = move || {
         if let Err(error) = serve_one(&stream, uid, place, &to_engine) {
             tracing::debug!(%error, "a control client went away");
         }
-    });
-    if let Err(error) = served {
-        tracing::warn!(%error, "no thread for a control client");
-    }
+    };
+    std::thread::Builder::new().name("control client".to_owned()).spawn(serve).map(drop)
 }
 
 fn turn_away(stream: &UnixStream) {

@@ -1,5 +1,6 @@
 //! The socket with a stand-in for the engine behind it.
 
+use std::io::Read;
 use std::thread::{JoinHandle, spawn};
 
 use model::coverage::Source;
@@ -9,6 +10,7 @@ use store::recording::RecordingReader;
 use tempfile::TempDir;
 use testkit::inventory::{hostile, sample};
 
+use super::serving::PATIENCE;
 use super::*;
 
 /// A listening socket; the stand-in answers one request and gives back what it was asked.
@@ -141,4 +143,82 @@ fn a_recording_holds_its_state_and_every_event_until_the_engine_lets_go() {
     assert_eq!(checkpoint.parse::<serde_json::Value>().unwrap()["all"], "it knows");
     let events: Vec<Event> = reader.map(Result::unwrap).collect();
     assert_eq!(events, [event(0), event(1), event(2)]);
+}
+
+/// Connects without a word.
+fn silent(dir: &Path) -> UnixStream {
+    UnixStream::connect(dir.join(SOCKET)).unwrap()
+}
+
+#[test]
+fn thirty_two_silent_clients_do_not_lock_out_the_next_one() {
+    let (dir, control, _engine) = answering(Ok(Answer::Closed(Vec::new())));
+    let held: Vec<UnixStream> = (0..2 * PLACES_MAX).map(|_| silent(dir.path())).collect();
+    let begun = std::time::Instant::now();
+    let answer = (0..20).find_map(|_| {
+        let answer = ask(dir.path(), &Request::Status);
+        let _pause = crossbeam_channel::after(Duration::from_millis(50)).recv();
+        answer.ok()
+    });
+    assert!(matches!(answer, Some(Answer::Closed(_))));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(control.take_refused() > 0, "who was turned away is counted");
+    drop(held);
+}
+
+#[test]
+fn a_byte_a_moment_is_cut_off_in_seconds_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let _control = Control::listen(dir.path()).unwrap();
+    let mut stream = silent(dir.path());
+    let begun = std::time::Instant::now();
+    let drip = spawn({
+        let mut stream = stream.try_clone().unwrap();
+        move || {
+            while stream.write_all(b" ").is_ok() {
+                let _pause = crossbeam_channel::after(Duration::from_millis(200)).recv();
+            }
+        }
+    });
+    let mut answer = String::new();
+    let _cut = stream.read_to_string(&mut answer);
+    assert!(answer.contains("longer than 3 s"), "{answer:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drip.join().unwrap();
+}
+
+#[test]
+fn a_client_that_is_turned_away_is_told_that_it_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let _control = Control::listen(dir.path()).unwrap();
+    let held: Vec<UnixStream> = (0..PLACES_MAX).map(|_| silent(dir.path())).collect();
+    let refused = ask(dir.path(), &Request::Status).unwrap_err().to_string();
+    assert!(refused.contains("full"), "{refused}");
+    drop(held);
+}
+
+#[test]
+fn a_half_closed_client_and_ten_megabytes_are_answered_and_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let _control = Control::listen(dir.path()).unwrap();
+    let mut half = silent(dir.path());
+    half.write_all(b"{\"ask\":").unwrap();
+    half.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    half.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("not understood"), "{answer:?}");
+    let huge = vec![b' '; 10 << 20];
+    assert!(answer_to(dir.path(), &huge).contains("not understood"));
+}
+
+#[test]
+fn a_reader_that_takes_nothing_of_a_big_answer_is_cut_off() {
+    let big = Answer::Policy("x".repeat(32 << 20));
+    let (dir, _control, _engine) = answering(Ok(big));
+    let mut stream = silent(dir.path());
+    stream.write_all(b"{\"ask\":\"graph\"}\n").unwrap();
+    let _while_nothing_is_read = crossbeam_channel::after(Duration::from_secs(11)).recv();
+    let mut taken = Vec::new();
+    let _cut = stream.read_to_end(&mut taken);
+    assert!(taken.len() < 32 << 20, "{} bytes came all the same", taken.len());
 }

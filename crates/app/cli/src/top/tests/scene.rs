@@ -208,6 +208,7 @@ pub(super) fn empty() -> Status {
         events: 99,
         inventory_dropped: 0,
         judges_failed: Vec::new(),
+        hardening: Default::default(),
     }
 }
 

@@ -10,6 +10,7 @@ mod crash_helpers;
 mod edges;
 mod engine_stopped_and_back;
 mod ghost;
+mod hard;
 mod hidden;
 mod hijack;
 mod history;
@@ -69,7 +70,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
 }
 
 /// The live tests by what they are about; a group stands in the file of its own subject.
-const GROUPS: &[&[Case]] = &[&JUDGES];
+const GROUPS: &[&[Case]] = &[&JUDGES, &hard::CASES];
 
 /// An attack for every judge, and the quiet twins.
 const JUDGES: [Case; 79] = [

@@ -3,6 +3,7 @@
 //! Not here: sequence numbers and wall-clock time (`sources`), who a cgroup is (`enrich`), syscall tracing. There
 //! is no unsafe code: records are read as bytes, and `libbpf-rs` owns every pointer.
 
+mod attached;
 mod config;
 mod dns;
 mod layout;
@@ -16,12 +17,13 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
 use model::event::Body;
 use model::ids::CgroupId;
 use model::traffic::{FlowCounts, FlowKey};
 use model::usage::KernelCounts;
 
+use crate::attached::Attached;
 pub use crate::config::{Hierarchy, ProbesConfig};
 use crate::layout::{COUNTERS_BYTES, REST_BYTES};
 pub use crate::programs::{ProgramReport, ProgramState};
@@ -119,7 +121,7 @@ pub struct Probes {
     rest: MapHandle,
     flows: MapHandle,
     forgotten_submitted: u64,
-    _links: Vec<Link>,
+    links: Vec<Attached>,
 }
 
 /// Filled by the ring buffer's callback.
@@ -148,7 +150,7 @@ impl Probes {
             rest: loaded.rest,
             flows: loaded.flows,
             forgotten_submitted: 0,
-            _links: loaded.links,
+            links: loaded.links,
         })
     }
 
@@ -245,6 +247,11 @@ impl Probes {
     /// Records that could not be read: too short, of no known kind, or with lengths beyond their end.
     pub fn malformed(&self) -> u64 {
         lock(&self.inbox).malformed
+    }
+
+    /// Programs that were detached, or replaced by others, since this was last asked; each is given once.
+    pub fn lost(&mut self) -> Vec<&'static str> {
+        self.links.iter_mut().filter_map(Attached::newly_lost).collect()
     }
 
     /// Frees the entry of a removed cgroup; gives its last counts. Nothing when there was none.

@@ -12,6 +12,7 @@ use libbpf_rs::btf::types::{FuncProto, Ptr, Typedef};
 use libbpf_rs::{ErrorKind, Link, MapHandle, Object, ObjectBuilder, OpenObject};
 
 use crate::ProbesError;
+use crate::attached::Attached;
 use crate::config::{Hierarchy, ProbesConfig};
 use crate::layout::{Settings, settings_bytes};
 use crate::print::{Capture, reason};
@@ -24,7 +25,7 @@ const ROOT_INODE: u64 = 1;
 /// What came of loading.
 pub(crate) struct Loaded {
     pub(crate) report: Vec<ProgramReport>,
-    pub(crate) links: Vec<Link>,
+    pub(crate) links: Vec<Attached>,
     pub(crate) events: MapHandle,
     pub(crate) cgroups: MapHandle,
     pub(crate) rest: MapHandle,
@@ -54,7 +55,7 @@ pub(crate) fn load(config: &ProbesConfig) -> Result<Loaded, ProbesError> {
             Err(why) => why.clone(),
         };
         report.push(ProgramReport { name: program.name, purpose: program.purpose, state, reason });
-        links.extend(attached);
+        links.extend(attached.map(|link| Attached::new(program.name, link)));
     }
     if links.is_empty() {
         return Err(ProbesError::Refused { release: kernel_release(), reports: report });

@@ -19,6 +19,7 @@ use hostfs::root::HostRoot;
 use model::coverage::{Health, Loss, Source, SourceReport};
 use model::event::{Body, Exec};
 use model::ids::CgroupId;
+use model::integrity::Integrity;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use model::usage::KernelCounts;
@@ -131,6 +132,11 @@ impl Follower {
         if self.counted_at.elapsed() >= COUNT_EVERY {
             self.counted_at = Instant::now();
             self.boot = wall_clock().minus(since_boot());
+            for name in probes.lost() {
+                let program = Untrusted::new(name);
+                let fact = Integrity::ProbeDetached { program };
+                self.outlet.send_now(Source::Kernel, Body::Integrity(Box::new(fact)));
+            }
             self.count(probes)?;
             for (cgroup, count) in self.scripts.next_second() {
                 self.lose(Some(cgroup), count, "scripts");

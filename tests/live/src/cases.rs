@@ -36,6 +36,7 @@ mod storage;
 mod sync;
 mod syslog;
 mod twins;
+mod watch;
 mod without_bpf;
 
 use anyhow::Result;
@@ -70,7 +71,12 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
 }
 
 /// The live tests by what they are about; a group stands in the file of its own subject.
-const GROUPS: &[&[Case]] = &[&JUDGES, &hard::CASES];
+/// A line for each group, so that groups can be added side by side.
+const GROUPS: &[&[Case]] = &[
+    &JUDGES,
+    &hard::CASES,  // the sensor's own protection
+    &watch::CASES, // interference that is noticed
+];
 
 /// An attack for every judge, and the quiet twins.
 const JUDGES: [Case; 79] = [

@@ -3,7 +3,7 @@
 //! Not here: the form it is stored in (`store`), which follows the types of `model`. Text is as it came, unescaped,
 //! except `summary`, `claim`, `reason` and `reasons`, which were made for people. Unknown text is empty, an unknown thing is null.
 
-use model::coverage::{Blind, Coverage};
+use model::coverage::{Blind, Coverage, LostEvents};
 use model::expectation::Explanation;
 use model::finding::{ContainerRef, Evidence, Finding, Subject};
 use model::incident::{Closing, Incident};
@@ -135,6 +135,18 @@ pub fn coverage_json(coverage: &Coverage) -> Value {
         "seen": coverage.seen,
         "blind": coverage.blind.iter().map(blind).collect::<Value>(),
         "lost_events": coverage.lost_events,
+        "lost": coverage.lost.iter().map(lost).collect::<Value>(),
+    })
+}
+
+fn lost(lost: &LostEvents) -> Value {
+    json!({
+        "source": lost.source,
+        "about": lost.about,
+        "stage": lost.stage,
+        "count": lost.count,
+        "since": time(lost.since),
+        "until": time(lost.until),
     })
 }
 

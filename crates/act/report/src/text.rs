@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use model::coverage::{Blind, Coverage, Health};
+use model::coverage::{Blind, Coverage, Health, LostEvents};
 use model::expectation::Explanation;
-use model::finding::{ContainerRef, Finding};
+use model::finding::{ContainerRef, Family, Finding};
 use model::incident::{Closing, Incident, State, Verdict};
 use model::time::Time;
 use model::untrusted::Untrusted;
@@ -149,6 +149,9 @@ impl Page {
         if coverage.lost_events > 0 {
             self.paragraph("  ", &format!("{} events were lost since the start", coverage.lost_events));
         }
+        for lost in &coverage.lost {
+            self.paragraph("  - ", &lost_text(lost));
+        }
     }
 
     /// Commands to copy into a shell: nothing foreign goes in that a shell could read as anything but a word.
@@ -158,6 +161,14 @@ impl Page {
         let strategies: BTreeSet<&str> = incident.findings.iter().map(|finding| &*finding.strategy).collect();
         for strategy in strategies.into_iter().filter(|slug| is_shell_word(slug)) {
             rows.push((format!("tidewatch ads show {strategy}"), "how to assess, contain and recover"));
+        }
+        if incident.state == State::Open && incident.families.contains(&Family::Integrity) {
+            rows.push((
+                "tidewatch inventory --all".to_owned(),
+                "what runs, and what started while Tidewatch could not see",
+            ));
+            rows.push(("tidewatch doctor".to_owned(), "whether everything can be seen again"));
+            rows.push(("tidewatch approve list".to_owned(), "whether all approvals are yours"));
         }
         if incident.state == State::Open {
             let digest = incident.container.as_ref().map(|container| &container.digest);
@@ -242,6 +253,16 @@ fn blind_text(blind: &Blind) -> String {
     };
     let until = blind.until.map(|until| format!(" until {}", when(until))).unwrap_or_default();
     format!("{health} since {}{until} UTC: {}", when(blind.since), blind.reason)
+}
+
+fn lost_text(lost: &LostEvents) -> String {
+    let about = if lost.about.is_empty() { String::new() } else { format!(" about {}", lost.about) };
+    let LostEvents { source, stage, count, since, until, .. } = lost;
+    format!(
+        "{count} events{about}, {} to {} UTC, by the source {source} ({stage})",
+        when(*since),
+        when(*until)
+    )
 }
 
 /// Whether a shell takes the text for one plain word that is no option.

@@ -9,6 +9,7 @@ use engine::config::EngineConfig;
 use engine::control::{Answer, AskError, Request, ask};
 use engine::rim::probes_config;
 use engine::status::Status;
+use engine::status::integrity::gaps;
 use hostfs::host::HostReader;
 use hostfs::layout::{CgroupLayout, Mode};
 use hostfs::root::HostRoot;
@@ -205,6 +206,7 @@ fn ask_running(dir: &Path, checks: &mut Vec<Check>) -> Option<Box<Status>> {
                     "see the checks above",
                 ),
             });
+            checks.push(check_integrity(&status));
             Some(status)
         }
         Err(AskError::NotRunning { .. }) => {
@@ -221,6 +223,32 @@ fn ask_running(dir: &Path, checks: &mut Vec<Check>) -> Option<Box<Status>> {
             ));
             None
         }
+    }
+}
+
+/// Findings about Tidewatch itself that are lighter are how hosts are: a time service, a source that never was there.
+const NOTEWORTHY_BITS: f64 = 4.0;
+
+/// Stops, gaps and interference of the last day: what could not be seen then is not seen by looking again.
+fn check_integrity(status: &Status) -> Check {
+    let gaps = gaps(&status.coverage).count();
+    let found: Vec<String> = status
+        .integrity
+        .iter()
+        .filter(|found| found.bits >= NOTEWORTHY_BITS)
+        .map(status::integrity)
+        .collect();
+    match (found.is_empty(), gaps) {
+        (true, 0) => Check::fine("integrity", "no stop, no gap and no interference within the last day"),
+        (true, _) => {
+            Check::fine("integrity", &format!("{gaps} gaps within the last hour, each ended in order"))
+        }
+        (false, _) => Check::blind(
+            "integrity",
+            &found.join("; "),
+            "some of what happened at these times",
+            "see `tidewatch incidents list`, and the step assess of `tidewatch ads show container-monitoring-bypass`",
+        ),
     }
 }
 

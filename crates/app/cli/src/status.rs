@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use engine::control::{Answer, AskError, Request, ask};
+use engine::status::integrity::IntegrityStatus;
 use engine::status::{ContainerStatus, Status};
 use model::coverage::Health;
 use report::json::{coverage_json, json_text};
@@ -98,11 +99,18 @@ fn text(status: &Status) -> String {
     if status.coverage.lost_events > 0 {
         lines.push(format!("{} events lost", status.coverage.lost_events));
     }
+    lines.extend(status.integrity.iter().map(integrity));
     if !status.containers.is_empty() {
         lines.push(String::new());
         lines.push(containers(&status.containers));
     }
     lines.join("\n")
+}
+
+/// One finding about Tidewatch itself, in one line.
+pub(crate) fn integrity(found: &IntegrityStatus) -> String {
+    let at = found.at.get(..19).unwrap_or(&found.at).replacen('T', " ", 1);
+    format!("integrity: {at} UTC {} ({:.1} bits): {}", found.judge, found.bits, found.claim)
 }
 
 /// One word for how a source is.

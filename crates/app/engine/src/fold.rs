@@ -5,20 +5,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use detect::Detect;
+use detect::{BLIND, Detect};
 use enrich::Enrich;
+use model::coverage::Source;
 use model::event::Event;
 use model::expectation::ExpectationChange;
 use model::finding::Finding;
 use model::identity::News;
 use model::incident::{Change, Severity};
+use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 use state::{CommunicationConfig, State};
 use strategy::Strategies;
 use triage::{Triage, TriageConfig};
 
+use crate::clock::Clock;
+
 /// Version of [`Fold`]'s serialised form; a recording with another one is replayed without its checkpoint.
-pub const CHECKPOINT_VERSION: u32 = 5;
+pub const CHECKPOINT_VERSION: u32 = 6;
 
 /// Settings of the core.
 #[derive(Clone, Debug, Default)]
@@ -32,12 +36,17 @@ pub struct FoldConfig {
 /// Everything the core knows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fold {
+    #[serde(default)]
+    clock: Clock,
     enrich: Enrich,
     state: State,
     detect: Detect,
     triage: Triage,
     /// The strategy each judge works for.
     strategies: BTreeMap<String, Arc<str>>,
+    /// What each strategy loses without a source.
+    #[serde(default)]
+    needs: BTreeMap<Source, Vec<(Arc<str>, String)>>,
 }
 
 /// What one event led to.
@@ -59,11 +68,13 @@ impl Fold {
         let priorities: BTreeMap<Arc<str>, Severity> =
             strategies.iter().map(|strategy| (Arc::clone(&strategy.slug), strategy.front.severity)).collect();
         Self {
+            clock: Clock::default(),
             enrich: Enrich::default(),
             state: State::new(config.communication),
             detect: Detect::default(),
             triage: Triage::new(config.triage, priorities),
             strategies: judges.filter_map(for_judge).collect(),
+            needs: needs(strategies),
         }
     }
 
@@ -73,7 +84,8 @@ impl Fold {
     }
 
     /// As [`Fold::step`]; `hear` is given what the judges claim, before it is weighed.
-    pub fn step_with(&mut self, event: Event, hear: impl FnOnce(&[Finding])) -> Step {
+    pub fn step_with(&mut self, mut event: Event, hear: impl FnOnce(&[Finding])) -> Step {
+        self.clock.place(&mut event); // on one time line, whatever clocks do
         let seen = self.enrich.identify(event); // who: process, container, workload
         let novelty = self.state.compare(&seen); // books and baselines: how unusual
         let mut findings = self.detect.judge(&seen, &novelty, &self.state); // claims with evidence
@@ -109,6 +121,28 @@ impl Fold {
             if let Some(slug) = self.strategies.get(&*finding.judge) {
                 finding.strategy = Arc::clone(slug);
             }
+            if finding.judge == BLIND {
+                self.name_the_blind(finding);
+            }
         }
     }
+
+    /// Which strategies lack the source that a finding calls blind, and what they lose.
+    fn name_the_blind(&self, finding: &mut Finding) {
+        let needs = Source::from_name(finding.topic.raw()).and_then(|source| self.needs.get(&source));
+        for (slug, lost) in needs.into_iter().flatten() {
+            finding.evidence.push(("blind_strategy".into(), (&Untrusted::new(slug)).into()));
+            finding.evidence.push(("lost".into(), (&Untrusted::new(lost)).into()));
+        }
+    }
+}
+
+fn needs(strategies: &Strategies) -> BTreeMap<Source, Vec<(Arc<str>, String)>> {
+    let mut needs: BTreeMap<Source, Vec<(Arc<str>, String)>> = BTreeMap::new();
+    for strategy in strategies.iter() {
+        for need in &strategy.front.telemetry {
+            needs.entry(need.source).or_default().push((Arc::clone(&strategy.slug), need.lost.clone()));
+        }
+    }
+    needs
 }

@@ -4,6 +4,8 @@
 
 pub mod config;
 
+mod clock;
+
 pub mod fold;
 
 pub mod live;

@@ -326,6 +326,7 @@ impl Engine {
                 .map(|blind| BlindStrategy { strategy: blind.slug.to_string(), lost: blind.lost })
                 .collect(),
             coverage,
+            integrity: status::integrity::of(&self.fold),
             host: state.host().cloned(),
             host_detail: status::host_detail(&self.fold),
             incidents_open: self.fold.triage().open_incidents().count(),

@@ -8,6 +8,8 @@ pub mod host;
 
 pub mod involved;
 
+pub mod integrity;
+
 use hardening::Hardening;
 use model::coverage::{Coverage, Health, Source};
 use model::identity::{Container, Kind};
@@ -20,6 +22,7 @@ use state::{Account, Cost, CostClass, HostSpent, Quantity, SecondCost, State};
 use crate::fold::Fold;
 use crate::status::activity::{Activity, Held, Limits, Waiting};
 use crate::status::host::HostDetail;
+use crate::status::integrity::IntegrityStatus;
 use crate::status::involved::{Involved, Involvements};
 
 /// One container as it is now.
@@ -138,6 +141,9 @@ pub struct Status {
     pub coverage: Coverage,
     /// Strategies that lack telemetry.
     pub blind_strategies: Vec<BlindStrategy>,
+    /// What was found about Tidewatch itself within the last day, newest first, incidents and leads.
+    #[serde(default)]
+    pub integrity: Vec<IntegrityStatus>,
     /// What the host spent over the last seconds.
     pub host: Option<HostSpent>,
     /// What else there is to tell about the host.

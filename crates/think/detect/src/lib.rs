@@ -8,6 +8,8 @@ mod provenance;
 
 mod resource;
 
+mod integrity;
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -65,7 +67,7 @@ impl<'a> Case<'a> {
 type JudgeFn = fn(&Case, &mut Vec<Finding>);
 
 /// Every judge by the id that strategies name it by.
-const JUDGES: [(&str, JudgeFn); 47] = [
+const JUDGES: [(&str, JudgeFn); 59] = [
     (resource::out_of_band_log::ID, resource::out_of_band_log::judge),
     (resource::out_of_band_calls::ID, resource::out_of_band_calls::judge),
     (resource::out_of_band_syslog::ID, resource::out_of_band_syslog::judge),
@@ -113,7 +115,22 @@ const JUDGES: [(&str, JudgeFn); 47] = [
     (provenance::namespace_entry::ID, provenance::namespace_entry::judge),
     (provenance::cgroup_escape::ID, provenance::cgroup_escape::judge),
     (provenance::unusual_start::ID, provenance::unusual_start::judge),
+    (integrity::blind::ID, integrity::blind::judge),
+    (integrity::stopped::ID, integrity::stopped::judge),
+    (integrity::killed::ID, integrity::killed::judge),
+    (integrity::flooded::ID, integrity::flooded::judge),
+    (integrity::untracked::ID, integrity::untracked::judge),
+    (integrity::dead_source::ID, integrity::dead_source::judge),
+    (integrity::probe_detached::ID, integrity::probe_detached::judge),
+    (integrity::clock_stepped::ID, integrity::clock_stepped::judge),
+    (integrity::file_changed::ID, integrity::file_changed::judge),
+    (integrity::store_changed::ID, integrity::store_changed::judge),
+    (integrity::tampered::ID, integrity::tampered::judge),
+    (integrity::refused::ID, integrity::refused::judge),
 ];
+
+/// Id of the judge of sources that cannot be relied on; which strategies lack them is known to whoever has loaded them.
+pub const BLIND: &str = integrity::blind::ID;
 
 /// Id of the finding that says a judge failed and is no longer asked.
 pub const JUDGE_FAILED: &str = "judge_failed";

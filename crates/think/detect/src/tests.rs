@@ -6,6 +6,8 @@ mod spending;
 
 mod talking;
 
+mod watching;
+
 use enrich::Enrich;
 use expect_test::{Expect, expect};
 use model::approval::Scope;

@@ -142,9 +142,7 @@ impl State {
     }
 
     fn heard_from_kernel(&mut self, seen: &Observation) {
-        if let Some(container) = &seen.identity.container {
-            self.losses.sent(container.key.cgroup);
-        }
+        self.losses.sent(seen.identity.container.as_ref().map(|container| container.key.cgroup));
         let is_deed = matches!(
             seen.event.body,
             Body::Exec(_)

@@ -18,6 +18,8 @@ const CGROUPS_MAX: usize = 256;
 const STAGES_MAX: usize = 32;
 /// Senders that are counted: whoever sends more than a ninth of all events is among them.
 const SENDERS_MAX: usize = 8;
+/// Events of the last seconds below which nobody is loud.
+const LOUD_MIN: u64 = 64;
 /// The span over which a rate halves once nothing more is lost.
 const HALF_LIFE: Duration = Duration::from_secs(2);
 /// How often a flood that goes on is told.
@@ -119,9 +121,10 @@ impl Losses {
         }
     }
 
-    /// A container sent an event.
-    pub(crate) fn sent(&mut self, cgroup: CgroupId) {
+    /// The kernel told of something, in a container or elsewhere.
+    pub(crate) fn sent(&mut self, cgroup: Option<CgroupId>) {
         self.sent = self.sent.saturating_add(1);
+        let Some(cgroup) = cgroup else { return };
         if let Some((_, count)) = self.senders.iter_mut().find(|(known, _)| *known == cgroup) {
             *count += 1;
         } else if self.senders.len() < SENDERS_MAX {
@@ -142,7 +145,7 @@ impl Losses {
     /// Who sends more than half of all events of the last seconds.
     pub(crate) fn loudest(&self) -> Option<CgroupId> {
         let loudest = self.senders.iter().max_by_key(|(_, count)| *count);
-        loudest.filter(|(_, count)| count * 2 > self.sent && *count > 0).map(|(cgroup, _)| *cgroup)
+        loudest.filter(|(_, count)| count * 2 > self.sent && *count >= LOUD_MIN).map(|(cgroup, _)| *cgroup)
     }
 
     /// Floods that came to be told with the last event.

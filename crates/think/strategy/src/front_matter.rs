@@ -74,6 +74,9 @@ pub struct FrontMatter {
     pub telemetry: Vec<Telemetry>,
     /// Ids of the judges it uses.
     pub judges: Vec<String>,
+    /// Of these, the ones that no scenario may provoke, since that would harm Tidewatch or its host (a clock that is set, a
+    /// store that is emptied): tests hold them.
+    pub tested: Vec<String>,
     /// Ids of blind spots, each named in the section on blind spots.
     pub blind_spots: Vec<String>,
 }
@@ -92,6 +95,8 @@ struct Raw {
     platforms: Spanned<Vec<String>>,
     telemetry: Spanned<Vec<RawTelemetry>>,
     judges: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    tested: Vec<Spanned<String>>,
     #[serde(default)]
     blind_spots: Vec<Spanned<String>>,
 }
@@ -127,10 +132,12 @@ pub(crate) fn parse(
     if raw.platforms.value.is_empty() {
         log.note(ADS_MD, line(&raw.platforms), "platforms: name at least one");
     }
+    let judges = check_judges(raw.judges, known_judges, log);
     let front = FrontMatter {
         attack: raw.attack.into_iter().map(|technique| check_technique(technique, log)).collect(),
         telemetry: check_telemetry(raw.telemetry, log),
-        judges: check_judges(raw.judges, known_judges, log),
+        tested: check_tested(raw.tested, &judges, log),
+        judges,
         blind_spots: raw.blind_spots.into_iter().map(|id| id.value).collect(),
         title: raw.title.value,
         version: raw.version.value,
@@ -232,4 +239,12 @@ fn check_judges(judges: Spanned<Vec<Spanned<String>>>, known: &[&str], log: &mut
         ids.push(judge.value);
     }
     ids
+}
+
+fn check_tested(tested: Vec<Spanned<String>>, judges: &[String], log: &mut Log<'_>) -> Vec<String> {
+    for judge in tested.iter().filter(|judge| !judges.contains(&judge.value)) {
+        let message = format!("tested: {} is not among the judges of this strategy", shown(&judge.value));
+        log.note(ADS_MD, line(judge), message);
+    }
+    tested.into_iter().map(|judge| judge.value).collect()
 }

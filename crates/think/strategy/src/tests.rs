@@ -167,7 +167,7 @@ fn front_matter_is_checked_with_its_lines() {
             [long-naps]
             busy/ads.md:34: blind spot long-naps is not explained here
             plattforms:
-            busy/ads.md:10: unknown field `plattforms`, expected one of slug, title, version, status, severity, attack_version, attack, platforms, telemetry, judges, blind_spots
+            busy/ads.md:10: unknown field `plattforms`, expected one of slug, title, version, status, severity, attack_version, attack, platforms, telemetry, judges, tested, blind_spots
             title: a\ntitle: b\n
             busy/ads.md:4: duplicate mapping key `title` is not allowed here
         "#]],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::expectation::{ExpectationChange, ExpectationId, Explanation};
-use model::finding::{Family, Finding};
+use model::finding::{Aspect, Family, Finding};
 use model::ids::CgroupId;
 use model::incident::{Change, ChangeKind, INCIDENT_FINDINGS_MAX, Incident, IncidentId, Severity, State};
 use model::time::Time;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine_work::LastWork;
 use crate::reason::Reason;
-use crate::weight::{Weight, weigh};
+use crate::weight::{Weight, faded, weigh};
 
 /// How often an open incident is told anew while nothing but its figures change: every second at first, when
 /// people watch, then less often.
@@ -36,6 +36,9 @@ pub(crate) struct Dossier {
     findings: Vec<Finding>,
     dropped: u64,
     incident: Option<Incident>,
+    /// Until when its findings are of an earlier run.
+    #[serde(default)]
+    restored: Option<Time>,
 }
 
 impl Dossier {
@@ -43,6 +46,7 @@ impl Dossier {
         Self {
             findings: incident.findings.clone(),
             dropped: incident.findings_dropped,
+            restored: Some(incident.findings.iter().map(|finding| finding.at).max().unwrap_or_default()),
             incident: Some(incident),
         }
     }
@@ -61,7 +65,6 @@ impl Dossier {
         self.incident
     }
 
-    #[cfg(test)]
     pub(crate) fn findings(&self) -> &[Finding] {
         &self.findings
     }
@@ -91,14 +94,18 @@ impl Dossier {
         told_now
     }
 
-    /// Keeps the finding in place of an earlier one of the same judge about the same container.
+    /// Keeps the finding in place of an earlier one of the same judge about the same thing, unless that weighs more and is
+    /// to be kept.
     pub(crate) fn add(&mut self, finding: Finding) {
         if self.incident.is_none() && finding.provenance.is_approved() {
             self.settle_provenance(&finding);
         }
         let earlier = self.findings.iter_mut().find(|earlier| is_same_claim(earlier, &finding));
         if let Some(earlier) = earlier {
-            *earlier = finding;
+            let is_kept = is_a_fact(earlier) || self.restored.is_some_and(|restored| earlier.at <= restored);
+            if !is_kept || faded(earlier, finding.at) <= finding.bits {
+                *earlier = finding;
+            }
             return;
         }
         if self.findings.len() >= INCIDENT_FINDINGS_MAX {
@@ -210,7 +217,13 @@ fn cgroup(finding: &Finding) -> Option<CgroupId> {
 }
 
 fn is_same_claim(a: &Finding, b: &Finding) -> bool {
-    a.judge == b.judge && cgroup(a) == cgroup(b) && a.edge == b.edge
+    a.judge == b.judge && cgroup(a) == cgroup(b) && a.edge == b.edge && a.topic == b.topic
+}
+
+/// Whether it is about what was done, which a later and lighter word does not undo. What is spent and exchanged has a level:
+/// there the latest word counts, but in an incident of an earlier run, whose figures begin anew with this one.
+fn is_a_fact(finding: &Finding) -> bool {
+    matches!(finding.family, Family::Provenance | Family::Integrity) && finding.level.is_none()
 }
 
 fn families(findings: &[Finding]) -> Vec<Family> {
@@ -223,7 +236,12 @@ fn severity(findings: &[Finding], priorities: &BTreeMap<Arc<str>, Severity>) -> 
     let base = base.copied().unwrap_or(Severity::Medium);
     let harms = findings.iter().any(|finding| finding.harm);
     let agreeing = families(findings).len();
+    let is_interference =
+        |finding: &Finding| finding.family == Family::Integrity && finding.aspect == Aspect::Conduct;
     let (severity, why) = match (harms, agreeing) {
+        (false, ..=1) if findings.iter().any(is_interference) => {
+            (base, "kept: Tidewatch itself was interfered with".to_owned())
+        }
         (true, 2..) => {
             (raised(base), format!("raised because others are harmed and {agreeing} families agree"))
         }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use model::event::Body;
 use model::expectation::{ExpectationChange, When};
-use model::finding::{Finding, Subject};
+use model::finding::{Family, Finding, Subject};
 use model::identity::Observation;
 use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, Severity, State, Verdict};
 use serde::{Deserialize, Serialize};
@@ -132,6 +132,12 @@ impl Triage {
     /// Incidents that nobody closed, ordered by subject.
     pub fn open_incidents(&self) -> impl Iterator<Item = &Incident> {
         self.subjects.values().filter_map(Dossier::incident)
+    }
+
+    /// What is held against anybody of one family, in incidents and below their threshold.
+    pub fn findings_of(&self, family: Family) -> impl Iterator<Item = &Finding> {
+        let findings = self.subjects.values().flat_map(Dossier::findings);
+        findings.filter(move |finding| finding.family == family)
     }
 
     /// Evidence that one subject needs to become an incident, in bits.

@@ -60,7 +60,8 @@ fn agree(findings: &[Finding]) -> bool {
     has(Family::Resource) && has(Family::Provenance)
 }
 
-fn faded(finding: &Finding, now: Time) -> f64 {
+/// What is left of a finding's weight as of `now`.
+pub(crate) fn faded(finding: &Finding, now: Time) -> f64 {
     let age = now.since(finding.at).as_secs_f64() / half_life(finding.family).as_secs_f64();
     finding.bits * 0.5_f64.powf(age)
 }

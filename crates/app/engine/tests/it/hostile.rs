@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::coverage::{Health, Loss, Source};
 use model::event::{Attach, Body, CgroupPath, Event, Socket, SocketState};
 use model::ids::{CgroupId, ProcessKey};
+use model::integrity::Integrity;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use model::usage::{CpuTimes, EngineRole, EngineUsage, HostUsage, KernelCounts, LogSize, Usage};
@@ -129,6 +130,15 @@ fn absurd_bodies(cgroup: CgroupId, id: &Untrusted, number: u64) -> Vec<Body> {
             ..Socket::new(cgroup, SocketState::Closed, address, address)
         })),
         Body::Resumed { last: Time::from_ns(i64::MIN) },
+        Body::FirstLook { at: Time::from_ns(i64::MAX) },
+        Body::Integrity(Box::new(Integrity::late(Time::from_ns(i64::MIN), Time::from_ns(i64::MAX)))),
+        Body::Integrity(Box::new(Integrity::ClockStepped { by_ms: i64::MAX })),
+        Body::Integrity(Box::new(Integrity::Overdue { thread: id.clone(), silent_ms: number })),
+        Body::Integrity(Box::new(Integrity::Killed {
+            last: Time::from_ns(i64::MIN),
+            rebooted: false,
+            times: number,
+        })),
         Body::Revoked { id: number },
         Body::Tick,
     ]

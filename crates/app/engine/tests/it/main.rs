@@ -19,3 +19,5 @@ mod replay;
 mod scenes;
 
 mod stage;
+
+mod watch;

@@ -44,7 +44,8 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     let incident = wait_for_incident_in(&tidewatch, ghost.path())?;
     let delay = incident.opened - ghost.started;
     let score = fs::read_to_string(format!("/proc/{pid}/oom_score_adj"))?;
-    let note = format!("{} threads; oom_score_adj {}; refused: {}", threads.len(), score.trim(), shown["refused"]);
+    let note =
+        format!("{} threads; oom_score_adj {}; refused: {}", threads.len(), score.trim(), shown["refused"]);
     ensure!(host::unix_now() > incident.opened, "opened in the future");
     Ok(Outcome { delays: vec![delay], note })
 }

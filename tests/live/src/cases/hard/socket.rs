@@ -37,11 +37,20 @@ pub(crate) fn slow(room: &Room) -> Result<Outcome> {
     let delay = answered(&tidewatch)?;
     let mut cut = 0;
     for stream in &mut held {
-        stream.set_read_timeout(Some(CUT_OFF_WITHIN.saturating_sub(begun.elapsed()).max(Duration::from_millis(1))))?;
+        stream.set_read_timeout(Some(
+            CUT_OFF_WITHIN.saturating_sub(begun.elapsed()).max(Duration::from_millis(1)),
+        ))?;
         cut += usize::from(is_cut_off(stream));
     }
-    ensure!(cut == SLOW, "{} of {SLOW} slow clients still hold the socket after {CUT_OFF_WITHIN:?}", SLOW - cut);
-    Ok(outcome(delay, format!("{SLOW} slow clients, all cut off within {:.1} s", begun.elapsed().as_secs_f64())))
+    ensure!(
+        cut == SLOW,
+        "{} of {SLOW} slow clients still hold the socket after {CUT_OFF_WITHIN:?}",
+        SLOW - cut
+    );
+    Ok(outcome(
+        delay,
+        format!("{SLOW} slow clients, all cut off within {:.1} s", begun.elapsed().as_secs_f64()),
+    ))
 }
 
 /// Recordings last: they must not use up the places of commands.
@@ -74,15 +83,24 @@ pub(crate) fn other_user(room: &Room) -> Result<Outcome> {
     let bin = room.path("tidewatch");
     fs::copy(room.bin(), &bin)?;
     let asked = |words: &[&str]| -> Result<host::Output> {
-        let as_nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"].map(str::to_owned);
+        let as_nobody =
+            ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"].map(str::to_owned);
         let launch = Launch { under: as_nobody.to_vec(), config: None };
         host::run(&mut command(&launch, &bin, words, tidewatch.data()), Duration::from_secs(20))
     };
     let closed = asked(&["status"])?;
-    ensure!(closed.text().contains("only root may ask"), "the directory alone lets others ask: {}", closed.text());
+    ensure!(
+        closed.text().contains("only root may ask"),
+        "the directory alone lets others ask: {}",
+        closed.text()
+    );
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666))?;
     let looked = asked(&["status"])?;
-    ensure!(matches!(looked.status.code(), Some(0 | 1)), "with the socket open others may look: {}", looked.text());
+    ensure!(
+        matches!(looked.status.code(), Some(0 | 1)),
+        "with the socket open others may look: {}",
+        looked.text()
+    );
     let changed = asked(&["approve", "--running"])?;
     ensure!(changed.text().contains("only root may change"), "another user approved: {}", changed.text());
     answered(&tidewatch).map(|delay| outcome(delay, "another user may look at most".to_owned()))

@@ -36,7 +36,10 @@ pub(crate) fn traced(room: &Room) -> Result<Outcome> {
     let incident = noticed(&tidewatch, "traced", Duration::from_secs(10))?;
     let delay = incident.opened - started;
     ensure!(delay <= TRACER_WITHIN, "noticed after {delay:.1} s");
-    ensure!(incident.findings.iter().any(|finding| finding.claim.contains("strace")), "the tracer is not named");
+    ensure!(
+        incident.findings.iter().any(|finding| finding.claim.contains("strace")),
+        "the tracer is not named"
+    );
     Ok(Outcome { delays: vec![delay], note: incident.summary })
 }
 
@@ -51,21 +54,27 @@ pub(crate) fn replaced(room: &Room) -> Result<Outcome> {
     let tidewatch = Tidewatch::start(&own, launch)?;
     let started = host::unix_now();
     let loaded = noticed(&tidewatch, "LD_PRELOAD", Duration::from_secs(10))?;
-    ensure!(loaded.findings.iter().any(|finding| finding.claim.contains("other.so")), "the library is not named");
+    ensure!(
+        loaded.findings.iter().any(|finding| finding.claim.contains("other.so")),
+        "the library is not named"
+    );
     wait::pause(Duration::from_secs(1))?;
     let replaced = host::unix_now();
     fs::copy(room.bin(), room.path("new"))?;
     fs::rename(room.path("new"), &bin)?;
     let changed = noticed(&tidewatch, "replaced", FILE_WITHIN)?;
-    let at = changed.findings.iter().find(|finding| finding.claim.contains("replaced")).context("just found")?.at;
-    let note = format!("library after {:.1} s, program after {:.1} s", loaded.opened - started, at - replaced);
+    let at =
+        changed.findings.iter().find(|finding| finding.claim.contains("replaced")).context("just found")?.at;
+    let note =
+        format!("library after {:.1} s, program after {:.1} s", loaded.opened - started, at - replaced);
     Ok(Outcome { delays: vec![at - replaced], note })
 }
 
 /// An incident of which a finding says that.
 fn noticed(tidewatch: &Tidewatch, words: &str, limit: Duration) -> Result<Incident> {
     wait::until(limit, &format!("an incident says {words:?}"), || {
-        let says = |incident: &Incident| incident.findings.iter().any(|finding| finding.claim.contains(words));
+        let says =
+            |incident: &Incident| incident.findings.iter().any(|finding| finding.claim.contains(words));
         Ok(tidewatch.incidents()?.into_iter().find(says))
     })
     .map_err(|error| anyhow::anyhow!("{error:#}; it sees:\n{}", tidewatch.picture()))

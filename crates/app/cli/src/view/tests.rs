@@ -67,6 +67,7 @@ fn status(containers: Vec<ContainerStatus>) -> Status {
         inventory_dropped: 0,
         judges_failed: Vec::new(),
         hardening: Default::default(),
+        integrity: Vec::new(),
     }
 }
 

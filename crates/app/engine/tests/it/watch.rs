@@ -72,7 +72,8 @@ fn a_paused_machine_a_suspended_laptop_and_a_loaded_host_open_nothing() {
             true => drop(stop(&mut scene, Duration::from_secs(5))),
             false => scene.pause(Duration::from_secs(5)),
         }
-        told(&mut scene, Integrity::Late { from, until: scene.now(), suspended_ms, starved_ms });
+        let until = scene.now();
+        told(&mut scene, Integrity::Late { from, until, suspended_ms, starved_ms });
         scene.seconds(10, &[], 0.0);
         incidents_of(&mut scene)
     };

@@ -209,6 +209,7 @@ pub(super) fn empty() -> Status {
         inventory_dropped: 0,
         judges_failed: Vec::new(),
         hardening: Default::default(),
+        integrity: Vec::new(),
     }
 }
 

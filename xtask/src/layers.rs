@@ -31,8 +31,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "deadline", "hardening", "sources", "probes", "hostfs", "enrich", "state", "strategy", "detect",
-            "triage", "netpol", "store", "report",
+            "deadline",
+            "hardening",
+            "sources",
+            "probes",
+            "hostfs",
+            "enrich",
+            "state",
+            "strategy",
+            "detect",
+            "triage",
+            "netpol",
+            "store",
+            "report",
         ],
     ),
     (

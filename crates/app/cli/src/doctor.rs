@@ -10,6 +10,7 @@ use engine::control::{Answer, AskError, Request, ask};
 use engine::rim::probes_config;
 use engine::status::Status;
 use engine::status::integrity::gaps;
+use hardening::Hardening;
 use hostfs::host::HostReader;
 use hostfs::layout::{CgroupLayout, Mode};
 use hostfs::root::HostRoot;
@@ -207,6 +208,7 @@ fn ask_running(dir: &Path, checks: &mut Vec<Check>) -> Option<Box<Status>> {
                 ),
             });
             checks.push(check_integrity(&status));
+            checks.push(check_protection(&status.hardening));
             Some(status)
         }
         Err(AskError::NotRunning { .. }) => {
@@ -252,6 +254,20 @@ fn check_integrity(status: &Status) -> Check {
     }
 }
 
+/// What protects the running process. A part that is missing hides nothing of the host, so it is not blindness.
+fn check_protection(hardening: &Hardening) -> Check {
+    let missing = hardening.missing();
+    let found = match missing.is_empty() {
+        true => format!("whole; keeps {}", hardening.capabilities.join(", ")),
+        false => missing.join("; "),
+    };
+    let remedy = "run it as root with all capabilities of the host: it drops them by itself";
+    match missing.is_empty() {
+        true => Check::fine("own protection", &found),
+        false => Check { remedy: remedy.to_owned(), ..Check::absent("own protection", &found) },
+    }
+}
+
 fn checks_table(checks: &[Check]) -> String {
     let mut table = table(["check", "", "found", "lost", "remedy"]);
     for check in checks {
@@ -282,5 +298,29 @@ impl Check {
         // Reasons hold text of the kernel and of engines: shown escaped like all foreign text.
         let found = model::untrusted::Untrusted::new(found.trim()).to_string();
         Self { name: name.to_owned(), verdict, found, lost: String::new(), remedy: String::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protection_that_the_kernel_refused_is_shown_with_its_remedy() {
+        let none = check_protection(&Hardening::default());
+        assert_eq!(none.verdict, Verdict::Absent);
+        assert!(none.found.contains("no filter of system calls") && !none.remedy.is_empty(), "{none:?}");
+        let whole = Hardening {
+            seccomp: true,
+            no_new_privs: true,
+            undumpable: true,
+            oom_score_adj: -900,
+            open_files_max: 1_024,
+            core_bytes_max: Some(0),
+            capabilities: vec!["sys_ptrace".to_owned()],
+            ..Hardening::default()
+        };
+        let check = check_protection(&whole);
+        assert_eq!((check.verdict, check.found.as_str()), (Verdict::Fine, "whole; keeps sys_ptrace"));
     }
 }

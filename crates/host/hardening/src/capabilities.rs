@@ -25,11 +25,46 @@ const FOR_PROBES: CapabilitySet = CapabilitySet::BPF.union(CapabilitySet::PERFMO
 
 /// Every capability by name, in the kernel's order.
 const NAMES: [&str; 41] = [
-    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
-    "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner",
-    "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct", "sys_admin", "sys_boot", "sys_nice",
-    "sys_resource", "sys_time", "sys_tty_config", "mknod", "lease", "audit_write", "audit_control", "setfcap",
-    "mac_override", "mac_admin", "syslog", "wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf",
+    "chown",
+    "dac_override",
+    "dac_read_search",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "linux_immutable",
+    "net_bind_service",
+    "net_broadcast",
+    "net_admin",
+    "net_raw",
+    "ipc_lock",
+    "ipc_owner",
+    "sys_module",
+    "sys_rawio",
+    "sys_chroot",
+    "sys_ptrace",
+    "sys_pacct",
+    "sys_admin",
+    "sys_boot",
+    "sys_nice",
+    "sys_resource",
+    "sys_time",
+    "sys_tty_config",
+    "mknod",
+    "lease",
+    "audit_write",
+    "audit_control",
+    "setfcap",
+    "mac_override",
+    "mac_admin",
+    "syslog",
+    "wake_alarm",
+    "block_suspend",
+    "audit_read",
+    "perfmon",
+    "bpf",
     "checkpoint_restore",
 ];
 
@@ -71,7 +106,8 @@ fn is_bounding(one: CapabilitySet) -> bool {
 /// The names of the capabilities in a set as `/proc/PID/status` shows it; unknown ones by number.
 pub(crate) fn names(bits: u64) -> Vec<String> {
     let numbers = (0..u64::BITS).filter(|number| bits & (1 << number) != 0);
-    let name = |number: u32| NAMES.get(number as usize).map_or_else(|| number.to_string(), ToString::to_string);
+    let name =
+        |number: u32| NAMES.get(number as usize).map_or_else(|| number.to_string(), ToString::to_string);
     numbers.map(name).collect()
 }
 

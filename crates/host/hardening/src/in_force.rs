@@ -81,7 +81,10 @@ struct Thread {
 /// Every thread below a `task` directory; one that ends meanwhile is left out.
 fn threads(dir: &Path) -> Vec<Thread> {
     let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
-    entries.filter_map(|entry| fs::read_to_string(entry.path().join("status")).ok()).map(|text| parse(&text)).collect()
+    entries
+        .filter_map(|entry| fs::read_to_string(entry.path().join("status")).ok())
+        .map(|text| parse(&text))
+        .collect()
 }
 
 fn parse(text: &str) -> Thread {
@@ -107,8 +110,13 @@ mod tests {
     fn a_thread_is_read_from_its_status() {
         let text = "Name:\tx\nCapPrm:\t0000000000200000\nCapEff:\t0000000000200001\nCapBnd:\t00000000000000ff\n\
                     NoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n";
-        let thread =
-            Thread { effective: 0x20_0001, permitted: 0x20_0000, bounding: 255, no_new_privs: true, has_filter: true };
+        let thread = Thread {
+            effective: 0x20_0001,
+            permitted: 0x20_0000,
+            bounding: 255,
+            no_new_privs: true,
+            has_filter: true,
+        };
         assert_eq!(parse(text), thread);
         assert_eq!(parse(""), Thread::default());
     }

@@ -112,7 +112,8 @@ const FAMILIES: &[u64] = &[libc::AF_UNIX as u64, libc::AF_NETLINK as u64];
 
 /// Puts the filter into force for all threads, now and later.
 pub(crate) fn seal() -> Result<(), String> {
-    let failed = |error: &dyn std::fmt::Display| format!("the filter of system calls is not in force: {error}");
+    let failed =
+        |error: &dyn std::fmt::Display| format!("the filter of system calls is not in force: {error}");
     let program = program().map_err(|error| failed(&error))?;
     apply_filter_all_threads(&program).map_err(|error| failed(&error))
 }
@@ -127,7 +128,10 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 fn rules() -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, Vec::new())).collect();
-    rules.insert(libc::SYS_bpf, BPF_REFUSED.iter().map(|command| when(0, *command)).collect::<Result<_, _>>()?);
+    rules.insert(
+        libc::SYS_bpf,
+        BPF_REFUSED.iter().map(|command| when(0, *command)).collect::<Result<_, _>>()?,
+    );
     rules.insert(libc::SYS_socket, vec![unless(0, FAMILIES)?]);
     rules.insert(libc::SYS_setns, vec![unless(1, NAMESPACES)?]);
     // Typing into the terminal that started us.

@@ -139,7 +139,8 @@ mod tests {
         let mut watch = Watch::new(std::slice::from_ref(&path));
         let mut about = |looks: u64| {
             let found = (0..looks).flat_map(|_| watch.look()).collect::<Vec<_>>();
-            let is_it = |one: &Tampering| matches!(one, Tampering::File { path: about, .. } if *about == path);
+            let is_it =
+                |one: &Tampering| matches!(one, Tampering::File { path: about, .. } if *about == path);
             found.into_iter().filter(is_it).count()
         };
         assert_eq!(about(FILES_EVERY), 0, "nothing changed");

@@ -60,7 +60,8 @@ mod tests {
     #[test]
     fn a_program_that_root_detaches_from_the_cgroups_is_named_once() {
         let config = ProbesConfig { unified: Some(unified()), ..ProbesConfig::default() };
-        let mut probes = Probes::load(&config).unwrap_or_else(|error| panic!("these tests need BPF: {error}"));
+        let mut probes =
+            Probes::load(&config).unwrap_or_else(|error| panic!("these tests need BPF: {error}"));
         assert_eq!(probes.lost(), Vec::<&str>::new());
         let sent = probes.links.iter().find(|one| one.name == "on_sent_packet").unwrap();
         sent.link().detach().unwrap();

@@ -109,12 +109,14 @@ impl Table {
     }
 
     fn has_room(&self, uid: u32) -> bool {
-        let count = |is_it: &dyn Fn(&Client) -> bool| self.clients.iter().filter(|client| is_it(client)).count();
+        let count =
+            |is_it: &dyn Fn(&Client) -> bool| self.clients.iter().filter(|client| is_it(client)).count();
         let room = self.clients.len() < PLACES_MAX;
         if uid == 0 {
             return room;
         }
-        room && count(&|client| client.uid != 0) < OTHERS_MAX && count(&|client| client.uid == uid) < OTHER_MAX
+        room && count(&|client| client.uid != 0) < OTHERS_MAX
+            && count(&|client| client.uid == uid) < OTHER_MAX
     }
 
     fn cut_off(&mut self, number: u64) {
@@ -226,7 +228,8 @@ mod tests {
     #[test]
     fn recordings_have_places_of_their_own() {
         let (places, now) = (Arc::<Places>::default(), Instant::now());
-        let mut held: Vec<Place> = fill(&places, std::iter::repeat_n(0, 6), now).into_iter().flatten().collect();
+        let mut held: Vec<Place> =
+            fill(&places, std::iter::repeat_n(0, 6), now).into_iter().flatten().collect();
         let recording = held.iter_mut().filter_map(|place| place.record().then_some(())).count();
         assert_eq!(recording, RECORDINGS_MAX);
         let more = fill(&places, std::iter::repeat_n(0, PLACES_MAX), now);

@@ -60,14 +60,17 @@ fn start(stream: UnixStream, uid: u32, place: Place, to_engine: Sender<Asked>) -
 }
 
 fn turn_away(stream: &UnixStream) {
-    let reply: Reply = Err(format!("the control socket is full: {PLACES_MAX} clients are being served; try again"));
+    let reply: Reply =
+        Err(format!("the control socket is full: {PLACES_MAX} clients are being served; try again"));
     // It has gone, or reads nothing: then it does not learn why.
     let _told = send_reply(stream, &reply, REFUSAL_MAX);
 }
 
 fn serve_one(stream: &UnixStream, uid: u32, mut place: Place, to_engine: &Sender<Asked>) -> io::Result<()> {
     let request = match read_request(stream) {
-        Ok(line) => serde_json::from_slice(&line).map_err(|error| format!("the request is not understood: {error}")),
+        Ok(line) => {
+            serde_json::from_slice(&line).map_err(|error| format!("the request is not understood: {error}"))
+        }
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
             Err(format!("the request took longer than {} s", SEND_MAX.as_secs()))
         }
@@ -75,7 +78,8 @@ fn serve_one(stream: &UnixStream, uid: u32, mut place: Place, to_engine: &Sender
         Err(error) => return Err(error),
     };
     place.now(Doing::Waiting);
-    let answer = request.and_then(|request| admitted(request, uid, &mut place)).and_then(|it| put(it, to_engine));
+    let answer =
+        request.and_then(|request| admitted(request, uid, &mut place)).and_then(|it| put(it, to_engine));
     match answer {
         Ok(Answer::Recording(recording)) => send_recording(stream, &recording),
         answer => {
@@ -91,7 +95,8 @@ fn read_request(stream: &UnixStream) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     timed.by_ref().take(SHORT_BYTES_MAX).read_until(b'\n', &mut line)?;
     if line.len() as u64 == SHORT_BYTES_MAX && line.last() != Some(&b'\n') {
-        let busy = || io::Error::new(io::ErrorKind::ResourceBusy, "another long request is being read; try again");
+        let busy =
+            || io::Error::new(io::ErrorKind::ResourceBusy, "another long request is being read; try again");
         let _alone = LONG.try_lock().map_err(|_| busy())?;
         timed.take(REQUEST_BYTES_MAX - SHORT_BYTES_MAX).read_until(b'\n', &mut line)?;
     }

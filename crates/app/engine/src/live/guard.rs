@@ -92,10 +92,9 @@ fn hand_over(found: &Sender<Tampering>, one: Tampering) -> bool {
 
 fn integrity(found: Tampering) -> Integrity {
     match found {
-        Tampering::File { path, how } => Integrity::FileChanged {
-            path: Untrusted::new(&path.to_string_lossy()),
-            how: Untrusted::new(how),
-        },
+        Tampering::File { path, how } => {
+            Integrity::FileChanged { path: Untrusted::new(&path.to_string_lossy()), how: Untrusted::new(how) }
+        }
         Tampering::Process { what, how } => {
             Integrity::Tampered { what: Untrusted::new(what), how: Untrusted::new(&how) }
         }

@@ -36,7 +36,9 @@ fn no_thread_runs_a_program_afterwards_not_even_one_that_was_there_before() {
 #[test]
 fn sockets_of_other_families_are_refused_and_those_in_use_are_not() {
     sealed();
-    for family in [AddressFamily::INET, AddressFamily::INET6, AddressFamily::PACKET, AddressFamily::from_raw(38)] {
+    for family in
+        [AddressFamily::INET, AddressFamily::INET6, AddressFamily::PACKET, AddressFamily::from_raw(38)]
+    {
         assert_eq!(socket(family, SocketType::DGRAM, None).unwrap_err(), Errno::PERM, "{family:?}");
     }
     socket(AddressFamily::NETLINK, SocketType::RAW, None).unwrap();

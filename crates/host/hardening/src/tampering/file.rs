@@ -59,7 +59,9 @@ fn change(before: Option<Stamp>, now: Option<Stamp>) -> Option<&'static str> {
         (Some(_), None) => Some("removed"),
         (None, Some(_)) => Some("made"),
         (Some(before), Some(now)) if before == now => None,
-        (Some(before), Some(now)) if (before.device, before.inode) != (now.device, now.inode) => Some("replaced"),
+        (Some(before), Some(now)) if (before.device, before.inode) != (now.device, now.inode) => {
+            Some("replaced")
+        }
         (Some(before), Some(now)) if (before.size, before.modified) == (now.size, now.modified) => {
             // A program linked elsewhere, another owner or mode.
             Some("its owner, mode or links were changed")

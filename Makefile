@@ -10,6 +10,8 @@ DATA_DIR ?= /var/lib/tidewatch
 # How often the live tests run, and which of them (part of a name; empty for all).
 REPEAT ?= 5
 ONLY ?=
+# How long `make test-chaos` goes on.
+MINUTES ?= 30
 # Where the public data lies that `make bench-detect` reads.
 DATA ?= ../shared/data
 
@@ -52,6 +54,10 @@ test-live: setup-test build engine ## The live tests alone, REPEAT=5 times each,
 .PHONY: test-live-long
 test-live-long: setup-test build engine ## The live test that needs a quarter of an hour of history
 	@$(STEP) "long live tests" $(LIVE) run --long
+
+.PHONY: test-chaos
+test-chaos: setup-test build engine ## Thirty minutes of chaos, MINUTES=n for another time; not in CI
+	@$(LIVE) chaos --minutes $(MINUTES)
 
 .PHONY: test-kernels
 test-kernels: setup-test build ## Boot another kernel, cgroup v2 only, and watch a container there

@@ -8,6 +8,7 @@ mod bundle;
 mod by_hand;
 mod cases;
 mod cgroups;
+mod chaos;
 mod containerd;
 mod cri;
 mod demo;
@@ -34,6 +35,7 @@ mod wait;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -66,6 +68,15 @@ enum Command {
     },
     /// Boots another kernel in qemu, with cgroup v2 only, and watches a container made by hand there.
     Kernels,
+    /// Breaks one thing at random every ten seconds, and looks for two attacks in each round.
+    Chaos {
+        /// How long.
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
+        /// What the order follows from; the process id when it is not given.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Shows one catch to people.
     Demo,
     /// Lists the tests.
@@ -93,6 +104,10 @@ fn start(cli: &Cli) -> Result<bool> {
         Command::Run { long: true } => runner::run(&cli.bin, cases::LONG.iter(), cli.repeat, &cli.only),
         Command::Run { long: false } => runner::run(&cli.bin, cases::all(), cli.repeat, &cli.only),
         Command::Kernels => runner::run(&cli.bin, [&kernels::CASE].into_iter(), cli.repeat, &[]),
+        Command::Chaos { minutes, seed } => {
+            let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+            chaos::run(&Room::new(&cli.bin)?, Duration::from_secs(60 * minutes), seed).context("chaos")
+        }
         Command::Demo => demo::run(&Room::new(&cli.bin)?).context("demo").map(|()| true),
         Command::List => {
             for case in cases::all().chain(&cases::LONG).chain([&kernels::CASE]) {

@@ -72,6 +72,11 @@ impl PrivateEngine {
         }
     }
 
+    /// Its process, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Its client.
     pub(crate) fn docker(&self) -> Docker {
         Docker::at(&self.socket())

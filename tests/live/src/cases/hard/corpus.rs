@@ -59,8 +59,8 @@ const TOOLS: &[Tool] = &[
         "apt",
         "apt-get",
         "apt",
-        6,
-        "apt-cache policy bash >/dev/null; apt-get -s install -y bash >/dev/null; apt-config dump >/dev/null",
+        1,
+        "apt-cache policy bash >/dev/null; apt-get -s install -y bash >/dev/null",
     ),
     tool(
         "pip",

@@ -11,7 +11,7 @@ use model::inventory::InventoryView;
 use model::untrusted::Untrusted;
 use report::approval_text::scope_text;
 use serde_json::{Value, json};
-use sources::outlet::wall_clock;
+use sources::clock::wall_clock;
 use store::database::Database;
 use store::incident_store::IncidentStore;
 

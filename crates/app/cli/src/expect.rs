@@ -11,7 +11,7 @@ use engine::control::{Answer, AskError, Request, ask};
 use model::expectation::{Expectation, ExpectationId, Expected, Schedule, When};
 use model::time::Time;
 use model::untrusted::{UNTRUSTED_BYTES_MAX, Untrusted};
-use sources::outlet::wall_clock;
+use sources::clock::wall_clock;
 use store::database::Database;
 use store::expectation_store::ExpectationStore;
 use triage::expectations::check;

@@ -6,7 +6,7 @@ use model::incident::{Change, ChangeKind, Closing, IncidentId, State};
 use report::json::{incident_json, incidents_json, json_text};
 use report::table::incidents_table;
 use report::text::incident_text;
-use sources::outlet::wall_clock;
+use sources::clock::wall_clock;
 use store::database::Database;
 use store::incident_store::{IncidentQuery, IncidentStore};
 

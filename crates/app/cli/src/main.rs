@@ -7,6 +7,8 @@ mod args;
 
 mod output;
 
+mod outflow;
+
 mod settings;
 
 mod bundles;

@@ -3,10 +3,15 @@
 //! A reader that has gone away (`| head`) is no failure.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
+use deadline::workers::Workers;
 use report::style::Style;
+
+/// How long a complaint waits for its reader.
+const COMPLAINT_MAX: Duration = Duration::from_secs(1);
 
 /// Prints an answer and a newline.
 pub(crate) fn say(text: &str) {
@@ -15,9 +20,12 @@ pub(crate) fn say(text: &str) {
     drop(written);
 }
 
-/// Prints a complaint.
+/// Prints a complaint, and waits for its reader no longer than a moment.
 pub(crate) fn complain(text: &str) {
-    drop(writeln!(io::stderr().lock(), "{text}"));
+    let line = format!("{text}\n");
+    let print = move || io::stderr().lock().write_all(line.as_bytes());
+    // Nothing is left that could be complained to.
+    drop(Workers::new("complaint", 1).call("standard error", COMPLAINT_MAX, print));
 }
 
 /// How text should look on standard output.

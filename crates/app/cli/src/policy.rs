@@ -13,7 +13,7 @@ use model::expectation::{Expectation, Expected, When};
 use model::time::Time;
 use model::untrusted::Untrusted;
 use netpol::import::import;
-use sources::outlet::wall_clock;
+use sources::clock::wall_clock;
 
 use crate::Outcome;
 use crate::args::DataDir;

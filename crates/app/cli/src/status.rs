@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::bail;
 use engine::control::{Answer, AskError, Request, ask};
 use engine::status::integrity::IntegrityStatus;
+use engine::status::pulse::ThreadState;
 use engine::status::{ContainerStatus, Status};
 use model::coverage::Health;
 use report::json::{coverage_json, json_text};
@@ -96,6 +97,7 @@ fn text(status: &Status) -> String {
     lines.extend(
         status.blind_strategies.iter().map(|blind| format!("blind: {}: {}", blind.strategy, blind.lost)),
     );
+    lines.extend(threads(status));
     if status.coverage.lost_events > 0 {
         lines.push(format!("{} events lost", status.coverage.lost_events));
     }
@@ -111,6 +113,38 @@ fn text(status: &Status) -> String {
 pub(crate) fn integrity(found: &IntegrityStatus) -> String {
     let at = found.at.get(..19).unwrap_or(&found.at).replacen('T', " ", 1);
     format!("integrity: {at} UTC {} ({:.1} bits): {}", found.judge, found.bits, found.claim)
+}
+
+/// The sensor's threads in one line, and a line for each that is not as it should be.
+fn threads(status: &Status) -> Vec<String> {
+    if status.threads.is_empty() {
+        return Vec::new();
+    }
+    let silent_ms = status.threads.iter().map(|thread| thread.silent_ms).max().unwrap_or_default();
+    let mut lines = vec![format!(
+        "{} threads, the last heartbeat of each at most {:.1} s ago",
+        status.threads.len(),
+        silent_ms as f64 / 1e3
+    )];
+    lines.extend(status.threads.iter().filter(|thread| thread.state != ThreadState::Runs).map(|thread| {
+        let silent = thread.silent_ms as f64 / 1e3;
+        match thread.state {
+            ThreadState::Died => format!("thread {} ended: {}", thread.name, thread.reason),
+            _ => format!("thread {} is overdue: no heartbeat for {silent:.1} s", thread.name),
+        }
+    }));
+    lines.extend(status.calls.iter().filter(|calls| calls.oldest_ms.is_some() || calls.refused > 0).map(
+        |calls| {
+            format!(
+                "{}: {} calls have not returned, the oldest for {:.1} s; {} not made",
+                calls.about,
+                calls.abandoned - calls.recovered,
+                calls.oldest_ms.unwrap_or_default() as f64 / 1e3,
+                calls.refused
+            )
+        },
+    ));
+    lines
 }
 
 /// One word for how a source is.

@@ -2,10 +2,13 @@
 //!
 //! Not here: any state but what is drawn. `q` ends it, and Tidewatch with it.
 
+pub(crate) mod feed;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
+use deadline::pulse::Pulse;
 use engine::live::Notice;
 use engine::status::{ContainerStatus, SourceStatus, Status};
 use model::coverage::Health;
@@ -28,10 +31,11 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(crate) fn watch(
     terminal: &mut DefaultTerminal,
     notices: &Receiver<Notice>,
-    stop: &Stop,
+    (pulse, stop): (&Pulse, &Stop),
 ) -> anyhow::Result<()> {
     let mut view = View::default();
     while !stop.is_set() {
+        pulse.beat();
         notices.try_iter().for_each(|notice| view.take(notice));
         terminal.draw(|frame| view.draw(frame))?;
         if event::poll(LOOK)? && is_quit(&event::read()?) {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{select, tick};
+use deadline::pulse::Pulses;
 use model::coverage::Source;
 use model::event::{Body, Event};
 use sources::outlet::Stop;
@@ -31,7 +32,7 @@ pub fn record<W: Write>(
     until: Option<Instant>,
     stop: &Stop,
 ) -> Result<u64, EngineError> {
-    let rim = Rim::start(config)?;
+    let rim = Rim::start(config, Pulses::default())?;
     let mut recording = Alone {
         writer: RecordingWriter::new(out, path, rim.outlet.node())?,
         fold: Fold::new(strategies, config.fold()),

@@ -25,3 +25,5 @@ mod recorder;
 pub mod rim;
 
 mod seqs;
+
+mod watchdog;

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, select, tick};
+use deadline::pulse::Pulses;
 use hostfs::boot::boot_id;
 use hostfs::error::HostfsError;
 use hostfs::root::HostRoot;
 use model::coverage::{Health, Source, SourceReport};
 use model::event::{Body, Event};
 use model::incident::{Change, Incident};
+use model::integrity::Integrity;
 use model::untrusted::Untrusted;
 use sources::outlet::Stop;
 use store::database::Database;
@@ -32,6 +34,7 @@ use crate::recorder::Recorders;
 use crate::rim::Rim;
 use crate::seqs::Seqs;
 use crate::status::{self, BlindStrategy, Status};
+use crate::watchdog::{Moment, Watchdog};
 
 mod answer;
 
@@ -45,6 +48,8 @@ const TICK: Duration = Duration::from_millis(500);
 const BEAT_TICKS: u64 = 4;
 const FLUSH_TICKS: u64 = 2;
 const STATUS_TICKS: u64 = 2;
+/// The longest that one turn of the loop may take.
+const ENGINE_SILENT_MAX: Duration = Duration::from_secs(3);
 /// Events taken at once, before requests and time get their turn.
 const BATCH_MAX: usize = 1_024;
 
@@ -111,6 +116,7 @@ pub struct Engine {
     unsaved: Unsaved,
     trouble: String,
     guard: Guard,
+    watchdog: Watchdog,
 }
 
 impl Engine {
@@ -120,10 +126,11 @@ impl Engine {
         config: &EngineConfig,
         strategies: Arc<Strategies>,
         guard: Guard,
+        pulses: Pulses,
     ) -> Result<Self, EngineError> {
         let store = Database::open(dir)?;
         let control = Control::listen(dir)?;
-        let rim = Rim::start(config)?;
+        let rim = Rim::start(config, pulses)?;
         let journal = Journal::open(dir, rim.outlet.node(), config.journal)?;
         let mut engine = Self {
             control,
@@ -142,6 +149,7 @@ impl Engine {
             unsaved: Unsaved::default(),
             trouble: String::new(),
             guard,
+            watchdog: Watchdog::default(),
         };
         engine.take_up()?;
         Ok(engine)
@@ -153,7 +161,9 @@ impl Engine {
         let ticks = tick(TICK);
         let queue = self.rim.queue.clone();
         let asked = self.control.asked().clone();
+        let pulse = self.rim.outlet.pulses().begin("engine", ENGINE_SILENT_MAX);
         loop {
+            pulse.beat();
             select! {
                 recv(queue) -> event => {
                     if let Ok(event) = event {
@@ -170,6 +180,7 @@ impl Engine {
                 recv(stop.closed()) -> _ => break,
             }
         }
+        pulse.retire();
         self.end(show);
         Ok(())
     }
@@ -228,6 +239,7 @@ impl Engine {
     }
 
     fn take(&mut self, event: Event) -> Vec<Change> {
+        self.watchdog.note(&event.body);
         self.journal.append(&event);
         self.recorders.take(&event);
         self.guard.seal_after(&event);
@@ -251,7 +263,8 @@ impl Engine {
     }
 
     fn time_passes(&mut self, show: &mut dyn Show) {
-        let mut changes = self.own(Source::Engine, Body::Tick);
+        let mut changes = self.look_after_ourselves();
+        changes.extend(self.own(Source::Engine, Body::Tick));
         for fact in self.guard.noticed(self.ticks, &self.control) {
             changes.extend(self.own(Source::Engine, Body::Integrity(Box::new(fact))));
         }
@@ -269,6 +282,26 @@ impl Engine {
         if self.ticks.is_multiple_of(STATUS_TICKS) && show.wants_status() {
             show.show(Notice::Status(Box::new(self.status())));
         }
+    }
+
+    /// What is noticed about Tidewatch itself; and what died is started anew.
+    fn look_after_ourselves(&mut self) -> Vec<Change> {
+        let (outlet, mut bodies) = (self.rim.outlet.clone(), Vec::new());
+        if let Some(late) = self.watchdog.tick(Moment::now(outlet.now())) {
+            // No thread could run meanwhile, and whatever happened then is to be looked at.
+            outlet.pulses().forgive();
+            outlet.ask_anew();
+            bodies.push(Body::Integrity(Box::new(late)));
+        }
+        let step = outlet.clock().take_step();
+        bodies.extend(step.map(|by_ms| Body::Integrity(Box::new(Integrity::ClockStepped { by_ms }))));
+        bodies.extend(self.watchdog.look(outlet.pulses(), &self.rim.pools(), outlet.now()));
+        if self.rim.restart_dead() {
+            let containers = self.fold.enrich().containers();
+            let running = containers.filter(|container| container.ended.is_none()).cloned();
+            self.rim.steer_anew(running);
+        }
+        bodies.into_iter().flat_map(|body| self.own(Source::Engine, body)).collect()
     }
 
     /// Stores first, shows then: what was shown survives `kill -9`.
@@ -337,6 +370,8 @@ impl Engine {
             inventory_dropped: self.fold.enrich().dropped(),
             judges_failed: self.fold.failed_judges(),
             hardening: self.guard.in_force(),
+            threads: status::pulse::threads(self.rim.outlet.pulses()),
+            calls: self.rim.calls(),
         }
     }
 

@@ -1,12 +1,17 @@
 //! Starts the sources, and steers the sampler by what the fold finds: what is watched follows from what is a container.
 
+mod start;
+
+mod threads;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::thread::JoinHandle;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::Receiver;
+use deadline::pulse::Pulses;
 use hostfs::error::HostfsError;
+use hostfs::foreign::Kind;
 use hostfs::layout::CgroupLayout;
 use hostfs::limit::raise_file_limit;
 use hostfs::process::process_cgroup;
@@ -16,15 +21,16 @@ use model::event::{Body, Event};
 use model::identity::{Container, News};
 use model::ids::NodeId;
 use probes::{Hierarchy, ProbesConfig};
-use sources::kernel::Links;
 use sources::outlet::{Outlet, Stop, Stopper};
 use sources::queue::Inlet;
-use sources::sampler::{Command, Sampler, SamplerConfig};
-use sources::scan::Scanner;
-use sources::{birth, containers, engines, kernel, sampler, scan, units};
+use sources::sampler::Command;
 use state::Deepen;
 
 use crate::config::EngineConfig;
+use crate::rim::start::Host;
+use crate::rim::threads::Threads;
+use crate::status::pulse::{self, CallsStatus};
+use crate::watchdog::Pool;
 
 /// Commands that may wait for the sampler: every container of a full host at once.
 const COMMANDS_MAX: usize = 65_536;
@@ -38,43 +44,26 @@ pub(crate) struct Rim {
     /// What is looked at closely now.
     deep: Deepen,
     _stopper: Stopper,
-    threads: Vec<JoinHandle<()>>,
+    root: HostRoot,
+    threads: Threads,
 }
 
 impl Rim {
     /// Starts every source of this host.
-    pub(crate) fn start(config: &EngineConfig) -> Result<Self, HostfsError> {
+    pub(crate) fn start(config: &EngineConfig, pulses: Pulses) -> Result<Self, HostfsError> {
         let root = HostRoot::new(&config.host_root);
         let layout = CgroupLayout::detect(&root)?;
         // With a low limit files are opened at each reading, at twice the cost: slower, not blind.
         let _limit = raise_file_limit();
         let (outlet, queue) = Outlet::new(node(config, &root)?, config.queue_events_max);
+        let outlet = outlet.with_pulses(pulses);
         tell_own(&root, &layout, &outlet);
         let (stopper, stop) = Stop::new();
-        let (commands, commands_received) = Inlet::new(COMMANDS_MAX);
-        let probes_work = Arc::new(AtomicBool::new(false));
-        let (first_done, first_scan) = bounded(0);
-        let sampler_config = SamplerConfig { disks: config.runtime_roots.clone() };
-        let sampler = Sampler::new(&root, &layout, &sampler_config)?;
-        let (births, looking) = birth::spawn(&root, &layout, outlet.clone(), stop.clone())?;
-        let scanner = Scanner::new(&root, &layout)?.showing(births.clone());
-        let probes = probes_config(config, &layout);
-        let (engines, notices) = bounded(engines::NOTICES_MAX);
-        let links =
-            Links { sampler: commands.clone(), births, engines, outlet: outlet.clone(), root: root.clone() };
-        let settings = (config.engines.clone(), config.containers.clone());
-        let [finding, podman] = engines::spawn((&root, &layout), settings, notices, &outlet, &stop)?;
-        let threads = vec![
-            kernel::spawn(probes, Arc::clone(&probes_work), first_scan, links, stop.clone()),
-            scan::spawn(scanner, probes_work, first_done, outlet.clone(), stop.clone()),
-            sampler::spawn(sampler, commands_received, outlet.clone(), stop.clone()),
-            units::spawn(root, outlet.clone(), stop.clone()),
-            containers::spawn(config.containers.clone(), outlet.clone(), stop),
-            looking,
-            finding,
-            podman,
-        ];
-        Ok(Self { outlet, queue, commands, deep: Deepen::default(), _stopper: stopper, threads })
+        let (commands, commanded) = Inlet::new(COMMANDS_MAX);
+        let host = Host { root, layout, outlet, stop };
+        let threads = start::all(&host, config, (commands.clone(), commanded))?;
+        let Host { root, outlet, .. } = host;
+        Ok(Self { outlet, queue, commands, deep: Deepen::default(), _stopper: stopper, root, threads })
     }
 
     /// Watches what appeared, no longer what ended.
@@ -83,6 +72,12 @@ impl Rim {
             // The sampler has ended or is hopelessly behind; its source says so itself.
             let _is_queued = self.commands.offer(command);
         }
+    }
+
+    /// Watches everything that runs, as if nothing were watched: the sampler may have been started anew.
+    pub(crate) fn steer_anew(&mut self, running: impl Iterator<Item = Arc<Container>>) {
+        self.steer(&running.map(News::Settled).collect::<Vec<_>>());
+        self.deep = Deepen::default();
     }
 
     /// Looks closely at what the fold asks for, and no longer at what it asked for before.
@@ -99,13 +94,37 @@ impl Rim {
         self.deep.clone_from(wanted);
     }
 
-    /// Asks every source to end and waits for it.
+    /// Starts those sources anew that have died; whether one was.
+    pub(crate) fn restart_dead(&mut self) -> bool {
+        self.threads.restart_dead(Instant::now()) > 0
+    }
+
+    /// The calls that may not return.
+    pub(crate) fn pools(&self) -> Vec<Pool> {
+        let source = |kind| match kind {
+            Kind::Roots | Kind::Memory => Source::Scan,
+            Kind::Files => Source::Host,
+        };
+        self.root.foreign().counts().into_iter().map(|(kind, counts)| (counts, source(kind))).collect()
+    }
+
+    /// The same as `status` shows them.
+    pub(crate) fn calls(&self) -> Vec<CallsStatus> {
+        let about = |kind| match kind {
+            Kind::Roots => "roots of processes",
+            Kind::Memory => "memory of processes",
+            Kind::Files => "files of others",
+        };
+        let counts = self.root.foreign().counts();
+        counts.iter().map(|(kind, counts)| pulse::calls(about(*kind), counts)).collect()
+    }
+
+    /// Asks every source to end and waits for it; one that does not end is left, and named.
     pub(crate) fn stop(self) {
         let Self { _stopper: stopper, threads, queue, commands, .. } = self;
         drop((stopper, commands, queue));
-        for thread in threads {
-            // A source that panicked has said so on standard error; the others still end in order.
-            drop(thread.join());
+        for thread in threads.join() {
+            tracing::warn!(thread, "a thread does not end and is left");
         }
     }
 }

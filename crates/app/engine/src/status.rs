@@ -10,6 +10,8 @@ pub mod involved;
 
 pub mod integrity;
 
+pub mod pulse;
+
 use hardening::Hardening;
 use model::coverage::{Coverage, Health, Source};
 use model::identity::{Container, Kind};
@@ -24,6 +26,7 @@ use crate::status::activity::{Activity, Held, Limits, Waiting};
 use crate::status::host::HostDetail;
 use crate::status::integrity::IntegrityStatus;
 use crate::status::involved::{Involved, Involvements};
+use crate::status::pulse::{CallsStatus, ThreadStatus};
 
 /// One container as it is now.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -167,6 +170,12 @@ pub struct Status {
     /// What protects the process itself.
     #[serde(default)]
     pub hardening: Hardening,
+    /// The sensor's threads.
+    #[serde(default)]
+    pub threads: Vec<ThreadStatus>,
+    /// Calls that may never return, by what they are about.
+    #[serde(default)]
+    pub calls: Vec<CallsStatus>,
 }
 
 pub(crate) fn container_rows(fold: &Fold) -> Vec<ContainerStatus> {

@@ -3,6 +3,8 @@
 //! Not here: rates and shares (`state`), timers and threads (`sources`), runtimes' interfaces (`containers`).
 //! Nothing writes to the host, and nothing keeps text it was given beyond a stated bound.
 
+pub mod foreign;
+
 pub mod root;
 
 pub mod error;

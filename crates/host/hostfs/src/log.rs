@@ -17,7 +17,7 @@ const LIST_EVERY: u32 = 30;
 const ENTRIES_MAX: usize = 4096;
 
 /// Watches the log of one container.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LogReader {
     container_id: Untrusted,
     name: Untrusted,
@@ -38,6 +38,12 @@ impl LogReader {
             rotated_bytes: 0,
             list_in: 0,
         }
+    }
+
+    /// A reader of the same log that has read nothing yet.
+    #[must_use]
+    pub fn begun_anew(&self) -> Self {
+        Self { current: None, rotated_bytes: 0, list_in: 0, ..self.clone() }
     }
 
     /// Bytes in the file and in those rotated away beside it (`X.1`, `X.2.gz`, `X.20260131-120000`): one `stat`, and

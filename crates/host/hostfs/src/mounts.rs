@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use model::untrusted::Untrusted;
-use rustix::fs::{FileType, lstat, major, minor, stat};
+use rustix::fs::{FileType, major, minor, stat};
 
 use crate::error::HostfsError;
 use crate::kept::{read_into, read_whole};
@@ -124,8 +124,10 @@ impl HostTable {
         if mount.names_engine() {
             let path = self.path_of(mount).unwrap_or_else(|| mount.part.clone());
             // Docker makes a directory of that name where there is no socket to mount.
-            let is_directory = lstat(root.at(&path))
-                .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Directory);
+            let is_directory = root
+                .foreign()
+                .lstat(&root.at(&path))
+                .is_some_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Directory);
             return if is_directory { Vec::new() } else { vec![path] };
         }
         let below = |place: &&Place| {

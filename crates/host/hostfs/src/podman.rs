@@ -219,7 +219,9 @@ fn directory(root: &Path, container: &Stored) -> PathBuf {
 /// its store.
 pub fn standard_stores(root: &HostRoot) -> Vec<StoreRoots> {
     let rootless = users(root).into_iter().map(|(home, uid)| rootless(root, &home, uid));
-    std::iter::once(rootful()).chain(rootless.filter(|roots| root.at(&roots.graphroot).is_dir())).collect()
+    std::iter::once(rootful())
+        .chain(rootless.filter(|roots| root.foreign().is_directory(&root.at(&roots.graphroot))))
+        .collect()
 }
 
 /// Where the Podman of one user keeps its containers; `None` for a user without a home.

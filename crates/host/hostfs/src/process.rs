@@ -12,6 +12,7 @@ use model::ids::Namespaces;
 use model::untrusted::Untrusted;
 
 use crate::error::HostfsError;
+use crate::foreign::Kind;
 use crate::kept::read_into;
 use crate::layout::CgroupLayout;
 use crate::proc_dir::{key, link, namespace, pid_path, stat, uid};
@@ -100,9 +101,14 @@ pub(crate) fn exec(
 /// The arguments as the process shows them, each ended by a zero byte; at most [`CMDLINE_BYTES_MAX`].
 pub(crate) fn cmdline(root: &HostRoot, pid: u32) -> Result<Vec<u8>, HostfsError> {
     let path = pid_path(root, pid, "cmdline");
-    let mut text = Vec::new();
-    read_into(&path, &mut text, CMDLINE_BYTES_MAX).map_err(|errno| HostfsError::io(&path, errno))?;
-    Ok(text)
+    let file = path.clone();
+    // The kernel reads it from the memory of the process, which may map it from a file that a process of its own serves.
+    let read = root.foreign().call(Kind::Memory, "command line of a process", move || {
+        let mut text = Vec::new();
+        read_into(&file, &mut text, CMDLINE_BYTES_MAX).map(|_| text)
+    });
+    // One that does not answer is a process all the same: the caller goes on with what else is known of it.
+    read.unwrap_or_else(|_| Ok(Vec::new())).map_err(|errno| HostfsError::io(&path, errno))
 }
 
 /// `0::/path` for v2; `4:cpu,cpuacct:/path` for v1. The note ` (deleted)` behind a removed cgroup's path stays: it may

@@ -20,6 +20,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use self::devices::devices;
 use self::mounted::Mounted;
 use crate::error::HostfsError;
+use crate::foreign::Kind;
 use crate::kept::read_into;
 use crate::layout::CgroupLayout;
 use crate::proc_dir::{link, namespace, pid_path, stat};
@@ -91,18 +92,14 @@ impl SetupReader {
         } else {
             Mounted::read(&self.root, pid, own_root.as_deref(), &host_namespaces)?
         };
-        let has_own_root = own_root.is_some() && self.holds_anything(pid);
+        let has_own_root = own_root.is_some() && self.holds_anything(pid, &mounted);
         let (capabilities, without_seccomp) = self.rights(pid)?;
         let privileges = Privileges {
             is_privileged: false,
             capabilities,
             without_seccomp,
             is_unconfined: self.is_unconfined(pid),
-            devices: if has_own_root && mounted.may_list_devices {
-                devices(&self.root, pid)
-            } else {
-                Vec::new()
-            },
+            devices: if has_own_root && mounted.may_list_devices { self.devices(pid) } else { Vec::new() },
             mounts: mounted.mounts,
             host_namespaces,
         };
@@ -127,12 +124,25 @@ impl SetupReader {
     }
 
     /// Whether there is anything in its root. A browser locks itself into an empty directory, in which nothing can be run:
-    /// what it does run is the host's.
-    fn holds_anything(&self, pid: u32) -> bool {
-        match std::fs::read_dir(pid_path(&self.root, pid, "root")) {
+    /// what it does run is the host's. A file system that something else than the kernel serves is not asked, and one that
+    /// does not answer holds something: silence is no proof of emptiness.
+    fn holds_anything(&self, pid: u32, mounted: &Mounted) -> bool {
+        if !mounted.may_list_root {
+            return true;
+        }
+        let path = pid_path(&self.root, pid, "root");
+        let list = move || match std::fs::read_dir(path) {
             Ok(mut entries) => entries.next().is_some_and(|entry| entry.is_ok()),
             Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
-        }
+        };
+        self.root.foreign().call(Kind::Roots, "root directory of a process", list).unwrap_or(true)
+    }
+
+    /// Devices of its own; none are known of a file system that does not answer.
+    fn devices(&self, pid: u32) -> Vec<Untrusted> {
+        let root = self.root.clone();
+        let list = move || devices(&root, pid);
+        self.root.foreign().call(Kind::Roots, "devices of a process", list).unwrap_or_default()
     }
 
     fn stat_of(&self, process: ProcessKey) -> Result<Stat, HostfsError> {
@@ -166,9 +176,15 @@ impl SetupReader {
     /// Its root directory as its own mount namespace names it; `None` when it is the host's.
     fn own_root(&self, pid: u32) -> Result<Option<PathBuf>, HostfsError> {
         let path = pid_path(&self.root, pid, "root");
-        let own = directory(&path)?;
-        let host = directory(&pid_path(&self.root, 1, "root")).or_else(|_| directory(self.root.path()))?;
-        if own == host {
+        let (asked, root) = (path.clone(), self.root.clone());
+        let ask = move || {
+            let own = directory(&asked)?;
+            let host = directory(&pid_path(&root, 1, "root")).or_else(|_| directory(root.path()))?;
+            Ok(own == host)
+        };
+        // The host's own root answers: one that does not is another.
+        let asked = self.root.foreign().call(Kind::Roots, "root of a process", ask);
+        if asked.unwrap_or(Ok(false))? {
             return Ok(None);
         }
         let mut buffer = [MaybeUninit::uninit(); PATH_BYTES_MAX];

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::HostfsError;
+use crate::foreign::Kind;
 use crate::kept::read_into;
 use crate::proc_dir::pid_path;
 use crate::root::HostRoot;
@@ -54,9 +55,15 @@ fn listener(line: &[u8]) -> Option<UnixListener> {
     Some(UnixListener { path: PathBuf::from(OsStr::from_bytes(&line[at..])), inode })
 }
 
-/// Where a path of the host leads, links followed as the host would follow them. What is not there, or leads in a circle,
-/// stays as it is.
+/// Where a path of the host leads, links followed as the host would follow them. What is not there, leads in a circle, or
+/// does not answer, stays as it is.
 pub fn followed(root: &HostRoot, path: &Path) -> PathBuf {
+    let (at, whole) = (root.clone(), path.to_path_buf());
+    let follow = move || follow(&at, &whole);
+    root.foreign().call(Kind::Files, "links of a path", follow).unwrap_or_else(|_| path.to_path_buf())
+}
+
+fn follow(root: &HostRoot, path: &Path) -> PathBuf {
     let mut rest: VecDeque<OsString> = parts(path).collect();
     let mut at = PathBuf::from("/");
     let mut links = 0;

@@ -7,10 +7,10 @@ mod desk;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
+use deadline::pulse::{Pulse, Watched};
 use hostfs::error::HostfsError;
 use hostfs::layout::CgroupLayout;
 use hostfs::root::HostRoot;
@@ -31,6 +31,8 @@ const LOOKS_PER_SECOND_MAX: u32 = 500;
 /// When a process is looked at again that still was its runtime's or had the host's root, and when once more if it still
 /// is its runtime's: that one may only be called so.
 const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
+/// A look takes a millisecond at most, but for what it asks of a file system, which has a deadline.
+const SILENT_MAX: Duration = Duration::from_secs(5);
 /// How often losses are told.
 const TELL_LOSSES_EVERY: Duration = Duration::from_secs(1);
 /// Names of the processes by which runtimes make a container, until it executes its own program.
@@ -111,13 +113,45 @@ pub fn spawn(
     layout: &CgroupLayout,
     outlet: Outlet,
     stop: Stop,
-) -> Result<(Births, JoinHandle<()>), HostfsError> {
+) -> Result<(Births, Watched), HostfsError> {
+    let (births, looking) = prepare(root, layout, outlet)?;
+    Ok((births, looking.spawn(stop)))
+}
+
+/// Where processes are shown, and the thread that looks at them, yet to be started. Fails when the host's own namespaces
+/// cannot be read.
+pub fn prepare(
+    root: &HostRoot,
+    layout: &CgroupLayout,
+    outlet: Outlet,
+) -> Result<(Births, Looking), HostfsError> {
     let reader = SetupReader::new(root, layout)?;
     let (queue, wanted) = bounded(QUEUE_MAX);
     let desk = Arc::new(Mutex::new(Desk::default()));
     let births = Births { host: reader.host_namespaces(), desk: Arc::clone(&desk), queue };
-    let looker = Looker { reader, desk, outlet, later: BTreeMap::new(), number: 0, looks: 0 };
-    Ok((births, std::thread::spawn(move || looker.run(&wanted, &stop))))
+    Ok((births, Looking { reader, desk, outlet, wanted }))
+}
+
+/// The thread that looks, which can be started anew when it died.
+#[derive(Debug)]
+pub struct Looking {
+    reader: SetupReader,
+    desk: Arc<Mutex<Desk>>,
+    outlet: Outlet,
+    wanted: Receiver<Wanted>,
+}
+
+impl Looking {
+    /// Starts it.
+    pub fn spawn(&self, stop: Stop) -> Watched {
+        let (reader, desk, outlet) = (self.reader.clone(), Arc::clone(&self.desk), self.outlet.clone());
+        let looker = Looker { reader, desk, outlet, later: BTreeMap::new(), number: 0, looks: 0 };
+        let wanted = self.wanted.clone();
+        self.outlet.spawn("births", SILENT_MAX, move |pulse| {
+            looker.run(&wanted, pulse, &stop);
+            pulse.retire();
+        })
+    }
 }
 
 struct Looker {
@@ -146,10 +180,11 @@ struct Earlier {
 }
 
 impl Looker {
-    fn run(mut self, queue: &Receiver<Wanted>, stop: &Stop) {
+    fn run(mut self, queue: &Receiver<Wanted>, pulse: &Pulse, stop: &Stop) {
         let closed = never();
         let mut tell = Instant::now() + TELL_LOSSES_EVERY;
         while !stop.is_set() {
+            pulse.beat();
             let may_look = self.looks < LOOKS_PER_SECOND_MAX;
             let due = self.later.keys().next().map(|(due, _)| *due).filter(|_| may_look);
             select! {

@@ -28,11 +28,11 @@ mod follower;
 mod following;
 
 use std::io;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use containers::docker::{Docker, DockerConfig};
 use containers::error::CallError;
+use deadline::pulse::{Pulse, Watched};
 use model::coverage::{Health, Source, SourceReport};
 use model::event::Body;
 use model::untrusted::Untrusted;
@@ -44,6 +44,9 @@ use crate::outlet::{Outlet, Stop};
 
 /// How often to look whether stop was asked: what an end of the program waits for.
 const STOP_CHECK: Duration = Duration::from_millis(100);
+
+/// Whatever waits for an engine lets the event loop go on.
+pub(crate) const SILENT_MAX: Duration = Duration::from_secs(5);
 
 /// How the Docker engine is followed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,19 +88,25 @@ impl Default for ContainersConfig {
 }
 
 /// Starts the thread that follows the engine until `stop` is asked.
-pub fn spawn(config: ContainersConfig, outlet: Outlet, stop: Stop) -> JoinHandle<()> {
-    let follow = move || {
+pub fn spawn(config: ContainersConfig, outlet: Outlet, stop: Stop) -> Watched {
+    let name = thread_name("docker", &config.view);
+    outlet.clone().spawn(&name, SILENT_MAX, move |pulse| {
         let reporter = Reporter { outlet, view: config.view.clone(), last: None };
         let mut follower = Follower { config, reporter, was_there: false };
         while !stop.is_set() {
+            pulse.beat();
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(follower.follow_until(&stop)),
+                Ok(runtime) => runtime.block_on(follower.follow_until(&stop, pulse)),
                 Err(error) => follower.has_no_runtime(&error, &stop),
             }
         }
-    };
-    // PANIC: at start-up only; a system that gives no thread can run no sensor.
-    std::thread::Builder::new().name("containers".into()).spawn(follow).expect("a thread")
+        pulse.retire();
+    })
+}
+
+/// What the thread is called that follows an engine: the engine of this host needs no place.
+fn thread_name(kind: &str, view: &View) -> String {
+    if view.is_default() { kind.to_owned() } else { format!("{kind} {}", view.place) }
 }
 
 /// Tells changes of this source's health, each once.
@@ -151,10 +160,10 @@ struct Follower {
 }
 
 impl Follower {
-    async fn follow_until(&mut self, stop: &Stop) {
+    async fn follow_until(&mut self, stop: &Stop, pulse: &Pulse) {
         tokio::select! {
             () = self.follow() => {}
-            () = asked(stop) => {}
+            () = asked(stop, pulse) => {}
         }
     }
 
@@ -198,8 +207,10 @@ impl Follower {
     }
 }
 
-async fn asked(stop: &Stop) {
+/// Waits for the stop, and shows meanwhile that the event loop runs.
+async fn asked(stop: &Stop, pulse: &Pulse) {
     while !stop.is_set() {
+        pulse.beat();
         tokio::time::sleep(STOP_CHECK).await;
     }
 }

@@ -16,10 +16,10 @@ mod registry;
 mod relay;
 
 use std::path::PathBuf;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, at, bounded, select};
+use crossbeam_channel::{Receiver, Sender, at, select};
+use deadline::pulse::{Pulse, Watched};
 use hostfs::daemons::DaemonFinder;
 use hostfs::error::HostfsError;
 use hostfs::layout::CgroupLayout;
@@ -31,12 +31,12 @@ use crate::containers::follow_config::FollowConfig;
 use crate::engines::names::kind_by_name;
 use crate::engines::registry::Registry;
 use crate::outlet::{Outlet, Stop};
-use crate::podman::{self, PodmanNote};
+use crate::podman::PodmanNote;
 
 /// Pids of programs just executed that may wait to be looked at; what is beyond is found by the next look around.
 pub const NOTICES_MAX: usize = 1024;
 /// Stores of Podman's that may wait to be looked at.
-const PODMAN_NOTES_MAX: usize = 1024;
+pub const PODMAN_NOTES_MAX: usize = 1024;
 /// Looking around takes about a millisecond for a hundred processes.
 const LOOK_INTERVAL_MS_MIN: u64 = 100;
 const LOOK_INTERVAL_MS_MAX: u64 = 60_000;
@@ -81,40 +81,41 @@ impl EnginesConfig {
     }
 }
 
+/// A look at every process of a full host takes a second.
+const SILENT_MAX: Duration = Duration::from_secs(10);
+
 /// The settings of this room, and of the Docker engine that is followed anyway.
 pub type Settings = (EnginesConfig, ContainersConfig);
 
-/// Starts the thread that finds engines and the one that follows Podman, until `stop` is asked. `notices` are pids of
-/// programs just executed that may tell of an engine.
+/// Pids of programs just executed that may tell of an engine, and what was found out about stores of Podman.
+pub type Queues = (Receiver<u32>, Sender<PodmanNote>);
+
+/// Starts the thread that finds engines, until `stop` is asked.
 ///
 /// # Errors
 /// When the host's own namespaces cannot be read.
 pub fn spawn(
     (root, layout): (&HostRoot, &CgroupLayout),
     settings: Settings,
-    notices: Receiver<u32>,
+    (notices, notes): Queues,
     outlet: &Outlet,
     stop: &Stop,
-) -> Result<[JoinHandle<()>; 2], HostfsError> {
+) -> Result<Watched, HostfsError> {
     let finder = DaemonFinder::new(root, layout)?;
-    let (notes, podman_notes) = bounded(PODMAN_NOTES_MAX);
-    let podman = podman::spawn(root.clone(), podman_notes, outlet.clone(), stop.clone());
-    let (root, outlet, stop) = (root.clone(), outlet.clone(), stop.clone());
-    let find = move || {
+    let (root, own, stop) = (root.clone(), outlet.clone(), stop.clone());
+    Ok(outlet.spawn("engines", SILENT_MAX, move |pulse| {
         let every = Duration::from_millis(settings.0.look_interval_ms.max(1));
-        let registry = Registry::new(&root, finder, settings, &outlet);
-        look_until(registry, every, (&notices, &notes), &outlet, &stop);
-    };
-    // PANIC: at start-up only; a system that gives no thread can run no sensor.
-    let engines = std::thread::Builder::new().name("engines".into()).spawn(find).expect("a thread");
-    Ok([engines, podman])
+        let registry = Registry::new(&root, finder, settings, &own);
+        look_until(registry, every, (&notices, &notes), (&own, pulse), &stop);
+        pulse.retire();
+    }))
 }
 
 fn look_until(
     mut registry: Registry,
     every: Duration,
     (notices, notes): (&Receiver<u32>, &Sender<PodmanNote>),
-    outlet: &Outlet,
+    (outlet, pulse): (&Outlet, &Pulse),
     stop: &Stop,
 ) {
     let followed = registry.followed().clone();
@@ -122,6 +123,7 @@ fn look_until(
     // Nobody is left who could notice anything: looking around finds it, later.
     let mut notices = notices.clone();
     while !stop.is_set() {
+        pulse.beat();
         select! {
             recv(notices) -> pid => match pid {
                 Ok(pid) => {

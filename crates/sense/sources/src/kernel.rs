@@ -11,16 +11,15 @@ mod scripts;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use deadline::pulse::{Pulse, Watched};
 use hostfs::root::HostRoot;
 use model::coverage::{Health, Loss, Source, SourceReport};
 use model::event::{Body, Exec};
 use model::ids::CgroupId;
 use model::integrity::Integrity;
-use model::time::Time;
 use model::untrusted::Untrusted;
 use model::usage::KernelCounts;
 use probes::{Probes, ProbesConfig, ProbesError, ProgramState, Record};
@@ -29,10 +28,9 @@ use crate::birth::{Births, Sign};
 use crate::kernel::flows::FlowTable;
 use crate::kernel::scripts::Scripts;
 use crate::kernel::translation::Translation;
-use crate::outlet::{Outlet, Stop, wall_clock};
+use crate::outlet::{Outlet, Stop};
 use crate::queue::Inlet;
 use crate::sampler::Command;
-use crate::scan::since_boot;
 
 /// How long one wait for records may keep the thread from noticing that it should stop.
 const WAIT: Duration = Duration::from_millis(100);
@@ -41,11 +39,14 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// How long the counters of a removed cgroup are kept: its sockets may still close.
 const FORGET_AFTER: Duration = Duration::from_secs(5);
 
+/// Loading the probes is what takes longest.
+const SILENT_MAX: Duration = Duration::from_secs(10);
+
 /// Programs that must run for the kernel's view to replace scanning.
 const ESSENTIAL: [&str; 3] = ["exec", "cgroup_mkdir", "cgroup_rmdir"];
 
 /// What the kernel's account is handed on to, and what it is completed from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Links {
     /// Told of processes that may be an engine's.
     pub sampler: Inlet<Command>,
@@ -67,11 +68,12 @@ pub fn spawn(
     first_scan: Receiver<()>,
     links: Links,
     stop: Stop,
-) -> JoinHandle<()> {
-    std::thread::spawn(move || {
+) -> Watched {
+    let outlet = links.outlet.clone();
+    outlet.spawn("kernel", SILENT_MAX, move |pulse| {
         let mut probes = match Probes::load(&config) {
             Ok(probes) => probes,
-            Err(error) => return report(&links.outlet, Health::Down, &error.to_string()),
+            Err(error) => return give_up(pulse, &links.outlet, &error),
         };
         let runs = |name: &str| {
             probes.report().iter().any(|p| p.name.contains(name) && p.state == ProgramState::Attached)
@@ -79,15 +81,25 @@ pub fn spawn(
         probes_work.store(ESSENTIAL.into_iter().all(runs), Ordering::Release);
         let translation = Translation::open(&links.root.at("proc/1/ns/net"));
         report_programs(&probes, &translation, &links.outlet);
-        while first_scan.recv_timeout(WAIT) == Err(RecvTimeoutError::Timeout) && !stop.is_set() {}
+        while first_scan.recv_timeout(WAIT) == Err(RecvTimeoutError::Timeout) && !stop.is_set() {
+            pulse.beat();
+        }
         let mut follower = Follower::new(links, translation);
         while !stop.is_set() {
+            pulse.beat();
             if let Err(error) = follower.round(&mut probes) {
                 probes_work.store(false, Ordering::Release);
-                return report(&follower.outlet, Health::Down, &error.to_string());
+                return give_up(pulse, &follower.outlet, &error);
             }
         }
+        pulse.retire();
     })
+}
+
+/// The thread ends as it should: it has said why.
+fn give_up(pulse: &Pulse, outlet: &Outlet, error: &ProbesError) {
+    report(outlet, Health::Down, &error.to_string());
+    pulse.retire();
 }
 
 struct Follower {
@@ -95,8 +107,6 @@ struct Follower {
     births: Births,
     engines: Sender<u32>,
     outlet: Outlet,
-    /// When the host was booted by the wall clock, which may be stepped: taken anew every second.
-    boot: Time,
     counted_at: Instant,
     counts: HashMap<CgroupId, KernelCounts>,
     flows: FlowTable,
@@ -115,7 +125,6 @@ impl Follower {
             births,
             engines,
             outlet,
-            boot: wall_clock().minus(since_boot()),
             counted_at: Instant::now(),
             counts: HashMap::new(),
             flows: FlowTable::default(),
@@ -131,7 +140,6 @@ impl Follower {
         let given = probes.poll(WAIT, |record| self.take(record))?;
         if self.counted_at.elapsed() >= COUNT_EVERY {
             self.counted_at = Instant::now();
-            self.boot = wall_clock().minus(since_boot());
             for name in probes.lost() {
                 let program = Untrusted::new(name);
                 let fact = Integrity::ProbeDetached { program };
@@ -152,7 +160,7 @@ impl Follower {
     }
 
     fn take(&mut self, mut record: Record) {
-        let time = self.boot.plus(Duration::from_nanos(record.ktime_boot_ns));
+        let time = self.outlet.clock().boot().plus(Duration::from_nanos(record.ktime_boot_ns));
         match &mut record.body {
             Body::Socket(socket) => self.translation.fill(socket),
             Body::Exec(exec) => {

@@ -4,6 +4,8 @@
 
 pub mod queue;
 
+pub mod clock;
+
 pub mod outlet;
 
 pub mod kernel;

@@ -1,17 +1,20 @@
-//! The one way out of a source: stamps, numbers and queues its events; and the one way to ask it to stop.
+//! The one way out of a source: stamps, numbers and queues its events, keeps its thread's pulse; and the one way to ask it to
+//! stop.
 //!
 //! Not here: the queue's other end, which is the engine.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use deadline::pulse::{Pulse, Pulses, Watched};
 use model::coverage::Source;
 use model::event::{Body, Event};
 use model::ids::NodeId;
 use model::time::Time;
 
+use crate::clock::Clock;
 use crate::queue::Inlet;
 
 /// Where sources put their events. Cheap to clone.
@@ -25,13 +28,69 @@ pub struct Outlet {
     /// How many events of each source were numbered. Several threads may be one source: an event is numbered and queued
     /// under its lock, for a number out of order looks like a loss.
     numbers: Arc<[Mutex<u64>; Source::ALL.len()]>,
+    clock: Clock,
+    pulses: Pulses,
+    /// How often everything was asked for anew.
+    asked_anew: Arc<AtomicU64>,
 }
 
 impl Outlet {
     /// An outlet and the engine's end of its queue, which holds at most `events_max`.
     pub fn new(node: NodeId, events_max: usize) -> (Self, Receiver<Event>) {
         let (queue, receiver) = Inlet::new(events_max);
-        (Self { node, queue, numbers: Arc::default() }, receiver)
+        let outlet = Self {
+            node,
+            queue,
+            numbers: Arc::default(),
+            clock: Clock::default(),
+            pulses: Pulses::default(),
+            asked_anew: Arc::default(),
+        };
+        (outlet, receiver)
+    }
+
+    /// The same outlet, whose threads' pulses are kept beside others'.
+    #[must_use]
+    pub fn with_pulses(self, pulses: Pulses) -> Self {
+        Self { pulses, ..self }
+    }
+
+    /// The same outlet with a queue of its own, which holds at most `events_max`, and that queue's end.
+    #[must_use]
+    pub fn branch(&self, events_max: usize) -> (Self, Receiver<Event>) {
+        let (queue, receiver) = Inlet::new(events_max);
+        (Self { queue, numbers: Arc::default(), ..self.clone() }, receiver)
+    }
+
+    /// Starts a thread that must beat at least each `silent_max`.
+    pub fn spawn(
+        &self,
+        thread: &str,
+        silent_max: Duration,
+        run: impl FnOnce(&Pulse) + Send + 'static,
+    ) -> Watched {
+        // PANIC: a system that gives no thread can run no sensor; where one is lacking later, whatever wanted it is started anew.
+        self.pulses.spawn(thread, silent_max, run).expect("a thread")
+    }
+
+    /// The pulses of all threads.
+    pub fn pulses(&self) -> &Pulses {
+        &self.pulses
+    }
+
+    /// The clock that events are stamped by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Has every source look anew at what it compares from time to time: the sensor did not run for a while.
+    pub fn ask_anew(&self) {
+        self.asked_anew.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often that was asked for.
+    pub fn asked_anew(&self) -> u64 {
+        self.asked_anew.load(Ordering::Acquire)
     }
 
     /// Stamps and queues what happened at `time`; never blocks.
@@ -52,10 +111,11 @@ impl Outlet {
         self.send(source, self.now(), body);
     }
 
-    /// Queues what an engine announced, at the time it says, if any. Its clock is the host's: a time to come would be a
-    /// lie.
+    /// Queues what an engine announced, at the time it says, if any. Its clock is the host's wall clock: a time to come would
+    /// be a lie.
     pub fn send_announced(&self, source: Source, time: Option<Time>, body: Body) {
         let now = self.now();
+        let time = time.map(|time| self.clock.of_wall(time));
         self.send(source, time.map_or(now, |time| time.min(now)), body);
     }
 
@@ -64,9 +124,9 @@ impl Outlet {
         *self.number(source)
     }
 
-    /// The wall clock.
+    /// The time now: the wall clock's, except that it never runs backwards.
     pub fn now(&self) -> Time {
-        wall_clock()
+        self.clock.now()
     }
 
     /// The host whose events these are.
@@ -83,12 +143,6 @@ impl Outlet {
     fn number(&self, source: Source) -> MutexGuard<'_, u64> {
         self.numbers[source as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The wall clock; a clock set before 1970 reads as 1970.
-pub fn wall_clock() -> Time {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time::from_ns(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// Tells sources to end. Cheap to clone; whoever has one can wait for the stop, or ask for it.

@@ -12,10 +12,10 @@ mod followed;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, at, select};
+use deadline::pulse::Watched;
 use hostfs::podman::{Store, StoreRoots, standard_stores};
 use hostfs::root::HostRoot;
 use hostfs::unix_sockets::followed;
@@ -36,6 +36,8 @@ const EVERY_WHEN_STARTING: Duration = Duration::from_millis(50);
 const STARTING: Duration = Duration::from_secs(2);
 /// How often users' homes are looked through.
 const HOMES_EVERY: Duration = Duration::from_secs(5);
+/// A look at all stores takes milliseconds.
+const SILENT_MAX: Duration = Duration::from_secs(5);
 /// Most stores followed.
 const STORES_MAX: usize = 64;
 
@@ -62,29 +64,29 @@ pub struct PodmanServer {
 }
 
 /// Starts the thread that follows every store until `stop` is asked.
-pub fn spawn(root: HostRoot, notes: Receiver<PodmanNote>, outlet: Outlet, stop: Stop) -> JoinHandle<()> {
+pub fn spawn(root: HostRoot, notes: Receiver<PodmanNote>, outlet: Outlet, stop: Stop) -> Watched {
     let mut follower = PodmanFollower::new(root);
-    let follow = move || {
+    outlet.clone().spawn("podman", SILENT_MAX, move |pulse| {
         let mut next = Instant::now();
         while !stop.is_set() {
+            pulse.beat();
             select! {
                 recv(notes) -> note => match note {
                     Ok(note) => {
                         follower.note(note);
                         next = Instant::now();
                     }
-                    Err(_) => return,
+                    Err(_) => break,
                 },
-                recv(stop.closed()) -> _ => return,
+                recv(stop.closed()) -> _ => break,
                 recv(at(next)) -> _ => {
                     follower.look(&outlet);
                     next = Instant::now() + follower.pause();
                 }
             }
         }
-    };
-    // PANIC: at start-up only; a system that gives no thread can run no sensor.
-    std::thread::Builder::new().name("podman".into()).spawn(follow).expect("a thread")
+        pulse.retire();
+    })
 }
 
 /// What was told of Podman so far.

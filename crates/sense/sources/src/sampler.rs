@@ -8,12 +8,14 @@ pub mod deep;
 
 mod addresses;
 
+mod logs;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, at, select};
+use deadline::pulse::Watched;
 use hostfs::cgroup::CgroupReader;
 use hostfs::disk::DiskReader;
 use hostfs::engine::EngineReader;
@@ -28,15 +30,19 @@ use model::coverage::{Health, Source, SourceReport};
 use model::event::Body;
 use model::ids::CgroupId;
 use model::untrusted::Untrusted;
+use model::usage::LogSize;
 
 use self::addresses::Addresses;
 use self::deep::Deep;
+use self::logs::Logs;
 use crate::outlet::{Outlet, Stop};
 
 /// The beat of the books.
 const EVERY: Duration = Duration::from_secs(1);
 /// How often all processes are looked through for engines and kernel threads, and what changes slowly is read.
 const LOOK_AROUND_BEATS: u64 = 5;
+/// Ten thousand cgroups take seconds.
+const SILENT_MAX: Duration = Duration::from_secs(10);
 /// Most cgroups and most logs read.
 const WATCHED_MAX: usize = 10_000;
 
@@ -106,7 +112,7 @@ pub struct Sampler {
     disks: DiskReader,
     disk_space: Vec<model::usage::DiskSpace>,
     cgroups: BTreeMap<CgroupId, CgroupReader>,
-    logs: BTreeMap<Untrusted, LogReader>,
+    logs: Logs,
     addresses: Addresses,
     deep: Deep,
     beats: u64,
@@ -129,7 +135,7 @@ impl Sampler {
             disks: DiskReader::new(root, config.disks.iter().map(String::as_str)),
             disk_space: Vec::new(),
             cgroups: BTreeMap::new(),
-            logs: BTreeMap::new(),
+            logs: Logs::new(root),
             addresses: Addresses::new(root),
             deep: Deep::default(),
             beats: 0,
@@ -150,14 +156,12 @@ impl Sampler {
             }
             Command::WatchLog { container_id, path } => {
                 if self.has_room(self.logs.len()) {
-                    let mut log = LogReader::new(&self.root, &container_id, path.raw());
-                    read_log(&mut log, outlet);
-                    self.logs.insert(container_id, log);
+                    let log = LogReader::new(&self.root, &container_id, path.raw());
+                    let size = self.logs.watch(&container_id, log);
+                    tell_logs(size, outlet);
                 }
             }
-            Command::ForgetLog { container_id } => {
-                self.logs.remove(&container_id);
-            }
+            Command::ForgetLog { container_id } => self.logs.forget(&container_id),
             Command::NoticeEngine { pid } => {
                 self.engines.notice(pid);
             }
@@ -176,9 +180,7 @@ impl Sampler {
     /// which may take long, come after it.
     pub fn beat(&mut self, outlet: &Outlet) {
         self.cgroups.retain(|_, reader| read_cgroup(reader, outlet));
-        for log in self.logs.values_mut() {
-            read_log(log, outlet);
-        }
+        tell_logs(self.logs.read(), outlet);
         self.look_around();
         self.read_disks();
         self.addresses.beat(self.beats, outlet);
@@ -205,7 +207,14 @@ impl Sampler {
         });
         let (engines, disks) = (self.engines_problem.clone(), self.disks_problem.clone());
         let (addresses, deep) = (self.addresses.problem(), self.deep.problem());
-        [unread, engines, disks, refused, unlisted, addresses, deep].into_iter().flatten().collect()
+        let silent = self.logs.silent();
+        let logs = (silent > 0).then(|| format!("{silent} log files do not answer"));
+        let silent = self.disks.silent();
+        let roots = (silent > 0).then(|| format!("{silent} directories of runtimes do not answer"));
+        [unread, engines, disks, roots, logs, refused, unlisted, addresses, deep]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn watch_cgroup(&mut self, cgroup: CgroupId, path: &std::path::Path, outlet: &Outlet) {
@@ -263,21 +272,17 @@ impl Sampler {
 }
 
 /// Runs a sampler in a thread of its own.
-pub fn spawn(
-    mut sampler: Sampler,
-    commands: Receiver<Command>,
-    outlet: Outlet,
-    stop: Stop,
-) -> JoinHandle<()> {
-    std::thread::spawn(move || {
+pub fn spawn(mut sampler: Sampler, commands: Receiver<Command>, outlet: Outlet, stop: Stop) -> Watched {
+    outlet.clone().spawn("sampler", SILENT_MAX, move |pulse| {
         let mut next = Instant::now();
         while !stop.is_set() {
+            pulse.beat();
             select! {
                 recv(commands) -> command => match command {
                     Ok(command) => sampler.obey(command, &outlet),
-                    Err(_) => return,
+                    Err(_) => break,
                 },
-                recv(stop.closed()) -> _ => return,
+                recv(stop.closed()) -> _ => break,
                 recv(at(next)) -> _ => {
                     sampler.beat(&outlet);
                     // After a pause (a suspended host) beats that were missed are not made up for.
@@ -285,6 +290,7 @@ pub fn spawn(
                 }
             }
         }
+        pulse.retire();
     })
 }
 
@@ -299,9 +305,8 @@ fn read_cgroup(reader: &mut CgroupReader, outlet: &Outlet) -> bool {
     }
 }
 
-fn read_log(log: &mut LogReader, outlet: &Outlet) {
-    // A log that is not there (yet, or any more) has no size; the file may come back.
-    if let Ok(size) = log.read() {
+fn tell_logs(sizes: impl IntoIterator<Item = LogSize>, outlet: &Outlet) {
+    for size in sizes {
         outlet.send_now(Source::Host, Body::Log(Box::new(size)));
     }
 }

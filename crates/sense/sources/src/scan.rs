@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use deadline::pulse::Watched;
 use hostfs::boot::boot_time;
 use hostfs::error::HostfsError;
 use hostfs::layout::CgroupLayout;
@@ -27,12 +27,16 @@ use model::untrusted::Untrusted;
 
 use self::listeners::Listeners;
 use crate::birth::{Births, Sign};
-use crate::outlet::{Outlet, Stop, wall_clock};
+use crate::clock::{since_boot, wall_clock};
+use crate::outlet::{Outlet, Stop};
 
 /// Pause between scans while the kernel probes tell of everything.
 const EVERY_WITH_PROBES: Duration = Duration::from_secs(30);
 /// Pause between scans when they are all there is: half of it is the mean delay before a container is found.
 const EVERY_ALONE: Duration = Duration::from_millis(500);
+
+/// A scan of a host with tens of thousands of processes takes seconds.
+const SILENT_MAX: Duration = Duration::from_secs(15);
 
 /// One host's scanner.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub struct Scanner {
     cgroups: HashMap<CgroupId, PathBuf>,
     left_out: u64,
     boot: Time,
+    /// Whether the clocks of this system are those of the host: then its boot is told by them, as for all other events.
+    is_live: bool,
     births: Option<Births>,
 }
 
@@ -56,7 +62,8 @@ impl Scanner {
             processes,
             cgroups: HashMap::new(),
             left_out: 0,
-            boot: precise_boot_time(root)?,
+            boot: boot_time(root)?,
+            is_live: is_live(root)?,
             births: None,
         })
     }
@@ -77,7 +84,7 @@ impl Scanner {
         scanned.gone.iter().for_each(|&process| self.show(Sign::Ended(process)));
         for exec in scanned.found {
             self.listeners.note(&exec);
-            let started = self.started(&exec);
+            let started = self.started(&exec, outlet);
             let sign = Sign::Runs(exec.process, exec.namespaces, exec.cgroup);
             outlet.send(Source::Scan, started, Body::Process(Box::new(exec)));
             self.show(sign);
@@ -120,8 +127,9 @@ impl Scanner {
         }
     }
 
-    fn started(&self, exec: &Exec) -> Time {
-        self.boot.plus(Duration::from_nanos(exec.process.start_ns))
+    fn started(&self, exec: &Exec, outlet: &Outlet) -> Time {
+        let boot = if self.is_live { outlet.clock().boot() } else { self.boot };
+        boot.plus(Duration::from_nanos(exec.process.start_ns))
     }
 }
 
@@ -130,14 +138,15 @@ impl Scanner {
 pub fn spawn(
     mut scanner: Scanner,
     probes_work: Arc<AtomicBool>,
-    first_done: Sender<()>,
+    mut first_done: Option<Sender<()>>,
     outlet: Outlet,
     stop: Stop,
-) -> JoinHandle<()> {
-    std::thread::spawn(move || {
+) -> Watched {
+    outlet.clone().spawn("scan", SILENT_MAX, move |pulse| {
         let mut health = None;
-        let mut first_done = Some(first_done);
         while !stop.is_set() {
+            pulse.beat();
+            let asked = outlet.asked_anew();
             let report = match scanner.scan(&outlet) {
                 Ok(()) => report(Health::Up, ""),
                 Err(error) => report(Health::Down, &error.to_string()),
@@ -148,34 +157,32 @@ pub fn spawn(
             }
             first_done.take();
             let every = if probes_work.load(Ordering::Acquire) { EVERY_WITH_PROBES } else { EVERY_ALONE };
-            wait(every, &probes_work, &stop, || scanner.catch_up(&outlet));
+            wait(every, &probes_work, &stop, || {
+                pulse.beat();
+                scanner.catch_up(&outlet);
+                outlet.asked_anew() == asked
+            });
         }
+        pulse.retire();
     })
 }
 
-/// Waits, with something to do every half second, but not longer than is right once the probes have failed.
-fn wait(every: Duration, probes_work: &AtomicBool, stop: &Stop, mut meanwhile: impl FnMut()) {
+/// Waits, with something to do every half second that may end it, but not longer than is right once the probes have failed.
+fn wait(every: Duration, probes_work: &AtomicBool, stop: &Stop, mut meanwhile: impl FnMut() -> bool) {
     let mut waited = Duration::ZERO;
     let worked = probes_work.load(Ordering::Acquire);
     while waited < every && probes_work.load(Ordering::Acquire) == worked && !stop.wait(EVERY_ALONE) {
         waited += EVERY_ALONE;
-        meanwhile();
+        if !meanwhile() {
+            return;
+        }
     }
 }
 
-/// `btime` of `/proc/stat` is cut to whole seconds; on the live host the two clocks tell it to the microsecond.
-fn precise_boot_time(root: &HostRoot) -> Result<Time, HostfsError> {
-    let coarse = boot_time(root)?;
-    let precise = wall_clock().minus(since_boot());
-    let differs = coarse.since(precise).max(precise.since(coarse));
-    Ok(if differs <= Duration::from_secs(2) { precise } else { coarse })
-}
-
-/// Time since boot, suspend included: the clock that processes' starts and probes' records are stamped with.
-pub(crate) fn since_boot() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let secs = u64::try_from(now.tv_sec).unwrap_or(0);
-    Duration::new(secs, u32::try_from(now.tv_nsec).unwrap_or(0))
+/// Whether this system's clocks tell the same boot as `/proc/stat`, whose `btime` is cut to whole seconds.
+fn is_live(root: &HostRoot) -> Result<bool, HostfsError> {
+    let (told, ours) = (boot_time(root)?, wall_clock().minus(since_boot()));
+    Ok(told.since(ours).max(ours.since(told)) <= Duration::from_secs(2))
 }
 
 fn report(health: Health, reason: &str) -> SourceReport {

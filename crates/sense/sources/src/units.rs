@@ -4,9 +4,9 @@
 //! managers.
 
 use std::collections::BTreeSet;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use deadline::pulse::Watched;
 use hostfs::root::HostRoot;
 use hostfs::units::{RunningUnits, UNITS_LISTED_MAX, is_manager, running_units};
 use model::coverage::{Health, Source, SourceReport};
@@ -19,17 +19,20 @@ use crate::outlet::{Outlet, Stop};
 /// How often systemd's list is read: a unit must be known before a container by its name is settled.
 const EVERY: Duration = Duration::from_millis(500);
 
+/// A look takes milliseconds.
+const SILENT_MAX: Duration = Duration::from_secs(5);
+
 /// Starts the thread that follows systemd until `stop` is asked.
-pub fn spawn(root: HostRoot, outlet: Outlet, stop: Stop) -> JoinHandle<()> {
+pub fn spawn(root: HostRoot, outlet: Outlet, stop: Stop) -> Watched {
     let mut follower = UnitsFollower::new(root);
-    let follow = move || {
+    outlet.clone().spawn("units", SILENT_MAX, move |pulse| {
         while !stop.is_set() {
+            pulse.beat();
             follower.look(&outlet);
             stop.wait(EVERY);
         }
-    };
-    // PANIC: at start-up only; a system that gives no thread can run no sensor.
-    std::thread::Builder::new().name("units".into()).spawn(follow).expect("a thread")
+        pulse.retire();
+    })
 }
 
 /// What was told of systemd so far.

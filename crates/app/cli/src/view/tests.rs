@@ -68,6 +68,8 @@ fn status(containers: Vec<ContainerStatus>) -> Status {
         judges_failed: Vec::new(),
         hardening: Default::default(),
         integrity: Vec::new(),
+        threads: Vec::new(),
+        calls: Vec::new(),
     }
 }
 

@@ -46,7 +46,7 @@ impl Guard {
 
     /// Seals the process once the kernel's source has said how it is: then the probes are loaded, or never will be.
     pub(super) fn seal_after(&mut self, event: &Event) {
-        let is_loaded = matches!(&event.body, Body::Report(report) if report.source == Source::Kernel);
+        let is_loaded = event.source == Source::Kernel && matches!(event.body, Body::Report(_));
         if !self.seals || !is_loaded {
             return;
         }

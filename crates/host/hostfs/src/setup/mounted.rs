@@ -69,13 +69,16 @@ pub(super) struct Mounted {
     pub(super) mounts: Vec<HostMount>,
     /// Whether its `/dev` can be listed without asking a file system that a process of its own may serve.
     pub(super) may_list_devices: bool,
+    /// Whether its root can be listed without asking what serves a file system, as far as its kind tells: layers may be
+    /// on one.
+    pub(super) may_list_root: bool,
 }
 
 impl Mounted {
     /// Of a process whose root is the host's: the whole host is there.
     pub(super) fn whole_host(is_writable: bool) -> Self {
         let mounts = vec![HostMount { path: Untrusted::new("/"), is_writable }];
-        Self { root: PathBuf::from("/"), mounts, may_list_devices: false }
+        Self { root: PathBuf::from("/"), mounts, may_list_devices: false, may_list_root: true }
     }
 
     /// Of a process with this root, as its own mount namespace names it, or with the host's, that shares these
@@ -108,6 +111,7 @@ impl Mounted {
             root: shown,
             mounts: host.mounted(&own, shared),
             may_list_devices: dev.is_none_or(|line| KERNELS.contains(&line.kind)),
+            may_list_root: top.is_none_or(|line| !is_served(line.kind)),
         })
     }
 }
@@ -209,4 +213,10 @@ fn danger(path: &Path) -> usize {
         return 1;
     }
     DANGEROUS.iter().position(|place| path.starts_with(place)).map_or(2 + DANGEROUS.len(), |at| 2 + at)
+}
+
+/// Whether a process serves a file system of that kind, or another host does.
+fn is_served(kind: &[u8]) -> bool {
+    let served: [&[u8]; 8] = [b"fuse", b"fuseblk", b"nfs", b"nfs4", b"cifs", b"smb3", b"9p", b"ceph"];
+    served.contains(&kind) || kind.starts_with(b"fuse.")
 }

@@ -3,12 +3,12 @@
 //! Not here: the protocol (`containers` crate), the life of a connection (`following.rs`).
 
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use containers::containerd::Containerd;
 use containers::error::CallError;
 use containers::notice::{Entries, Notice, Place};
+use deadline::pulse::Watched;
 use futures_util::Stream;
 use model::coverage::Source;
 use model::runtime::ContainerFacts;
@@ -21,7 +21,7 @@ use crate::containers::follower;
 use crate::outlet::{Outlet, Stop};
 
 /// Starts the thread that follows the daemon at a socket until `stop` is asked.
-pub fn spawn(socket: PathBuf, settings: FollowConfig, outlet: Outlet, stop: Stop) -> JoinHandle<()> {
+pub fn spawn(socket: PathBuf, settings: FollowConfig, outlet: Outlet, stop: Stop) -> Watched {
     follower::spawn::<Containerd>(socket, settings, outlet, stop)
 }
 

@@ -4,12 +4,12 @@
 //! (`following.rs`).
 
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use containers::cri::Cri;
 use containers::error::CallError;
 use containers::notice::{Entries, Notice, Place};
+use deadline::pulse::Watched;
 use futures_util::Stream;
 use model::coverage::Source;
 use model::runtime::ContainerFacts;
@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// Starts the thread that follows what serves the kubelet at a socket until `stop` is asked, or until the engine there
 /// says that it does not.
-pub fn spawn(socket: PathBuf, settings: FollowConfig, outlet: Outlet, stop: Stop) -> JoinHandle<()> {
+pub fn spawn(socket: PathBuf, settings: FollowConfig, outlet: Outlet, stop: Stop) -> Watched {
     follower::spawn::<Cri>(socket, settings, outlet, stop)
 }
 

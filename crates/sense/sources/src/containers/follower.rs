@@ -3,10 +3,10 @@
 //! Not here: one connection's life (`following.rs`), and reports about the source, which has other sockets as well.
 
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use containers::error::CallError;
+use deadline::pulse::Watched;
 use model::event::Body;
 use model::untrusted::Untrusted;
 use model::view::{EngineSeen, EngineState, View};
@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::containers::asked::Asked;
 use crate::containers::follow_config::FollowConfig;
 use crate::containers::following::Following;
-use crate::containers::{asked as stop_asked, pause};
+use crate::containers::{SILENT_MAX, asked as stop_asked, pause};
 use crate::outlet::{Outlet, Stop};
 
 /// Starts the thread that follows the engine at a socket.
@@ -24,19 +24,19 @@ pub(crate) fn spawn<E: Asked>(
     settings: FollowConfig,
     outlet: Outlet,
     stop: Stop,
-) -> JoinHandle<()> {
-    let follow = move || {
+) -> Watched {
+    let name = format!("{} {}", E::KIND.name(), socket.display());
+    outlet.clone().spawn(&name, SILENT_MAX, move |pulse| {
         let mut teller = Teller::new::<E>(&socket, outlet);
-        let Some(runtime) = event_loop::<E>(&mut teller, &settings, &stop) else { return };
+        let Some(runtime) = event_loop::<E>(&mut teller, &settings, &stop) else { return pulse.retire() };
         runtime.block_on(async {
             tokio::select! {
                 () = keep_following::<E>(&socket, &settings, &mut teller) => {}
-                () = stop_asked(&stop) => {}
+                () = stop_asked(&stop, pulse) => {}
             }
         });
-    };
-    // PANIC: a system that gives no thread can run no sensor.
-    std::thread::Builder::new().name(E::KIND.name().into()).spawn(follow).expect("a thread")
+        pulse.retire();
+    })
 }
 
 /// Tells how the engine is, each change once.

@@ -52,6 +52,8 @@ pub(crate) struct Following<'a, E> {
     are_named: bool,
     looked: Instant,
     look_after: Duration,
+    /// How often everything was asked for anew when this was done last.
+    asked_anew: u64,
 }
 
 /// What a call brought.
@@ -65,6 +67,7 @@ enum Answer {
 impl<'a, E: Asked> Following<'a, E> {
     pub(crate) fn new(engine: E, settings: &'a FollowConfig, teller: &'a mut Teller) -> Self {
         Self {
+            asked_anew: teller.outlet.asked_anew(),
             engine,
             settings,
             teller,
@@ -184,7 +187,10 @@ impl<'a, E: Asked> Following<'a, E> {
         self.namespaces.values_mut().for_each(Mirror::ask_failing);
         let has_problem = self.namespaces_problem.is_some()
             || self.namespaces.values().any(|it| it.list_problem().is_some());
-        if !self.asking_for_namespaces && (has_problem || self.looked.elapsed() >= self.look_after) {
+        let asked_anew = self.teller.outlet.asked_anew();
+        let is_due = self.looked.elapsed() >= self.look_after || asked_anew != self.asked_anew;
+        if !self.asking_for_namespaces && (has_problem || is_due) {
+            self.asked_anew = asked_anew;
             self.look_after = E::POLLED.unwrap_or(Duration::from_millis(self.settings.compare_interval_ms));
             self.ask_for_namespaces();
         }

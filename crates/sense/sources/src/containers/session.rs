@@ -22,6 +22,7 @@ use model::time::Time;
 use model::untrusted::Untrusted;
 use tokio::time::MissedTickBehavior;
 
+use crate::clock::wall_clock;
 use crate::containers::images::Images;
 use crate::containers::lane::Lanes;
 use crate::containers::mirror::{Cause, Due, Mirror, failing_reason};
@@ -47,6 +48,8 @@ pub(crate) struct Session<'a> {
     calls: FuturesUnordered<LocalBoxFuture<'static, Answer>>,
     pinging: bool,
     ping_problem: Option<CallError>,
+    /// How often everything was asked for anew when the list was asked for last.
+    asked_anew: u64,
     listed: Instant,
 }
 
@@ -74,6 +77,7 @@ impl<'a> Session<'a> {
         Self {
             docker,
             config,
+            asked_anew: reporter.outlet.asked_anew(),
             reporter,
             mirror: Mirror::new(Source::Docker, config.view.clone(), config.containers_max),
             lanes: Lanes::new(),
@@ -93,7 +97,8 @@ impl<'a> Session<'a> {
 
     /// Follows the engine until it ends the stream of changes, or fails to give a usable one.
     pub(crate) async fn follow(&mut self) -> CallError {
-        let begun = self.reporter.outlet.now();
+        // The engine tells times by the wall clock.
+        let begun = wall_clock();
         let since = begun.minus(OVERLAP);
         let mut announcements = pin!(self.docker.watch(since).fuse());
         let mut beat = tokio::time::interval(Duration::from_millis(self.config.ping_interval_ms.max(1)));
@@ -180,8 +185,11 @@ impl<'a> Session<'a> {
             self.calls.push(async move { Answer::Ping(docker.ping().await) }.boxed_local());
         }
         self.mirror.ask_failing();
-        let is_due = self.listed.elapsed() >= Duration::from_millis(self.config.compare_interval_ms);
+        let asked_anew = self.reporter.outlet.asked_anew();
+        let is_due = self.listed.elapsed() >= Duration::from_millis(self.config.compare_interval_ms)
+            || asked_anew != self.asked_anew;
         if (is_due || self.mirror.list_problem().is_some()) && self.ask_for_list() {
+            self.asked_anew = asked_anew;
             self.swarm.ask_again();
             self.images.take_unanswered().iter().for_each(|id| self.mirror.alter(id));
         }

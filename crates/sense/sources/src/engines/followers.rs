@@ -3,8 +3,8 @@
 //! Not here: how an engine is followed (`containers`).
 
 use std::path::Path;
-use std::thread::JoinHandle;
 
+use deadline::pulse::Watched;
 use model::view::{EngineKind, View};
 
 use crate::containers::{self, ContainersConfig, containerd, cri};
@@ -15,17 +15,17 @@ use crate::outlet::{Outlet, Stop, Stopper};
 #[derive(Debug)]
 pub(crate) struct Follower {
     stopper: Stopper,
-    thread: JoinHandle<()>,
+    thread: Watched,
 }
 
 impl Follower {
-    fn start(spawn: impl FnOnce(Stop) -> JoinHandle<()>) -> Self {
+    fn start(spawn: impl FnOnce(Stop) -> Watched) -> Self {
         let (stopper, stop) = Stop::new();
         Self { stopper, thread: spawn(stop) }
     }
 
     /// Tells it to stop, without waiting for it.
-    pub(crate) fn stop(self) -> JoinHandle<()> {
+    pub(crate) fn stop(self) -> Watched {
         drop(self.stopper);
         self.thread
     }

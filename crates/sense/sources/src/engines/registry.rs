@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
+use deadline::pulse::Watched;
 use hostfs::daemons::{Daemon, DaemonFinder, DaemonKind, Found, is_alive, sockets_of};
 use hostfs::podman::{StoreRoots, store_of_user};
 use hostfs::root::HostRoot;
@@ -37,6 +37,8 @@ const STARTING_MAX: Duration = Duration::from_secs(5);
 const GONE_AFTER: Duration = Duration::from_secs(3);
 /// How long a first answer is awaited before its lack is a matter of the source's health.
 const AWAITED: Duration = Duration::from_secs(3);
+/// How long the followers may take to end, all together.
+const STOP_MAX: Duration = Duration::from_millis(500);
 /// Docker keeps what is of its own containerd below it.
 const DOCKER_OWN: &str = "/run/docker";
 
@@ -60,7 +62,7 @@ pub(crate) struct Registry {
     notes: Vec<PodmanNote>,
     told: BTreeMap<View, EngineSeen>,
     reports: Reports,
-    ended: Vec<JoinHandle<()>>,
+    ended: Vec<Watched>,
     /// Places of engines that found no room.
     left_out: BTreeSet<PathBuf>,
 }
@@ -123,7 +125,7 @@ impl Registry {
         self.look_after(outlet);
         self.tell(outlet);
         self.relay.count_lost(outlet);
-        self.ended.retain(|thread| !thread.is_finished());
+        self.ended.retain(|thread| !thread.has_ended());
     }
 
     /// What a follower says is passed on; how its engine is, is completed first.
@@ -146,9 +148,10 @@ impl Registry {
         for engine in std::mem::take(&mut self.engines).into_values() {
             self.ended.extend(engine.followers.into_iter().map(followers::Follower::stop));
         }
+        let deadline = Instant::now() + STOP_MAX;
         for thread in self.ended {
-            // A follower that panicked has nothing more to say.
-            drop(thread.join());
+            // One that does not end in time is left.
+            let _has_ended = thread.join_until(deadline);
         }
     }
 
@@ -203,7 +206,7 @@ impl Registry {
     /// A store that lies in files which only its monitor sees is reached through that monitor's root.
     fn as_host_sees(&self, pid: u32, roots: StoreRoots) -> StoreRoots {
         let own = |path: &Path| own(pid, path);
-        let is_there = |path: &Path| self.root.at(path).is_dir();
+        let is_there = |path: &Path| self.root.foreign().is_directory(&self.root.at(path));
         if is_there(&roots.graphroot) || !is_there(&own(&roots.graphroot)) {
             return roots;
         }
@@ -269,13 +272,14 @@ impl Registry {
     fn place(&self, daemon: &Daemon, path: &Path) -> PathBuf {
         let place = followed(&self.root, path);
         let own = own(daemon.process.pid, path);
-        let file = |path: &Path| rustix::fs::stat(self.root.at(path)).ok().map(|it| (it.st_dev, it.st_ino));
+        let file =
+            |path: &Path| self.root.foreign().stat(&self.root.at(path)).map(|it| (it.st_dev, it.st_ino));
         if daemon.sees_host || file(&own).is_none() || file(&own) == file(&place) { place } else { own }
     }
 
     fn is_default(&self, place: &Path) -> bool {
         let told = &self.settings.1.docker.socket;
-        let file = |path: &Path| rustix::fs::stat(path).ok().map(|it| (it.st_dev, it.st_ino));
+        let file = |path: &Path| self.root.foreign().stat(path).map(|it| (it.st_dev, it.st_ino));
         let one = file(told);
         followed(&self.root, told) == place || (one.is_some() && one == file(&self.root.at(place)))
     }

@@ -40,7 +40,7 @@ struct Count {
 
 impl Relay {
     pub(crate) fn new(outlet: &Outlet) -> Self {
-        let (inlet, events) = Outlet::new(outlet.node().clone(), EVENTS_MAX);
+        let (inlet, events) = outlet.branch(EVENTS_MAX);
         Self { inlet, events, names: BTreeMap::new(), counts: BTreeMap::new() }
     }
 

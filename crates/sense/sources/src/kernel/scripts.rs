@@ -4,9 +4,10 @@
 //! Not here: the look itself (`hostfs`), and what of it is bad (`detect`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use deadline::workers::Workers;
 use hostfs::layers::{Script, script};
 use hostfs::process::host_namespaces;
 use hostfs::root::HostRoot;
@@ -18,6 +19,12 @@ const LOOKS_MAX: u32 = 200;
 const LOOKS_OF_ONE_MAX: u32 = 50;
 /// How long the kernel's account is kept waiting within a second, in all.
 const WAIT_MAX: Duration = Duration::from_millis(100);
+/// Looks that may hang at once.
+const HUNG_MAX: usize = 64;
+/// How long the scripts of a container are not looked for after a look that hung.
+const HUNG_PAUSE: Duration = Duration::from_secs(1);
+/// How long one look is waited for: one container cannot use up what all have.
+const LOOK_MAX: Duration = Duration::from_millis(50);
 /// Containers whose scripts that were not looked for are counted apart within a second.
 const COUNTED_MAX: usize = 1_024;
 
@@ -33,7 +40,7 @@ impl Scripts {
     pub(super) fn of(root: &HostRoot) -> Self {
         let host = host_namespaces(root).ok().map(|namespaces| namespaces.mnt);
         let root = root.clone();
-        Self { host, looker: Looker::spawn(move |exec| script(&root, exec)), budget: Budget::default() }
+        Self { host, looker: Looker::new(move |exec| script(&root, exec)), budget: Budget::default() }
     }
 
     /// Completes a program that was given a script to run; one that cannot be told is not mentioned.
@@ -56,12 +63,12 @@ impl Scripts {
             return None;
         }
         let left = WAIT_MAX.saturating_sub(self.budget.waited);
-        if left.is_zero() || self.looker.is_busy() || !self.budget.takes(exec.cgroup) {
+        if left.is_zero() || self.looker.passes_over(exec.cgroup) || !self.budget.takes(exec.cgroup) {
             self.budget.pass_over(exec.cgroup);
             return None;
         }
         let began = Instant::now();
-        let answer = self.looker.ask(exec, left);
+        let answer = self.looker.ask(exec, left.min(LOOK_MAX));
         self.budget.waited += began.elapsed();
         if answer.is_none() {
             self.budget.pass_over(exec.cgroup);
@@ -101,46 +108,41 @@ impl Budget {
     }
 }
 
-/// A thread that answers one question at a time. It ends when nobody can ask any more; nobody waits for that.
+/// Makes one look on a thread that can be abandoned.
 struct Looker {
-    questions: Sender<Exec>,
-    answers: Receiver<Option<Script>>,
-    /// An answer that nobody waited for is still to come.
-    owes: bool,
+    look: Arc<Look>,
+    workers: Workers,
+    /// Containers of which a look did not return in time, and when that was.
+    hung: HashMap<CgroupId, Instant>,
 }
 
+type Look = dyn Fn(&Exec) -> Option<Script> + Send + Sync;
+
 impl Looker {
-    fn spawn(look: impl Fn(&Exec) -> Option<Script> + Send + 'static) -> Self {
-        let (questions, asked) = bounded::<Exec>(1);
-        let (answer, answers) = bounded(1);
-        std::thread::spawn(move || {
-            for exec in asked {
-                if answer.send(look(&exec)).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { questions, answers, owes: false }
+    fn new(look: impl Fn(&Exec) -> Option<Script> + Send + Sync + 'static) -> Self {
+        let workers = Workers::new("scripts", HUNG_MAX);
+        Self { look: Arc::new(look), workers, hung: HashMap::new() }
     }
 
-    /// Whether it still looks for what was asked before.
-    fn is_busy(&mut self) -> bool {
-        self.owes = self.owes && self.answers.try_recv().is_err();
-        self.owes
+    /// Whether its scripts are not looked for now: what made one look hang would make the next hang as well.
+    fn passes_over(&mut self, cgroup: CgroupId) -> bool {
+        self.hung.retain(|_, since| since.elapsed() < HUNG_PAUSE);
+        self.hung.contains_key(&cgroup)
     }
 
     /// `None` when no answer came in time.
     fn ask(&mut self, exec: &Exec, patience: Duration) -> Option<Option<Script>> {
-        self.questions.try_send(exec.clone()).ok()?;
-        let answer = self.answers.recv_timeout(patience).ok();
-        self.owes = answer.is_none();
+        let (look, asked) = (Arc::clone(&self.look), exec.clone());
+        let answer = self.workers.call("script of a container", patience, move || look(&asked)).ok();
+        if answer.is_none() && self.hung.len() < COUNTED_MAX {
+            self.hung.insert(exec.cgroup, Instant::now());
+        }
         answer
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use model::event::FileOrigin;
@@ -149,8 +151,8 @@ mod tests {
 
     use super::*;
 
-    fn scripts(look: impl Fn(&Exec) -> Option<Script> + Send + 'static) -> Scripts {
-        Scripts { host: Some(HOST.mnt), looker: Looker::spawn(look), budget: Budget::default() }
+    fn scripts(look: impl Fn(&Exec) -> Option<Script> + Send + Sync + 'static) -> Scripts {
+        Scripts { host: Some(HOST.mnt), looker: Looker::new(look), budget: Budget::default() }
     }
 
     fn written(_: &Exec) -> Option<Script> {
@@ -214,9 +216,14 @@ mod tests {
         assert_eq!(scripts.next_second().map(|(_, count)| count).sum::<u64>(), 3);
         go.store(true, Ordering::Release);
         let began = Instant::now();
-        while scripts.looker.is_busy() && began.elapsed() < Duration::from_secs(5) {
+        while scripts.looker.workers.counts().unfinished > 0 && began.elapsed() < Duration::from_secs(5) {
             std::thread::yield_now();
         }
+        assert_eq!(scripts.looker.workers.counts().recovered, 1);
+        let mut early = exec("early");
+        scripts.fill(&mut early);
+        assert_eq!(early.script.raw(), "", "its container is passed over for a moment");
+        scripts.looker.hung.clear();
         let mut next = exec("next");
         scripts.fill(&mut next);
         assert_eq!(next.script.raw(), "next", "not the answer that was owed");

@@ -16,11 +16,10 @@ use model::time::Time;
 use model::untrusted::Untrusted;
 use model::view::{EngineKind, EngineSeen, EngineState, View};
 
-use crate::outlet::{Outlet, wall_clock};
+use crate::outlet::Outlet;
 use crate::podman::PodmanServer;
 use crate::podman::asking::Asking;
 use crate::podman::facts::{complete, facts};
-use crate::scan::since_boot;
 
 /// Looks at a store that is not there (yet) before it is forgotten; one that is standard is found again.
 const MISSES_MAX: u32 = 240;
@@ -124,7 +123,7 @@ impl Followed {
         let mut before = std::mem::take(&mut self.containers);
         for stored in &self.kept {
             let told = before.remove(&stored.id);
-            let now = self.now(stored, told.as_ref());
+            let now = self.now(stored, told.as_ref(), outlet);
             if told.is_none_or(|told| told.facts != now.facts) {
                 outlet.send_now(Source::Podman, Body::Container(Box::new(now.facts.clone())));
             }
@@ -137,10 +136,10 @@ impl Followed {
     }
 
     /// The container as it is now; its files are read only when something about it has changed.
-    fn now(&self, stored: &Stored, told: Option<&Told>) -> Told {
+    fn now(&self, stored: &Stored, told: Option<&Told>, outlet: &Outlet) -> Told {
         let process = self.store.process(stored);
         let known = told.and_then(|told| told.running).filter(|(known, _)| Some(*known) == process);
-        let running = known.or_else(|| process.map(|process| (process, started(process))));
+        let running = known.or_else(|| process.map(|process| (process, started(process, outlet))));
         let answer = self.asking.answer(&stored.id);
         let is_complete = answer.is_some();
         let is_as_told = |told: &&Told| {
@@ -186,7 +185,7 @@ impl Followed {
     }
 }
 
-/// When a process started, by the wall clock of now.
-fn started(process: ProcessKey) -> Time {
-    wall_clock().minus(since_boot()).plus(Duration::from_nanos(process.start_ns))
+/// When a process started.
+fn started(process: ProcessKey, outlet: &Outlet) -> Time {
+    outlet.clock().boot().plus(Duration::from_nanos(process.start_ns))
 }

@@ -1,10 +1,10 @@
 //! What is looked at when containers begin, on made-up hosts.
 
 use std::os::unix::fs::symlink;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
+use deadline::pulse::Watched;
 use hostfs::layout::CgroupLayout;
 use hostfs::root::HostRoot;
 use model::coverage::Source;
@@ -31,7 +31,7 @@ struct Scene {
     outlet: Outlet,
     queue: Receiver<Event>,
     stopper: Option<Stopper>,
-    looking: Option<JoinHandle<()>>,
+    looking: Option<Watched>,
 }
 
 impl Scene {
@@ -111,8 +111,9 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         drop(self.stopper.take());
-        let ended = self.looking.take().map(JoinHandle::join);
-        assert!(ended.is_some_and(|ended| ended.is_ok()) || std::thread::panicking());
+        let ended =
+            self.looking.take().map(|thread| thread.join_until(Instant::now() + Duration::from_secs(20)));
+        assert!(ended.unwrap_or_default() || std::thread::panicking());
     }
 }
 

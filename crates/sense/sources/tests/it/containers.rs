@@ -3,11 +3,11 @@
 //! Not here: a real engine (`tests/live`).
 
 use std::path::PathBuf;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use containers::docker::DockerConfig;
 use crossbeam_channel::Receiver;
+use deadline::pulse::Watched;
 use expect_test::{Expect, expect};
 use model::event::{Body, Event};
 use model::ids::NodeId;
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the source sent, as short lines.
 struct Follower {
     queue: Receiver<Event>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Watched>,
     stopper: Option<Stopper>,
 }
 
@@ -72,7 +72,7 @@ impl Follower {
 impl Drop for Follower {
     fn drop(&mut self) {
         drop(self.stopper.take());
-        self.thread.take().unwrap().join().unwrap();
+        assert!(self.thread.take().unwrap().join_until(Instant::now() + Duration::from_secs(20)));
     }
 }
 
@@ -640,5 +640,5 @@ fn another_engine_is_told_as_another_view_and_reports_for_nobody_else() {
         std::iter::repeat_with(|| line(&next())).take_while(|it| !it.starts_with("Gone")).collect();
     assert!(states.iter().all(|state| state == "Silent /run/other.sock"), "{states:?}");
     stop.ask();
-    thread.join().unwrap();
+    assert!(thread.join_until(Instant::now() + Duration::from_secs(20)));
 }

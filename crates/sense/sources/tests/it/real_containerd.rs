@@ -7,12 +7,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use containers::cri::Cri;
 use containers::cri::pods::Wanted;
 use crossbeam_channel::Receiver;
+use deadline::pulse::Watched;
 use model::event::{Body, Event};
 use model::ids::NodeId;
 use model::privilege::NamespaceKind;
@@ -152,12 +152,12 @@ fn tar(to: &Path, from: &Path, what: &[&str]) {
 /// What a follower sends.
 struct Follower {
     queue: Receiver<Event>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Watched>,
     stopper: Option<Stopper>,
 }
 
 impl Follower {
-    fn start(spawn: fn(PathBuf, FollowConfig, Outlet, Stop) -> JoinHandle<()>, socket: PathBuf) -> Self {
+    fn start(spawn: fn(PathBuf, FollowConfig, Outlet, Stop) -> Watched, socket: PathBuf) -> Self {
         let (outlet, queue) = Outlet::new(NodeId::new("node"), 10_000);
         let (stopper, stop) = Stop::new();
         let thread = spawn(socket, FollowConfig::default(), outlet, stop);
@@ -199,7 +199,7 @@ impl Follower {
 impl Drop for Follower {
     fn drop(&mut self) {
         drop(self.stopper.take());
-        self.thread.take().unwrap().join().unwrap();
+        assert!(self.thread.take().unwrap().join_until(Instant::now() + Duration::from_secs(20)));
     }
 }
 

@@ -210,6 +210,8 @@ pub(super) fn empty() -> Status {
         judges_failed: Vec::new(),
         hardening: Default::default(),
         integrity: Vec::new(),
+        threads: Vec::new(),
+        calls: Vec::new(),
     }
 }
 

@@ -33,6 +33,7 @@ mod searches;
 mod service_flood;
 mod steps;
 mod storage;
+mod store;
 mod sync;
 mod syslog;
 mod twins;
@@ -73,6 +74,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
 /// The live tests by what they are about; a group stands in the file of its own subject.
 /// A line for each group, so that groups can be added side by side.
 const GROUPS: &[&[Case]] = &[
+    &store::CASES,
     &JUDGES,
     &hard::CASES,  // the sensor's own protection
     &watch::CASES, // interference that is noticed

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use model::untrusted::Untrusted;
+use rusqlite::ErrorCode;
 
 /// What went wrong, and where.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +123,26 @@ pub enum StoreError {
         /// The limit.
         limit: usize,
     },
+    /// Another Tidewatch runs on the data directory.
+    #[error("another Tidewatch runs on the data directory {path}")]
+    InUse {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The file holds a database that SQLite finds faults in.
+    #[error("database {path} is damaged: {fault}")]
+    Damaged {
+        /// Which database.
+        path: PathBuf,
+        /// The first fault.
+        fault: Untrusted,
+    },
+    /// As many decisions wait for the store as may wait.
+    #[error("{limit} decisions wait to be stored and no more are taken")]
+    TooManyDecisions {
+        /// How many may wait.
+        limit: usize,
+    },
     /// The journal lost events.
     #[error("{lost} events were not kept: {source}")]
     Lost {
@@ -133,6 +154,44 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether giving up room on the disk may help: no space, no quota, or a write that failed for no better reason.
+    pub fn may_be_full(&self) -> bool {
+        if let Self::Io { source, .. } = self {
+            return matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        }
+        // SQLite says "full" for ENOSPC alone: a quota is a failed write, and a log or an index that could not be made or made
+        // longer is an error of its own.
+        let codes = [ErrorCode::DiskFull, ErrorCode::SystemIoFailure, ErrorCode::CannotOpen];
+        self.sqlite_error()
+            .and_then(|(_, source)| source.sqlite_error_code())
+            .is_some_and(|code| codes.contains(&code))
+    }
+
+    /// What cannot be used whatever is tried again, and has to go out of the way: not a database, a damaged one, not a file.
+    pub fn unsound(&self) -> Option<&Path> {
+        match self {
+            Self::Damaged { path, .. } => Some(path),
+            Self::Io { path, source } => {
+                let kinds = [io::ErrorKind::InvalidInput, io::ErrorKind::IsADirectory];
+                kinds.contains(&source.kind()).then_some(path)
+            }
+            _ => {
+                let (path, source) = self.sqlite_error()?;
+                is_unsound(source).then_some(path)
+            }
+        }
+    }
+
+    fn sqlite_error(&self) -> Option<(&Path, &rusqlite::Error)> {
+        match self {
+            Self::Database { path, source } => Some((path, source)),
+            Self::Migration { path, source: rusqlite_migration::Error::RusqliteError { err, .. } } => {
+                Some((path, err))
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
@@ -147,4 +206,15 @@ impl StoreError {
     pub(crate) fn row(table: &'static str, id: &str, problem: &impl ToString) -> Self {
         Self::Row { table, id: Untrusted::new(id), problem: Untrusted::new(&problem.to_string()) }
     }
+}
+
+/// Not a database, a damaged one, or one whose tables are not ours.
+fn is_unsound(error: &rusqlite::Error) -> bool {
+    let codes = [ErrorCode::NotADatabase, ErrorCode::DatabaseCorrupt, ErrorCode::Unknown];
+    let by_code = error.sqlite_error_code().is_some_and(|code| codes.contains(&code));
+    by_code
+        || matches!(
+            error,
+            rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::FromSqlConversionFailure(..)
+        )
 }

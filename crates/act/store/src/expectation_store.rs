@@ -38,6 +38,7 @@ pub trait ExpectationStore {
 }
 
 /// What is to be done with expectations that somebody declares.
+#[derive(Debug)]
 pub(crate) struct Declared {
     /// Each as it is kept.
     pub(crate) kept: Vec<Expectation>,

@@ -14,6 +14,16 @@ pub mod run;
 
 pub mod storage;
 
+pub mod place;
+
+pub mod keeper;
+
+pub mod last_known;
+
+pub mod reserve;
+
+mod aside;
+
 mod private_file;
 
 mod stored;

@@ -102,6 +102,13 @@ impl<W: Write> RecordingWriter<W> {
         self.write_line("an event", event, LINE_BYTES_MAX)
     }
 
+    /// Adds lines that are whole events already. After an error the last line may be cut, as after [`Self::write`].
+    pub(crate) fn write_lines(&mut self, lines: &[u8]) -> Result<(), StoreError> {
+        self.out.write_all(lines).map_err(StoreError::io(&self.path))?;
+        self.bytes += lines.len() as u64;
+        Ok(())
+    }
+
     /// Hands on what a buffer below holds.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         self.out.flush().map_err(StoreError::io(&self.path))
@@ -133,6 +140,18 @@ impl<W: Write> RecordingWriter<W> {
         self.bytes += text.len() as u64;
         Ok(())
     }
+}
+
+/// An event as a line of a recording, with its end.
+pub(crate) fn event_line(event: &Event) -> Result<Vec<u8>, StoreError> {
+    let path = Path::new("an event");
+    let mut line = serde_json::to_vec(event).map_err(|error| StoreError::io(path)(error.into()))?;
+    if line.len() > LINE_BYTES_MAX {
+        let (path, bytes) = (path.to_owned(), line.len());
+        return Err(StoreError::TooLong { path, what: "an event", bytes, limit: LINE_BYTES_MAX });
+    }
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// Reads a recording as an iterator of events. A line that cannot be read is an error with its number, and the next

@@ -136,8 +136,19 @@ pub trait Storage: Send {
     /// was kept.
     fn keep(&mut self, batch: &Batch) -> Result<Kept, StoreError>;
 
-    /// Looks after the store while nothing else happens; gives what was noticed. An error means that it has to be opened anew.
-    fn tend(&mut self) -> Result<Vec<Integrity>, StoreError>;
+    /// Looks after the store while nothing else happens. An error means that it has to be opened anew.
+    fn tend(&mut self) -> Result<Tended, StoreError>;
+}
+
+/// What looking after a store led to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tended {
+    /// What was noticed.
+    pub notes: Vec<Integrity>,
+    /// Whether it is no longer where it was, and has to be opened anew.
+    pub reopen: bool,
+    /// Whether room is held for a disk that is full.
+    pub has_reserve: bool,
 }
 
 /// A store that was opened, or what could be read of one that cannot be written.
@@ -154,6 +165,6 @@ pub struct Opening {
 
 /// Opens a store, again and again until it can be written.
 pub trait Opener: Send {
-    /// One attempt. An error means that nothing can be read either.
-    fn open(&mut self) -> Result<Opening, StoreError>;
+    /// One attempt; it may take long, or never return.
+    fn open(&mut self) -> Opening;
 }

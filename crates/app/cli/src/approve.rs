@@ -5,7 +5,7 @@
 mod wanted;
 
 use anyhow::bail;
-use engine::control::{Answer, AskError, Request, ask};
+use engine::control::{Answer, AskError, Request, ask_to_keep};
 use model::approval::{Approval, Scope};
 use model::inventory::InventoryView;
 use model::untrusted::Untrusted;
@@ -15,12 +15,12 @@ use sources::clock::wall_clock;
 use store::database::Database;
 use store::incident_store::IncidentStore;
 
-use crate::Outcome;
 use crate::args::DataDir;
 use crate::args::provenance::{ApproveAction, ApproveArgs};
 use crate::inventory;
 use crate::inventory::find::{Found, find, listed};
-use crate::output::{complain, owner, say, table};
+use crate::output::{complain, owner, say, table, warn_not_stored};
+use crate::{Outcome, stored};
 
 pub(crate) fn run(args: &ApproveArgs) -> anyhow::Result<Outcome> {
     match &args.action {
@@ -57,9 +57,10 @@ fn scope_of(args: &ApproveArgs) -> anyhow::Result<Scope> {
 
 fn approve_running(data: &DataDir, note: &str) -> anyhow::Result<Outcome> {
     let request = Request::ApproveRunning { owner: owner(), note: note.into() };
-    let Answer::Approved { approved, left_out } = ask(&data.data_dir, &request)? else {
+    let (Answer::Approved { approved, left_out }, not_stored) = ask_to_keep(&data.data_dir, &request)? else {
         bail!("an unexpected answer");
     };
+    warn_not_stored(not_stored);
     for approval in &approved {
         say(&format!("approved {}", scope_text(&approval.scope)));
     }
@@ -75,8 +76,11 @@ fn approve_running(data: &DataDir, note: &str) -> anyhow::Result<Outcome> {
 fn approve(data: &DataDir, wanted: &Scope, note: &str) -> anyhow::Result<Outcome> {
     let (owner, note) = (owner(), Untrusted::new(note));
     let request = Request::Approve { scope: wanted.clone(), owner: owner.clone(), note: note.clone() };
-    let approved = match ask(&data.data_dir, &request) {
-        Ok(Answer::Approved { approved, .. }) => approved,
+    let approved = match ask_to_keep(&data.data_dir, &request) {
+        Ok((Answer::Approved { approved, .. }, not_stored)) => {
+            warn_not_stored(not_stored);
+            approved
+        }
         Ok(other) => bail!("an unexpected answer: {other:?}"),
         Err(AskError::NotRunning { .. }) => {
             let mut store = Database::open(&data.data_dir)?;
@@ -108,24 +112,33 @@ fn is_about_nobody(scope: &Scope, view: &InventoryView) -> bool {
 }
 
 fn list(data: &DataDir, json: bool) -> anyhow::Result<Outcome> {
-    let loaded = Database::open_read_only(&data.data_dir)?.approvals()?;
-    for problem in &loaded.problems {
-        complain(&format!("tidewatch: {problem}"));
-    }
+    let (rows, unstored) = stored::approvals(data)?;
     if json {
-        let rows: Value = loaded.rows.iter().map(approval_json).collect();
+        let marked = |approval| {
+            let mut json = approval_json(approval);
+            json["stored"] = (!unstored.contains(&approval.id)).into();
+            json
+        };
+        let rows: Value = rows.iter().map(marked).collect();
         say(&report::json::json_text(&rows));
-    } else if loaded.rows.is_empty() {
+    } else if rows.is_empty() {
         say("nothing is approved; `tidewatch approve --running` accepts what runs now");
     } else {
-        say(&approvals_table(&loaded.rows));
+        say(&approvals_table(&rows));
+    }
+    if !unstored.is_empty() {
+        let numbers: Vec<String> = unstored.iter().map(u64::to_string).collect();
+        complain(&format!("not stored yet: {}", numbers.join(", ")));
     }
     Ok(Outcome::Fine)
 }
 
 fn revoke(data: &DataDir, id: u64) -> anyhow::Result<Outcome> {
-    let revoked = match ask(&data.data_dir, &Request::Revoke { id, owner: owner() }) {
-        Ok(Answer::Revoked(approval)) => *approval,
+    let revoked = match ask_to_keep(&data.data_dir, &Request::Revoke { id, owner: owner() }) {
+        Ok((Answer::Revoked(approval), not_stored)) => {
+            warn_not_stored(not_stored);
+            *approval
+        }
         Ok(other) => bail!("an unexpected answer: {other:?}"),
         Err(AskError::NotRunning { .. }) => {
             drop(Database::open_read_only(&data.data_dir)?);

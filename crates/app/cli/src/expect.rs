@@ -7,7 +7,7 @@ pub(crate) mod edge;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use engine::control::{Answer, AskError, Request, ask};
+use engine::control::{Answer, AskError, Request, ask_to_keep};
 use model::expectation::{Expectation, ExpectationId, Expected, Schedule, When};
 use model::time::Time;
 use model::untrusted::{UNTRUSTED_BYTES_MAX, Untrusted};
@@ -18,7 +18,7 @@ use triage::expectations::check;
 
 use crate::Outcome;
 use crate::args::{DataDir, ExpectAction, ExpectAddArgs, ExpectArgs, FamilyArg};
-use crate::output::{complain, owner, say};
+use crate::output::{complain, owner, say, warn_not_stored};
 
 pub(crate) fn run(args: &ExpectArgs) -> anyhow::Result<Outcome> {
     match &args.action {
@@ -39,8 +39,11 @@ fn add(args: &ExpectAddArgs) -> anyhow::Result<Outcome> {
 
 /// Keeps expectations, all or none: through the running Tidewatch, or in the store when none runs.
 pub(crate) fn declare(data: &DataDir, wanted: &[Expectation]) -> anyhow::Result<Vec<Expectation>> {
-    match ask(&data.data_dir, &Request::Expect { expectations: wanted.to_vec() }) {
-        Ok(Answer::Expected(expectations)) => Ok(expectations),
+    match ask_to_keep(&data.data_dir, &Request::Expect { expectations: wanted.to_vec() }) {
+        Ok((Answer::Expected(expectations), not_stored)) => {
+            warn_not_stored(not_stored);
+            Ok(expectations)
+        }
         Ok(other) => bail!("an unexpected answer: {other:?}"),
         Err(AskError::NotRunning { .. }) => Ok(Database::open(&data.data_dir)?.declare(wanted)?),
         Err(error) => Err(error.into()),
@@ -116,8 +119,12 @@ fn list(data: &DataDir, json: bool) -> anyhow::Result<Outcome> {
 
 fn remove(data: &DataDir, id: &str) -> anyhow::Result<Outcome> {
     let id = ExpectationId::from_text(id);
-    let removed = match ask(&data.data_dir, &Request::Unexpect { id: id.clone(), owner: owner() }) {
-        Ok(Answer::Unexpected(expectation)) => *expectation,
+    let request = Request::Unexpect { id: id.clone(), owner: owner() };
+    let removed = match ask_to_keep(&data.data_dir, &request) {
+        Ok((Answer::Unexpected(expectation), not_stored)) => {
+            warn_not_stored(not_stored);
+            *expectation
+        }
         Ok(other) => bail!("an unexpected answer: {other:?}"),
         Err(AskError::NotRunning { .. }) => {
             drop(Database::open_read_only(&data.data_dir)?);

@@ -1,18 +1,19 @@
 //! `tidewatch incidents`: list, explain, close.
 
 use anyhow::bail;
-use engine::control::{Answer, AskError, Request, ask, chosen};
-use model::incident::{Change, ChangeKind, Closing, IncidentId, State};
-use report::json::{incident_json, incidents_json, json_text};
+use engine::control::{Answer, AskError, Request, ask_to_keep, chosen};
+use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId, State};
+use report::json::{incident_json, json_text};
 use report::table::incidents_table;
 use report::text::incident_text;
+use serde_json::Value;
 use sources::clock::wall_clock;
 use store::database::Database;
 use store::incident_store::{IncidentQuery, IncidentStore};
 
-use crate::Outcome;
 use crate::args::{DataDir, IncidentsAction, IncidentsArgs};
-use crate::output::{complain, owner, say, style};
+use crate::output::{complain, owner, say, style, warn_not_stored};
+use crate::{Outcome, stored};
 
 pub(crate) fn run(args: &IncidentsArgs) -> anyhow::Result<Outcome> {
     match &args.action {
@@ -39,38 +40,52 @@ pub(crate) fn run(args: &IncidentsArgs) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Reads the store itself: that works whether or not Tidewatch runs.
+/// An incident as machines get it, with whether it is stored.
+pub(crate) fn marked_json(incident: &Incident, is_stored: bool) -> Value {
+    let mut json = incident_json(incident);
+    json["stored"] = is_stored.into();
+    json
+}
+
+/// Reads the store itself, which works whether or not Tidewatch runs, and what a running one has not stored yet.
 fn list(data: &DataDir, query: &IncidentQuery, json: bool) -> anyhow::Result<Outcome> {
-    let store = Database::open_read_only(&data.data_dir)?;
-    let loaded = store.incidents(query)?;
-    for problem in &loaded.problems {
-        complain(&format!("tidewatch: {problem}"));
-    }
+    let listed = stored::incidents(data, query)?;
     if json {
-        say(&json_text(&incidents_json(&loaded.rows)));
-    } else if loaded.rows.is_empty() {
+        let marked =
+            listed.rows.iter().map(|incident| marked_json(incident, !listed.unstored.contains(&incident.id)));
+        say(&json_text(&marked.collect()));
+    } else if listed.rows.is_empty() {
         say("no incidents");
     } else {
-        say(incidents_table(&loaded.rows, style()).trim_end());
+        say(incidents_table(&listed.rows, style()).trim_end());
     }
-    Ok(if loaded.rows.is_empty() { Outcome::Fine } else { Outcome::BadNews })
+    let unstored: Vec<&str> = listed.unstored.iter().map(IncidentId::as_str).collect();
+    if !unstored.is_empty() {
+        complain(&format!("not stored: {}: {}", unstored.join(", "), listed.reason));
+    }
+    Ok(if listed.rows.is_empty() { Outcome::Fine } else { Outcome::BadNews })
 }
 
 fn show(data: &DataDir, id: &IncidentId, json: bool) -> anyhow::Result<Outcome> {
-    let store = Database::open_read_only(&data.data_dir)?;
-    let Some(incident) = store.incident(id)? else { bail!("there is no incident {id}") };
+    let (incident, not_stored) = stored::incident(data, id)?;
     if json {
-        say(&json_text(&incident_json(&incident)));
+        say(&json_text(&marked_json(&incident, not_stored.is_none())));
     } else {
         say(incident_text(&incident, style()).trim_end());
+    }
+    if let Some(reason) = not_stored {
+        complain(&format!("not stored: {id}: {reason}"));
     }
     Ok(if incident.state == State::Open { Outcome::BadNews } else { Outcome::Fine })
 }
 
 fn close(data: &DataDir, ids: &[IncidentId], all: bool, closing: &Closing) -> anyhow::Result<Outcome> {
     let request = Request::Close { ids: ids.to_vec(), all, closing: closing.clone() };
-    let closed = match ask(&data.data_dir, &request) {
-        Ok(Answer::Closed(closed)) => closed,
+    let closed = match ask_to_keep(&data.data_dir, &request) {
+        Ok((Answer::Closed(closed), not_stored)) => {
+            warn_not_stored(not_stored);
+            closed
+        }
         Ok(other) => bail!("an unexpected answer: {other:?}"),
         Err(AskError::NotRunning { .. }) => close_in_store(data, ids, all, closing)?,
         Err(error) => return Err(error.into()),

@@ -36,6 +36,7 @@ mod record;
 mod replay;
 
 mod status;
+mod stored;
 
 mod top;
 

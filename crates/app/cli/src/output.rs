@@ -28,6 +28,15 @@ pub(crate) fn complain(text: &str) {
     drop(Workers::new("complaint", 1).call("standard error", COMPLAINT_MAX, print));
 }
 
+/// Says that what was decided holds, and is in memory only.
+pub(crate) fn warn_not_stored(reason: Option<String>) {
+    if let Some(reason) = reason {
+        complain(&format!(
+            "not stored yet: {reason}; it holds, is kept in memory, and is stored as soon as that is possible"
+        ));
+    }
+}
+
 /// How text should look on standard output.
 pub(crate) fn style() -> Style {
     let is_terminal = io::stdout().is_terminal();

@@ -154,7 +154,8 @@ impl Show for Lines {
         match notice {
             Notice::StillOpen(open) if open.is_empty() => {}
             Notice::StillOpen(open) => tracing::info!(count = open.len(), "incidents are still open"),
-            Notice::Changed(changes) => changes.iter().for_each(|change| self.change(change)),
+            Notice::Changed(changes) => changes.iter().for_each(|change| self.change(change, true)),
+            Notice::NotStored(changes) => changes.iter().for_each(|change| self.change(change, false)),
             Notice::Status(status) => {
                 self.statuses += 1;
                 if self.statuses == WELCOME_STATUSES {
@@ -167,10 +168,14 @@ impl Show for Lines {
 }
 
 impl Lines {
-    fn change(&self, change: &Change) {
+    fn change(&self, change: &Change, is_stored: bool) {
         let incident = &change.incident;
         if self.json {
-            let line = serde_json::json!({ "change": change.kind, "incident": incident_json(incident) });
+            let line = serde_json::json!({
+                "change": change.kind,
+                "incident": incident_json(incident),
+                "stored": is_stored,
+            });
             self.out.offer(format!("{}\n", json_line(&line)));
             return;
         }
@@ -181,11 +186,12 @@ impl Lines {
             ChangeKind::Updated => return,
         };
         self.out.offer(format!(
-            "{} incident {} {word}: {}, {:.1} bits: {}\n",
+            "{} incident {} {word}: {}, {:.1} bits{}: {}\n",
             incident.updated,
             incident.id,
             incident.severity.name(),
             incident.bits,
+            if is_stored { "" } else { ", not stored" },
             incident.summary
         ));
     }

@@ -7,7 +7,7 @@ use anyhow::bail;
 use engine::control::{Answer, AskError, Request, ask};
 use engine::status::integrity::IntegrityStatus;
 use engine::status::pulse::ThreadState;
-use engine::status::{ContainerStatus, Status};
+use engine::status::{ContainerStatus, Status, StoreStatus};
 use model::coverage::Health;
 use report::json::{coverage_json, json_text};
 use report::units;
@@ -102,6 +102,7 @@ fn text(status: &Status) -> String {
         lines.push(format!("{} events lost", status.coverage.lost_events));
     }
     lines.extend(status.integrity.iter().map(integrity));
+    lines.extend(store_lines(&status.store));
     if !status.containers.is_empty() {
         lines.push(String::new());
         lines.push(containers(&status.containers));
@@ -144,6 +145,22 @@ fn threads(status: &Status) -> Vec<String> {
             )
         },
     ));
+    lines
+}
+
+/// What is not stored and what is missing in the journal; nothing while all is well.
+fn store_lines(store: &StoreStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !store.reason.is_empty() {
+        lines.push(format!(
+            "not stored: {} wait in memory, {} given up: {}",
+            store.waiting, store.dropped, store.reason
+        ));
+    }
+    if !store.journal_reason.is_empty() || store.journal_lost > 0 {
+        let reason = format!("journal: {} events missing {}", store.journal_lost, store.journal_reason);
+        lines.push(reason.trim_end().to_owned());
+    }
     lines
 }
 

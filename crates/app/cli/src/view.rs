@@ -4,7 +4,7 @@
 
 pub(crate) mod feed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -55,6 +55,8 @@ fn is_quit(event: &Event) -> bool {
 struct View {
     status: Option<Box<Status>>,
     open: BTreeMap<IncidentId, Incident>,
+    /// Whose last change is not stored.
+    unstored: BTreeSet<IncidentId>,
     trouble: String,
 }
 
@@ -65,7 +67,14 @@ impl View {
                 self.open = open.into_iter().map(|incident| (incident.id.clone(), incident)).collect();
             }
             Notice::Status(status) => self.status = Some(status),
-            Notice::Changed(changes) => changes.into_iter().for_each(|change| self.change(change)),
+            Notice::Changed(changes) => changes.into_iter().for_each(|change| {
+                self.unstored.remove(&change.incident.id);
+                self.change(change);
+            }),
+            Notice::NotStored(changes) => changes.into_iter().for_each(|change| {
+                self.unstored.insert(change.incident.id.clone());
+                self.change(change);
+            }),
             Notice::Trouble(trouble) => self.trouble = trouble,
         }
     }
@@ -139,7 +148,10 @@ impl View {
         let lines: Vec<Line> = match incidents.as_slice() {
             [] if is_whole => vec!["nothing: the books balance".dim().into()],
             [] => vec!["nothing, as far as can be seen".dim().into()],
-            some => some.iter().flat_map(|incident| incident_lines(incident)).collect(),
+            some => some
+                .iter()
+                .flat_map(|incident| incident_lines(incident, !self.unstored.contains(&incident.id)))
+                .collect(),
         };
         frame.render_widget(Paragraph::new(lines).block(block).wrap(Wrap { trim: true }), area);
     }
@@ -162,7 +174,7 @@ fn sources(status: &Status) -> Line<'static> {
     Line::from(spans)
 }
 
-fn incident_lines(incident: &Incident) -> Vec<Line<'static>> {
+fn incident_lines(incident: &Incident, is_stored: bool) -> Vec<Line<'static>> {
     let colour = match incident.severity {
         Severity::Low => Color::Cyan,
         Severity::Medium => Color::Yellow,
@@ -172,6 +184,7 @@ fn incident_lines(incident: &Incident) -> Vec<Line<'static>> {
         Line::from(vec![
             Span::styled(incident.severity.name(), Style::new().fg(colour).bold()),
             format!(" {} {:.1} bits, opened {}", incident.id, incident.bits, incident.opened).into(),
+            Span::from(if is_stored { "" } else { ", not stored" }).red(),
         ]),
         Line::from(incident.summary.clone()),
     ]

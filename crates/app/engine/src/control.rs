@@ -90,6 +90,8 @@ pub enum Request {
         /// New and unexpected edges too.
         everything: bool,
     },
+    /// What is not stored yet, and what is open?
+    Unstored,
     /// Close incidents.
     Close {
         /// Which.
@@ -128,6 +130,15 @@ pub enum Answer {
     Policy(String),
     /// The incidents closed.
     Closed(Vec<IncidentId>),
+    /// What is in memory alone.
+    Unstored(Box<Unstored>),
+    /// The answer; what was decided holds, but could not be stored yet.
+    NotStored {
+        /// The answer.
+        answer: Box<Self>,
+        /// Why it is not stored.
+        reason: String,
+    },
     /// A recording follows; never sent as it is.
     #[serde(skip)]
     Recording(Box<Recording>),
@@ -143,6 +154,21 @@ pub struct Recording {
     pub(crate) checkpoint_version: u32,
     pub(crate) checkpoint: Box<RawValue>,
     pub(crate) events: Receiver<Event>,
+}
+
+/// What is in memory and not, or not yet, in the store.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Unstored {
+    /// Incidents with changes that are not stored, closed ones too.
+    pub incidents: Vec<Incident>,
+    /// Every incident that is open.
+    pub open: Vec<Incident>,
+    /// Approvals in force that are not stored.
+    pub approvals: Vec<Approval>,
+    /// Approvals that were taken back, which the store does not know yet.
+    pub revoked: Vec<Approval>,
+    /// Why it is not stored; empty while all is well.
+    pub reason: String,
 }
 
 /// A request on its way to the engine's loop.
@@ -250,6 +276,14 @@ pub fn ask(dir: &Path, request: &Request) -> Result<Answer, AskError> {
         return Err(AskError::Broken(io::ErrorKind::UnexpectedEof.into()));
     }
     serde_json::from_str::<Reply>(&line)?.map_err(AskError::Refused)
+}
+
+/// As [`ask`], for a request that decides something: gives the answer, and why it is not stored when it is not.
+pub fn ask_to_keep(dir: &Path, request: &Request) -> Result<(Answer, Option<String>), AskError> {
+    Ok(match ask(dir, request)? {
+        Answer::NotStored { answer, reason } => (*answer, Some(reason)),
+        answer => (answer, None),
+    })
 }
 
 /// Asks for a recording; its lines come out of the stream until either side closes it.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, select, tick};
+use crossbeam_channel::{Receiver, never, select, tick};
 use deadline::pulse::Pulses;
-use hostfs::boot::boot_id;
+use hostfs::boot::{boot_id, machine_id};
 use hostfs::error::HostfsError;
 use hostfs::root::HostRoot;
 use model::coverage::{Health, Source, SourceReport};
@@ -16,12 +16,12 @@ use model::event::{Body, Event};
 use model::incident::{Change, Incident};
 use model::integrity::Integrity;
 use model::untrusted::Untrusted;
+use sources::clock::wall_clock;
 use sources::outlet::Stop;
-use store::database::Database;
 use store::error::StoreError;
-use store::expectation_store::ExpectationStore;
-use store::incident_store::IncidentStore;
-use store::journal::Journal;
+use store::journal::feed::JournalFeed;
+use store::keeper::{Heartbeat, Keeper};
+use store::place::{Claim, PlaceOpener};
 use store::run::ThisRun;
 use strategy::Strategies;
 
@@ -29,7 +29,7 @@ use crate::config::EngineConfig;
 use crate::control::{Asked, Control};
 use crate::fold::Fold;
 use crate::live::guard::Guard;
-use crate::live::unsaved::Unsaved;
+use crate::live::keeping::Keeping;
 use crate::recorder::Recorders;
 use crate::rim::Rim;
 use crate::seqs::Seqs;
@@ -40,16 +40,18 @@ mod answer;
 
 pub mod guard;
 
-mod unsaved;
+mod deferred;
+
+mod keeping;
 
 /// How often time passes for the fold when nothing else happens: bounds how late a waiting judge wakes.
 const TICK: Duration = Duration::from_millis(500);
-/// Ticks between two signs of life in the store, between two flushes of the journal, between two statuses.
-const BEAT_TICKS: u64 = 4;
-const FLUSH_TICKS: u64 = 2;
+/// Ticks between two statuses.
 const STATUS_TICKS: u64 = 2;
 /// The longest that one turn of the loop may take.
 const ENGINE_SILENT_MAX: Duration = Duration::from_secs(3);
+/// The longest that one write to a disk may take: a busy one needs seconds for what reaches the platter.
+const STORE_SILENT_MAX: Duration = Duration::from_secs(5);
 /// Events taken at once, before requests and time get their turn.
 const BATCH_MAX: usize = 1_024;
 
@@ -80,6 +82,8 @@ pub enum Notice {
     StillOpen(Vec<Incident>),
     /// Incidents changed; they are stored already.
     Changed(Vec<Change>),
+    /// Incidents changed, and could not be stored yet; each is repeated as [`Notice::Changed`] when it is.
+    NotStored(Vec<Change>),
     /// A second passed.
     Status(Box<Status>),
     /// Something of our own needs a person: data could not be kept.
@@ -105,15 +109,13 @@ pub struct Engine {
     fold: Fold,
     seqs: Seqs,
     recorders: Recorders,
-    store: Database,
-    journal: Journal,
+    keeping: Keeping,
     strategies: Arc<Strategies>,
     since: model::time::Time,
     /// The kernel's id of this boot; empty when it cannot be read.
     boot_id: String,
     events: u64,
     ticks: u64,
-    unsaved: Unsaved,
     trouble: String,
     guard: Guard,
     watchdog: Watchdog,
@@ -128,30 +130,37 @@ impl Engine {
         guard: Guard,
         pulses: Pulses,
     ) -> Result<Self, EngineError> {
-        let store = Database::open(dir)?;
+        let claim = Claim::new(dir)?;
         let control = Control::listen(dir)?;
+        let root = HostRoot::new(&config.host_root);
+        let text = |text: Result<Untrusted, HostfsError>| {
+            text.map_or_else(|_| String::new(), |id| id.raw().to_owned())
+        };
+        let (boot_id, machine) = (text(boot_id(&root)), text(machine_id(&root)));
+        let run = ThisRun { begun: wall_clock(), boot_id: boot_id.clone(), first_look: None };
+        let opener = PlaceOpener::new(dir, &machine, run);
+        let keeper = Keeper::start(Box::new(opener), heartbeat(&pulses, "store"))?;
+        let journal_beats = heartbeat(&pulses, "journal");
         let rim = Rim::start(config, pulses)?;
-        let journal = Journal::open(dir, rim.outlet.node(), config.journal)?;
+        let journal = JournalFeed::start(dir, rim.outlet.node(), config.journal, journal_beats)?;
         let mut engine = Self {
             control,
             fold: Fold::new(&strategies, config.fold()),
             seqs: Seqs::default(),
             recorders: Recorders::default(),
-            store,
-            journal,
+            keeping: Keeping::new(claim, keeper, journal),
             strategies,
             since: rim.outlet.now(),
-            boot_id: boot_id(&HostRoot::new(&config.host_root))
-                .map_or_else(|_| String::new(), |id| id.raw().to_owned()),
+            boot_id,
             rim,
             events: 0,
             ticks: 0,
-            unsaved: Unsaved::default(),
             trouble: String::new(),
             guard,
             watchdog: Watchdog::default(),
         };
-        engine.take_up()?;
+        engine.await_store();
+        engine.report_self();
         Ok(engine)
     }
 
@@ -162,6 +171,8 @@ impl Engine {
         let queue = self.rim.queue.clone();
         let asked = self.control.asked().clone();
         let pulse = self.rim.outlet.pulses().begin("engine", ENGINE_SILENT_MAX);
+        let mut stored = self.keeping.keeper.news().clone();
+        self.keep_and_show(Vec::new(), show);
         loop {
             pulse.beat();
             select! {
@@ -172,10 +183,14 @@ impl Engine {
                 }
                 recv(asked) -> asked => {
                     if let Ok(Asked { request, reply }) = asked {
-                        // A client that has gone needs no answer.
-                        drop(reply.send(self.answer(request, show)));
+                        self.respond(request, reply, show);
                     }
                 }
+                recv(stored) -> news => match news {
+                    Ok(news) => self.take_news(news, show),
+                    // Its thread has ended by a bug of ours: nothing is stored any more, and everything is shown.
+                    Err(_) => stored = never(),
+                },
                 recv(ticks) -> _ => self.time_passes(show),
                 recv(stop.closed()) -> _ => break,
             }
@@ -183,47 +198,6 @@ impl Engine {
         pulse.retire();
         self.end(show);
         Ok(())
-    }
-
-    /// What the last run left: the gap since it ended, approvals, expectations, open incidents, attacks. All of it as events, so that a
-    /// recording holds it.
-    fn take_up(&mut self) -> Result<(), EngineError> {
-        self.take_up_last_run()?;
-        let approvals = self.store.approvals()?;
-        let incidents = self.store.open_incidents()?;
-        let attacks = self.store.attacks()?;
-        let expectations = self.store.expectations()?;
-        let problems = approvals.problems.iter().chain(&incidents.problems).chain(&expectations.problems);
-        let problems = problems.chain(&attacks.problems);
-        for problem in problems {
-            tracing::error!(%problem, "a stored row cannot be read and is left out");
-        }
-        for approval in approvals.rows {
-            self.own(Source::Operator, Body::Approved(Box::new(approval)));
-        }
-        let now = self.since;
-        for expectation in expectations.rows.into_iter().filter(|one| !one.is_expired(now)) {
-            self.own(Source::Operator, Body::Expected(Box::new(expectation)));
-        }
-        for incident in incidents.rows.into_iter().chain(attacks.rows) {
-            self.own(Source::Engine, Body::Restored(Box::new(incident)));
-        }
-        self.report_self();
-        Ok(())
-    }
-
-    /// When this host was first looked at, the gap since the last run, and whether that run ended in order.
-    fn take_up_last_run(&mut self) -> Result<(), EngineError> {
-        let last = self.store.last_run()?;
-        self.own(Source::Engine, Body::FirstLook { at: last.first_look(self.since) });
-        if let Some(last) = last.last_beat {
-            self.own(Source::Engine, Body::Resumed { last });
-        }
-        if let Some(killed) = last.killed(&self.boot_id) {
-            self.own(Source::Engine, Body::Integrity(Box::new(killed)));
-        }
-        let run = ThisRun { begun: self.since, boot_id: self.boot_id.clone(), first_look: None };
-        Ok(self.store.begin_run(&run)?)
     }
 
     fn take_batch(&mut self, first: Event, queue: &Receiver<Event>, show: &mut dyn Show) {
@@ -240,7 +214,7 @@ impl Engine {
 
     fn take(&mut self, event: Event) -> Vec<Change> {
         self.watchdog.note(&event.body);
-        self.journal.append(&event);
+        self.keeping.journal.append(&event);
         self.recorders.take(&event);
         self.guard.seal_after(&event);
         self.events += 1;
@@ -250,7 +224,7 @@ impl Engine {
         if closes_books || !step.news.is_empty() {
             self.rim.deepen(self.fold.state().deepen());
         }
-        step.expectations.into_iter().for_each(|change| self.unsaved.add_expectation(change));
+        step.expectations.into_iter().for_each(|change| self.keeping.keeper.add_expectation(change));
         step.changes
     }
 
@@ -268,17 +242,9 @@ impl Engine {
         for fact in self.guard.noticed(self.ticks, &self.control) {
             changes.extend(self.own(Source::Engine, Body::Integrity(Box::new(fact))));
         }
-        self.keep_and_show(changes, show);
         self.ticks += 1;
-        if self.ticks.is_multiple_of(BEAT_TICKS) {
-            let beat = self.store.beat(self.rim.outlet.now());
-            self.note_trouble(beat.err().map(|error| error.to_string()), show);
-        }
-        if self.ticks.is_multiple_of(FLUSH_TICKS)
-            && let Err(error) = self.journal.flush()
-        {
-            tracing::error!(%error, "the journal loses events");
-        }
+        changes.extend(self.tend_store(show));
+        self.keep_and_show(changes, show);
         if self.ticks.is_multiple_of(STATUS_TICKS) && show.wants_status() {
             show.show(Notice::Status(Box::new(self.status())));
         }
@@ -302,28 +268,6 @@ impl Engine {
             self.rim.steer_anew(running);
         }
         bodies.into_iter().flat_map(|body| self.own(Source::Engine, body)).collect()
-    }
-
-    /// Stores first, shows then: what was shown survives `kill -9`.
-    fn keep_and_show(&mut self, changes: Vec<Change>, show: &mut dyn Show) {
-        changes.into_iter().for_each(|change| self.unsaved.add_incident(change));
-        let (incidents, expectations) = (self.unsaved.incidents(), self.unsaved.expectations());
-        if !expectations.is_empty() {
-            match self.store.record_expectations(&expectations) {
-                Ok(()) => self.unsaved.expectations_saved(),
-                Err(error) => self.note_trouble(Some(error.to_string()), show),
-            }
-        }
-        if incidents.is_empty() {
-            return;
-        }
-        match self.store.record(&incidents) {
-            Ok(()) => {
-                self.unsaved.incidents_saved();
-                show.show(Notice::Changed(incidents));
-            }
-            Err(error) => self.note_trouble(Some(error.to_string()), show),
-        }
     }
 
     fn note_trouble(&mut self, trouble: Option<String>, show: &mut dyn Show) {
@@ -372,17 +316,19 @@ impl Engine {
             hardening: self.guard.in_force(),
             threads: status::pulse::threads(self.rim.outlet.pulses()),
             calls: self.rim.calls(),
+            store: self.store_status(),
         }
     }
 
     fn end(mut self, show: &mut dyn Show) {
         self.keep_and_show(Vec::new(), show);
-        if let Err(error) = self.journal.flush() {
-            tracing::error!(%error, "the last events were not written to the journal");
-        }
-        if let Err(error) = self.store.end_run(self.rim.outlet.now()) {
-            tracing::error!(%error, "this end was not stored");
-        }
+        let now = self.rim.outlet.now();
+        self.keeping.end(now, show);
         self.rim.stop();
     }
+}
+
+fn heartbeat(pulses: &Pulses, thread: &str) -> Heartbeat {
+    let pulse = pulses.begin(thread, STORE_SILENT_MAX);
+    Box::new(move || pulse.beat())
 }

@@ -125,6 +125,27 @@ pub struct BlindStrategy {
     pub lost: String,
 }
 
+/// How the store and the journal are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Whether everything that was shown is stored.
+    pub stored: bool,
+    /// Incidents, decisions and expectations that wait in memory to be stored.
+    pub waiting: u64,
+    /// Incidents and expectations given up because too many waited.
+    pub dropped: u64,
+    /// Why nothing is stored; empty while all is well.
+    pub reason: Untrusted,
+    /// Whether room is held for a disk that is full.
+    pub has_reserve: bool,
+    /// Events that are missing in the journal.
+    pub journal_lost: u64,
+    /// Why events are missing in the journal; empty while none are lost.
+    pub journal_reason: Untrusted,
+    /// Files in the journal's directory that are not segments of this program.
+    pub journal_foreign: u64,
+}
+
 /// Everything that is shown of a running Tidewatch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -176,6 +197,9 @@ pub struct Status {
     /// Calls that may never return, by what they are about.
     #[serde(default)]
     pub calls: Vec<CallsStatus>,
+    /// What is not stored, and why.
+    #[serde(default)]
+    pub store: StoreStatus,
 }
 
 pub(crate) fn container_rows(fold: &Fold) -> Vec<ContainerStatus> {

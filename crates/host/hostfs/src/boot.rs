@@ -26,6 +26,12 @@ pub fn boot_id(root: &HostRoot) -> Result<Untrusted, HostfsError> {
     Ok(Untrusted::from_bytes(text.trim_ascii()))
 }
 
+/// The id of this installation of an operating system (`/etc/machine-id`), which stays from boot to boot.
+pub fn machine_id(root: &HostRoot) -> Result<Untrusted, HostfsError> {
+    let text = read_whole(&root.at("etc/machine-id"), NAME_BYTES_MAX)?;
+    Ok(Untrusted::from_bytes(text.trim_ascii()))
+}
+
 /// When the host was booted, to the second (`btime` of `/proc/stat`).
 pub fn boot_time(root: &HostRoot) -> Result<Time, HostfsError> {
     let path = root.at("proc/stat");

@@ -1,5 +1,7 @@
 //! Keeping a batch: incidents, decisions, expectations and a sign of life in one transaction.
 
+use std::path::Path;
+
 use model::approval::{APPROVALS_MAX, Approval};
 use model::incident::{Change, ChangeKind, Closing, IncidentId};
 use rusqlite::Connection;
@@ -26,6 +28,7 @@ const REMOVED_AT_ONCE: usize = 64;
 
 const GENERATION: &str = "generation";
 const HEAD: &str = "incidents_head";
+const NOTED: &str = "noted";
 const ID: &str = "database_id";
 const MACHINE: &str = "machine_id";
 
@@ -109,6 +112,19 @@ impl Database {
         })
     }
 
+    /// Whether it was ever noted in a second place.
+    pub fn is_noted(&self) -> Result<bool, StoreError> {
+        Ok(self.read(|sql| meta(sql, NOTED))?.is_some())
+    }
+
+    /// Remembers that it was noted in a second place.
+    pub fn set_noted(&mut self) -> Result<(), StoreError> {
+        if self.is_noted()? {
+            return Ok(());
+        }
+        self.write(|writing| writing.run(|sql| set_meta(sql, NOTED, 1)))
+    }
+
     /// Makes sure that later approvals are numbered above `given`, so that no number is given twice.
     pub fn number_above(&mut self, given: u64) -> Result<(), StoreError> {
         self.write(|writing| writing.run(|sql| approvals::number_above(sql, given)))
@@ -118,6 +134,12 @@ impl Database {
     pub fn fault(&self) -> Result<Option<String>, StoreError> {
         let said: String = self.read(|sql| sql.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
         Ok((said != "ok").then_some(said))
+    }
+
+    /// Writes all of it into a new file, also when its own file has no name any more.
+    pub fn write_into(&self, path: &Path) -> Result<(), StoreError> {
+        let name = path.to_string_lossy().into_owned();
+        self.read(|sql| sql.execute("VACUUM INTO ?1", [name]).map(drop))
     }
 
     fn set_durable(&self, durable: bool) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! The journal stays within its limit, survives being cut, and tells what it lost.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use model::coverage::Source;
@@ -23,7 +24,21 @@ fn small() -> JournalConfig {
 }
 
 fn numbers(dir: &Path) -> Vec<u64> {
-    JournalReader::open(dir).unwrap().map(|event| event.unwrap().seq).collect()
+    let events = JournalReader::open(dir).unwrap().map(Result::unwrap);
+    events.filter(|event| event.body == Body::Tick).map(|event| event.seq).collect()
+}
+
+/// How many events are missing before which event, as the journal itself says.
+fn gaps(dir: &Path) -> Vec<(u64, u64)> {
+    let events: Vec<Event> = JournalReader::open(dir).unwrap().map(Result::unwrap).collect();
+    let pairs = events.windows(2).filter_map(|pair| match &pair[0].body {
+        Body::Integrity(fact) => match **fact {
+            Integrity::NotStored { dropped, .. } => Some((dropped, pair[1].seq)),
+            _ => None,
+        },
+        _ => None,
+    });
+    pairs.collect()
 }
 
 fn total_bytes(dir: &Path) -> u64 {
@@ -125,10 +140,11 @@ fn an_unwritable_journal_counts_what_it_loses_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(dir.path(), JournalConfig::default());
     fs::remove_dir(dir.path().join(JOURNAL_DIR)).unwrap();
+    fs::write(dir.path().join(JOURNAL_DIR), "in the way").unwrap();
     (0..5).for_each(|seq| journal.append(&event(seq)));
     let error = journal.flush().unwrap_err().to_string();
     assert!(error.starts_with("5 events were not kept: ") && error.contains(JOURNAL_DIR), "{error}");
-    fs::create_dir(dir.path().join(JOURNAL_DIR)).unwrap();
+    fs::remove_file(dir.path().join(JOURNAL_DIR)).unwrap();
     (5..8).for_each(|seq| journal.append(&event(seq)));
     journal.flush().unwrap();
     assert_eq!((numbers(dir.path()), journal.lost()), (vec![5, 6, 7], 5));
@@ -147,6 +163,7 @@ fn a_full_disk_counts_what_the_buffer_held_and_the_next_segment_is_tried_later()
     journal.append(&event(5));
     journal.flush().unwrap();
     assert_eq!((numbers(dir.path()), journal.lost()), (vec![0, 5], 4));
+    assert_eq!(gaps(dir.path()), [(4, 5)]);
 }
 
 /// Lets the current segment go on in a file that every write to fails, as on a full disk.
@@ -169,4 +186,164 @@ fn an_event_too_long_for_a_line_costs_only_itself() {
     let error = journal.flush().unwrap_err().to_string();
     assert!(error.starts_with("1 events were not kept: "), "{error}");
     assert_eq!((numbers(dir.path()), journal.lost()), (vec![0, 2], 1));
+}
+
+#[test]
+fn what_is_named_like_a_segment_and_is_none_is_left_alone_and_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal_dir = dir.path().join(JOURNAL_DIR);
+    fs::create_dir_all(journal_dir.join("events-00000000000000000007.jsonl")).unwrap();
+    fs::write(journal_dir.join(format!("events-{}.jsonl", u64::MAX)), "").unwrap();
+    fs::write(journal_dir.join("notes.txt"), "not ours").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", journal_dir.join(segment_name(9))).unwrap();
+    let mut journal = open(dir.path(), small());
+    assert_eq!(journal.foreign().len(), 4);
+    for seq in 0..200 {
+        journal.append(&event(seq));
+        journal.flush().unwrap();
+    }
+    assert_eq!(segments(dir.path()).unwrap().last().map(|last| last.number < 100), Some(true));
+    assert_eq!(journal_dir.read_dir().unwrap().count(), segments(dir.path()).unwrap().len() + 4);
+}
+
+/// A disk in memory with so many bytes, which fails at chosen writes. Counts what is made and removed.
+#[derive(Clone, Debug, Default)]
+struct FakeDisk {
+    state: std::rc::Rc<std::cell::RefCell<FakeState>>,
+}
+
+#[derive(Debug, Default)]
+struct FakeState {
+    files: std::collections::BTreeMap<PathBuf, Vec<u8>>,
+    room: usize,
+    writes: u64,
+    fails_at: std::collections::BTreeSet<u64>,
+    removed: u64,
+}
+
+#[derive(Debug)]
+struct FakeFile {
+    path: PathBuf,
+    disk: FakeDisk,
+}
+
+impl std::io::Write for FakeFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut state = self.disk.state.borrow_mut();
+        state.writes += 1;
+        let number = state.writes;
+        if state.fails_at.contains(&number) {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        let used: usize = state.files.values().map(Vec::len).sum();
+        let taken = bytes.len().min(state.room.saturating_sub(used));
+        if taken == 0 {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        state.files.entry(self.path.clone()).or_default().extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Disk for FakeDisk {
+    type File = FakeFile;
+
+    fn make_dir(&self, _: &Path) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn list(&self, _: &Path) -> Result<disk::Listing, StoreError> {
+        Ok(disk::Listing::default())
+    }
+
+    fn has_room(&self, _: &Path) -> bool {
+        true
+    }
+
+    fn create(&self, path: &Path) -> Result<FakeFile, StoreError> {
+        self.state.borrow_mut().files.insert(path.to_owned(), Vec::new());
+        Ok(FakeFile { path: path.to_owned(), disk: self.clone() })
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), StoreError> {
+        let mut state = self.state.borrow_mut();
+        state.removed += 1;
+        state.files.remove(path);
+        Ok(())
+    }
+}
+
+/// The numbers of the events and the sum of the gaps that are written in all files.
+fn written(disk: &FakeDisk) -> (Vec<u64>, u64) {
+    let (mut seqs, mut missing) = (Vec::new(), 0);
+    for (path, bytes) in &disk.state.borrow().files {
+        let Ok(reader) = RecordingReader::new(&bytes[..], path) else { continue };
+        for event in reader.filter_map(Result::ok) {
+            match &event.body {
+                Body::Integrity(fact) => match **fact {
+                    Integrity::NotStored { dropped, .. } => missing += dropped,
+                    _ => panic!("{event:?}"),
+                },
+                _ => seqs.push(event.seq),
+            }
+        }
+    }
+    (seqs, missing)
+}
+
+#[test]
+fn a_disk_that_stays_full_gets_no_empty_segments_and_loses_no_good_ones() {
+    let disk = FakeDisk::default();
+    disk.state.borrow_mut().room = 3_500;
+    let config = JournalConfig { total_bytes_max: 100_000, segment_bytes_max: 1_000 };
+    let mut journal = Journal::open_on(disk.clone(), Path::new("/d"), &NodeId::new("n"), config).unwrap();
+    let mut failed = 0;
+    for seq in 0..2_000 {
+        journal.append(&event(seq));
+        failed += u32::from(journal.flush().is_err());
+    }
+    let state = disk.state.borrow();
+    assert!(failed > 0 && journal.is_losing());
+    assert!(state.files.len() <= 5, "{} files", state.files.len());
+    assert!(state.files.values().all(|bytes| !bytes.is_empty()));
+    let good = state.files.values().filter(|bytes| bytes.len() > 500).count();
+    assert!(good >= 3 && journal.segments_deleted() == 0, "{good}");
+    assert!(state.writes < 1_200, "{} writes: attempts become fewer", state.writes);
+}
+
+proptest::proptest! {
+    /// Whichever writes fail: every event is in the journal or counted as lost, in order, and once room is back each gap is
+    /// written into it.
+    #[test]
+    fn whatever_write_fails_each_event_is_kept_or_counted(
+        fails in proptest::collection::btree_set(1..120_u64, 0..30),
+        flush_every in 1..20_u64,
+    ) {
+        let disk = FakeDisk::default();
+        disk.state.borrow_mut().room = usize::MAX;
+        disk.state.borrow_mut().fails_at = fails;
+        let config = JournalConfig { total_bytes_max: 1 << 30, segment_bytes_max: 2_000 };
+        let mut journal = Journal::open_on(disk.clone(), Path::new("/d"), &NodeId::new("n"), config).unwrap();
+        for seq in 0..600 {
+            journal.append(&event(seq));
+            if seq % flush_every == 0 {
+                drop(journal.flush());
+            }
+        }
+        disk.state.borrow_mut().fails_at.clear();
+        for seq in 600..640 {
+            journal.append(&event(seq));
+            drop(journal.flush());
+        }
+        let (seqs, missing) = written(&disk);
+        proptest::prop_assert!(seqs.windows(2).all(|pair| pair[0] < pair[1]), "in order, none twice");
+        proptest::prop_assert_eq!(seqs.last(), Some(&639));
+        proptest::prop_assert!(seqs.len() as u64 + journal.lost() >= 640, "{} and {}", seqs.len(), journal.lost());
+        proptest::prop_assert_eq!(missing, journal.lost());
+        proptest::prop_assert_eq!(journal.segments_deleted(), 0);
+    }
 }

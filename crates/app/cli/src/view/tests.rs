@@ -70,6 +70,7 @@ fn status(containers: Vec<ContainerStatus>) -> Status {
         integrity: Vec::new(),
         threads: Vec::new(),
         calls: Vec::new(),
+        store: engine::status::StoreStatus::default(),
     }
 }
 

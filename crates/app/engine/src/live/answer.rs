@@ -9,17 +9,16 @@ use model::coverage::Source;
 use model::event::Body;
 use model::expectation::{Expectation, ExpectationId};
 use model::graph::GraphView;
-use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId};
+use model::incident::{Change, Closing, IncidentId};
 use model::traffic::Endpoint;
 use model::untrusted::Untrusted;
 use netpol::pods::Pods;
 use netpol::suggest::suggest;
-use store::expectation_store::ExpectationStore;
-use store::incident_store::IncidentStore;
+use store::storage::Decision;
 use triage::expectations::check;
 
 use super::{Engine, Show};
-use crate::control::{Answer, Recording, Reply, Request, chosen};
+use crate::control::{Answer, Recording, Reply, Request, Unstored};
 use crate::fold::CHECKPOINT_VERSION;
 use crate::inventory::inventory_view;
 use crate::live::answer::acceptable::{Acceptable, acceptable};
@@ -41,6 +40,7 @@ impl Engine {
                 Ok(Answer::Inventory(Box::new(inventory_view(&self.fold, self.rim.outlet.node()))))
             }
             Request::SuggestPolicy { everything } => Ok(Answer::Policy(self.suggested_policy(everything))),
+            Request::Unstored => Ok(Answer::Unstored(Box::new(self.unstored()))),
             Request::Close { ids, all, closing } => self.close(&ids, all, &closing, show),
         }
     }
@@ -116,14 +116,15 @@ impl Engine {
         note: &Untrusted,
     ) -> Result<model::approval::Approval, String> {
         let at = self.rim.outlet.now();
-        let approval = self.store.approve(scope, owner, note, at).map_err(|error| error.to_string())?;
+        let approval =
+            self.keeping.keeper.approve(scope, owner, note, at).map_err(|error| error.to_string())?;
         self.own(Source::Operator, Body::Approved(Box::new(approval.clone())));
         Ok(approval)
     }
 
     fn revoke(&mut self, id: u64, owner: &Untrusted) -> Reply {
         let at = self.rim.outlet.now();
-        match self.store.revoke(id, owner, at).map_err(|error| error.to_string())? {
+        match self.keeping.keeper.revoke(id, owner, at).map_err(|error| error.to_string())? {
             Some(approval) => {
                 self.own(Source::Operator, Body::Revoked { id });
                 Ok(Answer::Revoked(Box::new(approval)))
@@ -138,7 +139,7 @@ impl Engine {
         for expectation in wanted {
             check(&expectation.subject, &expectation.when, now).map_err(|error| error.to_string())?;
         }
-        let kept = self.store.declare(wanted).map_err(|error| error.to_string())?;
+        let kept = self.keeping.keeper.declare(wanted).map_err(|error| error.to_string())?;
         for expectation in &kept {
             self.own(Source::Operator, Body::Expected(Box::new(expectation.clone())));
         }
@@ -155,38 +156,53 @@ impl Engine {
 
     fn undeclare(&mut self, id: &ExpectationId, owner: &Untrusted) -> Reply {
         let at = self.rim.outlet.now();
-        match self.store.undeclare(id, owner, at).map_err(|error| error.to_string())? {
+        match self.keeping.keeper.undeclare(id, owner, at).map_err(|error| error.to_string())? {
             Some(expectation) => {
                 self.own(Source::Operator, Body::Unexpected { id: id.clone() });
-                self.unsaved.forget_expectation(id);
                 Ok(Answer::Unexpected(Box::new(expectation)))
             }
             None => Err(format!("no expectation {id} is kept")),
         }
     }
 
+    /// Closes what memory holds; what it does not is closed in the store, which says what that was.
     fn close(&mut self, ids: &[IncidentId], all: bool, closing: &Closing, show: &mut dyn Show) -> Reply {
-        let open = self.store.open_incidents().map_err(|error| error.to_string())?;
-        let wanted = chosen(open.rows, ids, all)?;
-        let closed: Vec<IncidentId> = wanted.iter().map(|incident| incident.id.clone()).collect();
         let closing = Closing { at: self.rim.outlet.now(), ..closing.clone() };
-        let changes: Vec<Change> =
-            wanted.into_iter().map(|incident| self.close_one(incident, &closing)).collect();
-        self.keep_and_show(changes, show);
-        if self.unsaved.incidents().is_empty() {
-            Ok(Answer::Closed(closed))
-        } else {
-            Err(self.trouble.clone())
+        let open = self.fold.triage().open_incidents().map(|incident| incident.id.clone());
+        let mine: Vec<IncidentId> = open.filter(|id| all || ids.contains(id)).collect();
+        let others: Vec<IncidentId> = ids.iter().filter(|id| !mine.contains(id)).cloned().collect();
+        self.keeping.keeper.forget_closed();
+        let mut changes: Vec<Change> = Vec::new();
+        for id in mine.iter().chain(&others) {
+            let body = Body::Closed { id: id.clone(), closing: closing.clone() };
+            changes.extend(self.own(Source::Operator, body));
         }
+        // None means every open one: those that have left the fold's memory are still in the store.
+        if all || !others.is_empty() {
+            self.keeping.keeper.close(others, closing).map_err(|error| error.to_string())?;
+        }
+        self.keep_and_show(changes, show);
+        Ok(Answer::Closed(mine))
     }
 
-    fn close_one(&mut self, incident: Incident, closing: &Closing) -> Change {
-        let id = incident.id.clone();
-        let folded = self.own(Source::Operator, Body::Closed { id: id.clone(), closing: closing.clone() });
-        // An incident that has left the fold's memory is still in the store, and closed there.
-        folded
-            .into_iter()
-            .find(|change| change.incident.id == id)
-            .unwrap_or_else(|| Change { kind: ChangeKind::Closed, incident: incident.closed(closing) })
+    fn unstored(&self) -> Unstored {
+        let (incidents, decisions) = self.keeping.keeper.not_stored();
+        let mut unstored = Unstored {
+            incidents,
+            open: self.fold.triage().open_incidents().cloned().collect(),
+            reason: self.keeping.keeper.standing().reason,
+            ..Unstored::default()
+        };
+        for decision in decisions {
+            match decision {
+                Decision::Approve(approval) => unstored.approvals.push(approval),
+                Decision::Revoke { approval, .. } => {
+                    unstored.approvals.retain(|one| one.id != approval.id);
+                    unstored.revoked.push(approval);
+                }
+                _ => {}
+            }
+        }
+        unstored
     }
 }

@@ -212,6 +212,7 @@ pub(super) fn empty() -> Status {
         integrity: Vec::new(),
         threads: Vec::new(),
         calls: Vec::new(),
+        store: engine::status::StoreStatus::default(),
     }
 }
 

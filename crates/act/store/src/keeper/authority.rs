@@ -1,0 +1,156 @@
+//! Approvals and expectations in force, in memory: what is decided is decided here, whatever the store does.
+//!
+//! Not here: the audit trail, which the store writes when it keeps the decision.
+
+use std::collections::BTreeSet;
+
+use model::approval::{APPROVALS_MAX, Approval, Scope};
+use model::expectation::{Expectation, ExpectationChange, ExpectationId};
+use model::time::Time;
+use model::untrusted::Untrusted;
+
+use crate::error::StoreError;
+use crate::expectation_store::{Declared, place};
+use crate::incident_store::{check_scope, scope_key};
+use crate::storage::{Contents, Decision};
+
+/// What is in force.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    /// Each with the key of its scope, oldest first.
+    approvals: Vec<(String, Approval)>,
+    /// The highest number given.
+    given: u64,
+    expectations: Vec<Expectation>,
+}
+
+/// What a store and memory did not know of each other.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    pub(crate) approvals: Vec<Approval>,
+    pub(crate) expectations: Vec<Expectation>,
+    /// Decisions that the store has to be given again.
+    pub(crate) missing: Vec<Decision>,
+}
+
+impl Authority {
+    pub(crate) fn numbered_above(given: u64) -> Self {
+        Self { approvals: Vec::new(), given, expectations: Vec::new() }
+    }
+
+    /// The approval of that scope in force, and whether it is new.
+    pub(crate) fn approve(
+        &mut self,
+        scope: &Scope,
+        owner: &Untrusted,
+        note: &Untrusted,
+        at: Time,
+    ) -> Result<(Approval, bool), StoreError> {
+        check_scope(scope)?;
+        let key = scope_key(scope);
+        if let Some((_, in_force)) = self.approvals.iter().find(|(known, _)| *known == key) {
+            return Ok((in_force.clone(), false));
+        }
+        if self.approvals.len() >= APPROVALS_MAX {
+            return Err(StoreError::TooManyApprovals { limit: APPROVALS_MAX });
+        }
+        self.given += 1;
+        let (scope, owner, note) = (scope.clone(), owner.clone(), note.clone());
+        let approval = Approval { id: self.given, scope, owner, at, note };
+        self.approvals.push((key, approval.clone()));
+        Ok((approval, true))
+    }
+
+    pub(crate) fn revoke(&mut self, id: u64) -> Option<Approval> {
+        let place = self.approvals.iter().position(|(_, approval)| approval.id == id)?;
+        Some(self.approvals.remove(place).1)
+    }
+
+    pub(crate) fn declare(&mut self, wanted: &[Expectation]) -> Result<Declared, StoreError> {
+        let declared = place(self.expectations.clone(), wanted)?;
+        declared.new.iter().try_for_each(|new| crate::stored::encode_expectation(new).map(drop))?;
+        self.expectations.extend(declared.new.iter().cloned());
+        Ok(declared)
+    }
+
+    pub(crate) fn undeclare(&mut self, id: &ExpectationId) -> Option<Expectation> {
+        let place = self.expectations.iter().position(|kept| kept.id == *id)?;
+        Some(self.expectations.remove(place))
+    }
+
+    /// The fold learned or unlearned an expectation.
+    pub(crate) fn learned(&mut self, change: &ExpectationChange) {
+        match change {
+            ExpectationChange::Learned(expectation) => {
+                self.expectations.retain(|kept| kept.id != expectation.id);
+                self.expectations.push((**expectation).clone());
+            }
+            ExpectationChange::Dropped { id } => self.expectations.retain(|kept| kept.id != *id),
+            ExpectationChange::Explained { .. } => {}
+        }
+    }
+
+    /// Joins what a store holds with what is in force here, given the decisions that it has not been told of.
+    pub(crate) fn merge(&mut self, contents: &Contents, undecided: &[Decision]) -> Merged {
+        if self.approvals.is_empty() {
+            self.given = 0;
+        }
+        self.given = self.given.max(contents.approvals_given);
+        let (approvals, mut missing) = self.merge_approvals(&contents.approvals.rows, undecided);
+        let expectations = self.merge_expectations(&contents.expectations.rows, undecided, &mut missing);
+        Merged { approvals, expectations, missing }
+    }
+
+    fn merge_approvals(
+        &mut self,
+        kept: &[Approval],
+        undecided: &[Decision],
+    ) -> (Vec<Approval>, Vec<Decision>) {
+        let revoked: BTreeSet<String> = undecided
+            .iter()
+            .filter_map(|decision| match decision {
+                Decision::Revoke { approval, .. } => Some(scope_key(&approval.scope)),
+                _ => None,
+            })
+            .collect();
+        let told: BTreeSet<String> = undecided
+            .iter()
+            .filter_map(|decision| match decision {
+                Decision::Approve(approval) => Some(scope_key(&approval.scope)),
+                _ => None,
+            })
+            .collect();
+        let here: BTreeSet<String> = self.approvals.iter().map(|(key, _)| key.clone()).collect();
+        let there: BTreeSet<String> = kept.iter().map(|approval| scope_key(&approval.scope)).collect();
+        let missing = self.approvals.iter().filter(|(key, _)| !there.contains(key) && !told.contains(key));
+        let missing = missing.map(|(_, approval)| Decision::Approve(approval.clone())).collect();
+        let is_new = |key: &String| !here.contains(key) && !revoked.contains(key);
+        let new: Vec<Approval> =
+            kept.iter().filter(|approval| is_new(&scope_key(&approval.scope))).cloned().collect();
+        self.approvals.extend(new.iter().map(|approval| (scope_key(&approval.scope), approval.clone())));
+        (new, missing)
+    }
+
+    fn merge_expectations(
+        &mut self,
+        kept: &[Expectation],
+        undecided: &[Decision],
+        missing: &mut Vec<Decision>,
+    ) -> Vec<Expectation> {
+        let is_undecided = |id: &ExpectationId| {
+            undecided.iter().any(|decision| match decision {
+                Decision::Undeclare { expectation, .. } | Decision::Declare(expectation) => {
+                    expectation.id == *id
+                }
+                _ => false,
+            })
+        };
+        let is_in = |all: &[Expectation], id: &ExpectationId| all.iter().any(|one| one.id == *id);
+        let lost = self.expectations.iter().filter(|one| !is_in(kept, &one.id) && !is_undecided(&one.id));
+        missing.extend(lost.cloned().map(Decision::Declare));
+        let is_new = |one: &&Expectation| !is_in(&self.expectations, &one.id) && !is_undecided(&one.id);
+        let new: Vec<Expectation> = kept.iter().filter(is_new).cloned().collect();
+        self.expectations.extend(new.iter().cloned());
+        new
+    }
+}

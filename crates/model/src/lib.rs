@@ -18,6 +18,8 @@ pub mod usage;
 
 pub mod privilege;
 
+pub mod authority;
+
 pub mod setup;
 
 pub mod view;

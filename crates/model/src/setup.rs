@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::authority::Executable;
 use crate::ids::{CgroupId, Namespaces, ProcessKey};
 use crate::privilege::Privileges;
 use crate::untrusted::Untrusted;
@@ -20,6 +21,9 @@ pub struct Maker {
     pub name: Untrusted,
     /// Its arguments, space separated.
     pub args: Untrusted,
+    /// The file that it executes; `None` when that was not looked at or is out of sight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executable: Option<Box<Executable>>,
 }
 
 /// The kernel's account of one process.

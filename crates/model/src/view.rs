@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::authority::{Authority, Executable};
 use crate::ids::ProcessKey;
 use crate::time::Time;
 use crate::untrusted::Untrusted;
@@ -130,6 +131,12 @@ pub struct EngineSeen {
     /// The engine that runs this one as its part (Docker its containerd), when that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part_of: Option<View>,
+    /// Which containers it can have made.
+    #[serde(default, skip_serializing_if = "Authority::is_unknown")]
+    pub authority: Authority,
+    /// The file that its daemon executes; `None` when unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executable: Option<Executable>,
 }
 
 /// What systemd says about its units since it last said something; the first time, all of them.

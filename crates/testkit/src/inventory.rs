@@ -50,7 +50,7 @@ pub fn hostile() -> InventoryView {
     if let Fact::Known(setup) = &mut container.setup {
         let setup = Arc::make_mut(setup);
         setup.root = HOSTILE.into();
-        setup.makers = vec![Maker { pid: 1, name: HOSTILE.into(), args: HOSTILE.into() }];
+        setup.makers = vec![Maker { pid: 1, name: HOSTILE.into(), args: HOSTILE.into(), executable: None }];
         setup.privileges.devices = vec![HOSTILE.into()];
     }
     view.workload = WorkloadKey::new(HOSTILE);
@@ -141,7 +141,8 @@ fn containerd() -> View {
 
 fn setup_of(view: &ContainerView, privileges: Privileges, root: &str) -> Arc<Setup> {
     let container = &view.container;
-    let maker = |pid, name: &str, args: &str| Maker { pid, name: name.into(), args: args.into() };
+    let maker =
+        |pid, name: &str, args: &str| Maker { pid, name: name.into(), args: args.into(), executable: None };
     let shim = "containerd-shim-runc-v2 -namespace moby -address /run/containerd/containerd.sock";
     Arc::new(Setup {
         program: container.program.clone(),

@@ -2,6 +2,7 @@
 //!
 //! Not here: what Docker claims, which `scene.rs` tells.
 
+use model::authority::{Authority, Executable};
 use model::coverage::Source;
 use model::event::{Body, Exec, FileOrigin, Lineage};
 use model::ids::{CgroupId, Namespaces};
@@ -30,6 +31,8 @@ impl Scene {
             cgroup: Untrusted::default(),
             is_standard: true,
             part_of: None,
+            authority: Authority::Host,
+            executable: None,
         };
         change(&mut seen);
         self.emit(source(view), Body::Engine(Box::new(seen)));
@@ -115,13 +118,28 @@ pub fn setup(actor: Actor) -> Setup {
         has_own_root: true,
         has_own_users: false,
         privileges: Privileges { capabilities: Capabilities::usual(), ..Privileges::default() },
-        makers: vec![maker(50, "containerd-shim")],
+        makers: vec![shim(&moby(), &actor.id())],
     }
 }
 
-/// An ancestor of that name.
+/// The shim of a container of containerd: root runs it, from the host's own executable.
+pub fn shim(view: &View, id: &Untrusted) -> Maker {
+    let (namespace, place) = (view.namespace.raw(), view.place.raw());
+    let args = format!("containerd-shim-runc-v2 -namespace {namespace} -id {} -address {place}", id.raw());
+    Maker { args: Untrusted::new(&args), ..helper(50, "/usr/bin/containerd-shim-runc-v2", 0) }
+}
+
+/// An ancestor that a user runs from an executable of the host's.
+pub fn helper(pid: u32, path: &str, uid: u32) -> Maker {
+    let path = Untrusted::new(path);
+    let file = Executable { path, device: (8, 1), inode: 40, uid, is_hosts: true };
+    let name = file.name().to_owned();
+    Maker { executable: Some(Box::new(file)), ..maker(pid, &name) }
+}
+
+/// An ancestor of that name, of whose executable nothing is known.
 pub fn maker(pid: u32, name: &str) -> Maker {
-    Maker { pid, name: Untrusted::new(name), args: Untrusted::new(name) }
+    Maker { pid, name: Untrusted::new(name), args: Untrusted::new(name), executable: None }
 }
 
 /// Namespaces of a process of the host with a pid namespace, mounts and root of its own.

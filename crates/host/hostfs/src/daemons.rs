@@ -8,10 +8,12 @@ use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
+use model::authority::{Authority, Executable};
 use model::ids::{Namespaces, ProcessKey};
 use model::untrusted::Untrusted;
 
 use crate::error::HostfsError;
+use crate::executable::ExecutableReader;
 use crate::layout::CgroupLayout;
 use crate::podman::StoreRoots;
 use crate::proc_dir::{key, link, namespace, pid_path, pids, stat};
@@ -61,6 +63,10 @@ pub struct Daemon {
     args: Vec<String>,
     /// Whether it sees the host's mounts: the paths it tells are then the host's.
     pub sees_host: bool,
+    /// The file that it executes; `None` when that is out of sight.
+    pub executable: Option<Executable>,
+    /// Whether it runs in the host's pid namespace.
+    pub is_hosts_process: bool,
 }
 
 /// A process that tells of an engine.
@@ -90,6 +96,7 @@ pub struct DaemonFinder {
     root: HostRoot,
     layout: CgroupLayout,
     host: Namespaces,
+    executables: ExecutableReader,
     /// What each process was when it was looked at.
     known: HashMap<u32, Seen>,
     turn: u32,
@@ -105,7 +112,9 @@ impl DaemonFinder {
     /// Fails when the host's own namespaces cannot be read.
     pub fn new(root: &HostRoot, layout: &CgroupLayout) -> Result<Self, HostfsError> {
         let host = host_namespaces(root)?;
-        Ok(Self { root: root.clone(), layout: layout.clone(), host, known: HashMap::new(), turn: 0 })
+        let executables = ExecutableReader::new(root);
+        let (root, layout) = (root.clone(), layout.clone());
+        Ok(Self { root, layout, host, executables, known: HashMap::new(), turn: 0 })
     }
 
     /// Lists all processes; what was not told of before and tells of an engine.
@@ -139,7 +148,14 @@ impl DaemonFinder {
         unix_listeners(&self.root, 1)
     }
 
-    /// Who of the host's pid namespace holds the socket of that number: of several the one that started last, since a
+    /// A process of which nothing but its pid is known.
+    pub fn process(&self, pid: u32) -> Option<Daemon> {
+        let stat = stat(&self.root, pid, &mut Vec::new()).ok()?;
+        let kind = self.kind(&stat).unwrap_or(DaemonKind::Other);
+        Some(self.daemon(&stat, kind))
+    }
+
+    /// Who holds the socket of that number: of several the one of the host's pid namespace that started last, since a
     /// service manager opens sockets for others. Looks at every process.
     pub fn holder(&self, inode: u64) -> Option<Daemon> {
         let (pids, _) = pids(&self.root).ok()?;
@@ -152,9 +168,9 @@ impl DaemonFinder {
                 sockets_held(&self.root, pid, allowance.min(FILES_MAX), |number| holds |= number == inode);
             allowance = allowance.saturating_sub(looked_at);
             let stat = holds.then(|| stat(&self.root, pid, &mut text).ok()).flatten();
-            let stat = stat.filter(|stat| self.is_of_host(stat.pid));
+            let rank = |stat: &Stat| (self.is_of_host(stat.pid), stat.start_ns);
             holder = match (holder, stat) {
-                (Some(one), Some(other)) if one.start_ns >= other.start_ns => Some(one),
+                (Some(one), Some(other)) if rank(&one) >= rank(&other) => Some(one),
                 (one, other) => other.or(one),
             };
         }
@@ -225,6 +241,8 @@ impl DaemonFinder {
             uid: self.uid(stat.pid),
             args: self.arguments(stat.pid),
             sees_host: mounts.is_ok_and(|inode| inode == self.host.mnt),
+            executable: self.executables.of(stat.pid),
+            is_hosts_process: self.is_of_host(stat.pid),
         }
     }
 
@@ -251,6 +269,18 @@ impl DaemonFinder {
 }
 
 impl Daemon {
+    /// Which containers it can have made, given that it holds the socket of an engine.
+    pub fn authority(&self) -> Authority {
+        let refused = |why: &str| Authority::Refused { why: why.into() };
+        match (&self.executable, self.uid) {
+            _ if !self.is_hosts_process => refused("it runs in a pid namespace of its own"),
+            (Some(file), _) if file.is_roots() => Authority::Host,
+            (_, Some(uid)) if uid != 0 => Authority::User { uid },
+            (Some(_), _) => refused("the file that it executes is not one of the host's own"),
+            (None, _) => Authority::Unknown,
+        }
+    }
+
     /// The value of an argument (`--config X`, `--config=X`, `-config X`), by the name without dashes.
     pub fn argument(&self, name: &str) -> Option<PathBuf> {
         value_of(&self.args, name)

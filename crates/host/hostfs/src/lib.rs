@@ -61,6 +61,8 @@ pub mod log;
 
 pub mod process;
 
+pub mod executable;
+
 pub mod setup;
 
 pub mod layers;

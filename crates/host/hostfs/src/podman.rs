@@ -111,6 +111,11 @@ impl Store {
         &self.roots
     }
 
+    /// The user whose directory it is; `None` when that is out of sight.
+    pub fn owner(&self) -> Option<u32> {
+        rustix::fs::stat(self.root.at(&self.roots.graphroot)).ok().map(|found| found.st_uid)
+    }
+
     /// Whether it holds a list at all.
     pub fn is_there(&self) -> bool {
         self.lists.iter().any(|(path, _)| file(&self.root.at(path)).is_some())

@@ -20,6 +20,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use self::devices::devices;
 use self::mounted::Mounted;
 use crate::error::HostfsError;
+use crate::executable::ExecutableReader;
 use crate::foreign::Kind;
 use crate::kept::read_into;
 use crate::layout::CgroupLayout;
@@ -53,6 +54,7 @@ pub struct SetupReader {
     /// By [`NamespaceKind`]; `None` for kinds that this kernel does not have, or does not show of its first process.
     kinds: [Option<u32>; NamespaceKind::ALL.len()],
     confinement: Confinement,
+    executables: ExecutableReader,
 }
 
 /// What confines containers on this host, beside seccomp.
@@ -71,8 +73,9 @@ impl SetupReader {
         let kind =
             |kind: NamespaceKind| [1, 2].into_iter().find_map(|pid| namespace(root, pid, kind.name()).ok());
         let confinement = confinement(root);
+        let executables = ExecutableReader::new(root);
         let (root, layout) = (root.clone(), layout.clone());
-        Ok(Self { root, layout, host, kinds: NamespaceKind::ALL.map(kind), confinement })
+        Ok(Self { root, layout, host, kinds: NamespaceKind::ALL.map(kind), confinement, executables })
     }
 
     /// The namespaces of the host itself.
@@ -228,7 +231,8 @@ impl SetupReader {
         while pid != 0 && makers.len() < MAKERS_MAX {
             let Ok(found) = stat(&self.root, pid, &mut Vec::new()) else { break };
             let args = cmdline(&self.root, pid).map(|args| arguments(&args)).unwrap_or_default();
-            makers.push(Maker { pid, name: Untrusted::from_bytes(found.name()), args });
+            let executable = self.executables.of(pid).map(Box::new);
+            makers.push(Maker { pid, name: Untrusted::from_bytes(found.name()), args, executable });
             pid = found.parent_pid;
         }
         makers

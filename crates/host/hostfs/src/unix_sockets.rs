@@ -7,6 +7,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::net::sockopt::socket_peercred;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
 use crate::error::HostfsError;
 use crate::foreign::Kind;
 use crate::kept::read_into;
@@ -53,6 +56,16 @@ fn listener(line: &[u8]) -> Option<UnixListener> {
     words_of.next().filter(|word| word.starts_with(b"/"))?;
     let at = line.iter().position(|&byte| byte == b'/')?;
     Some(UnixListener { path: PathBuf::from(OsStr::from_bytes(&line[at..])), inode })
+}
+
+/// The process that listens at a socket, by the kernel's account of who began to; `None` when nobody does, when its queue
+/// is full, or when it is out of sight. Nothing is sent and nothing waited for.
+pub fn listener_of(path: &Path) -> Option<u32> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
+    connect(&socket, &SocketAddrUnix::new(path).ok()?).ok()?;
+    let pid = socket_peercred(&socket).ok()?.pid;
+    u32::try_from(pid.as_raw_nonzero().get()).ok()
 }
 
 /// Where a path of the host leads, links followed as the host would follow them. What is not there, leads in a circle, or
@@ -122,6 +135,18 @@ mod tests {
             000000005a47b109: 00000002 00000000 00010000 0001 01 77 @/abstract\n\
             torn line 00010000\n";
         assert_eq!(paths(table), [("/run/a b.sock".to_owned(), 9_944_068)]);
+    }
+
+    #[test]
+    fn the_process_that_listens_is_named_by_the_kernel_also_after_its_file_was_replaced() {
+        let host = FakeHost::v2().unwrap();
+        let path = host.root().join("s");
+        assert_eq!(listener_of(&path), None);
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert_eq!(listener_of(&path), Some(std::process::id()));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(listener_of(&path), None, "nobody listens at a file");
     }
 
     #[test]

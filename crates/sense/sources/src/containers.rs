@@ -33,6 +33,7 @@ use std::time::Duration;
 use containers::docker::{Docker, DockerConfig};
 use containers::error::CallError;
 use deadline::pulse::{Pulse, Watched};
+use model::authority::Authority;
 use model::coverage::{Health, Source, SourceReport};
 use model::event::Body;
 use model::untrusted::Untrusted;
@@ -149,6 +150,8 @@ fn seen(view: View, health: Health, reason: Untrusted) -> EngineSeen {
         cgroup: Untrusted::default(),
         is_standard: false,
         part_of: None,
+        authority: Authority::default(),
+        executable: None,
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod provenance;
 
+mod silence;
+
 mod spending;
 
 mod talking;
@@ -15,6 +17,8 @@ use model::coverage::{Health, Source};
 use model::event::{Body, Event};
 use model::ids::{NodeId, WorkloadKey};
 use model::time::Time;
+use model::view::{EngineState, View};
+use testkit::provenance::helper;
 use testkit::scene::{Scene, Spends, digest};
 
 use super::*;
@@ -307,10 +311,12 @@ fn a_shim_that_copies_output_counts_and_one_that_works_without_any_does_not() {
 fn what_is_claimed_a_unit_or_of_another_runtime_is_no_ghost() {
     check(
         |scene| {
+            scene.units(true, &["cron.service"]);
             approve_image(scene, "web");
             let late = scene.start_unclaimed("httpd");
             scene.appear("/system.slice/cron.service", "cron -f");
-            scene.appear("/lxc.payload.web", "nginx");
+            let lxc = scene.appear("/lxc.payload.web", "nginx");
+            scene.set_up(lxc, |setup| setup.makers = vec![helper(60, "/usr/bin/lxc-start", 0)]);
             scene.second(&[], 0.0);
             scene.claim(late, "late", "web", |_| ());
             scene.seconds(10, &[], 0.0);
@@ -320,17 +326,18 @@ fn what_is_claimed_a_unit_or_of_another_runtime_is_no_ghost() {
 }
 
 #[test]
-fn a_container_that_nobody_can_be_asked_about_weighs_less_than_a_ghost() {
-    check(
-        |scene| {
-            scene.report(Source::Docker, Health::Down, "connection refused");
-            scene.start_unclaimed("miner");
-            scene.seconds(5, &[], 0.0);
-        },
-        &expect![[r#"
-            ghost miner 5.0
-        "#]],
-    );
+fn a_container_of_a_silent_engine_weighs_less_than_a_ghost_for_a_minute() {
+    let waits = |seconds: u32| {
+        let mut scene = Scene::new(2);
+        scene.engine(&View::default(), EngineState::Answers, |_| ());
+        scene.report(Source::Docker, Health::Down, "connection refused");
+        let miner = scene.start_unclaimed("miner");
+        scene.set_up(miner, |_| ());
+        scene.seconds(seconds, &[], 0.0);
+        judged(scene.take())
+    };
+    assert_eq!(waits(50), "ghost miner 5.0\n");
+    assert_eq!(waits(61), "ghost miner 13.0\nmasquerade miner 13.0\n");
 }
 
 #[test]

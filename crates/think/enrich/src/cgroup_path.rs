@@ -9,7 +9,7 @@ use model::view::EngineKind;
 pub(crate) enum Suggests<'a> {
     /// A container with this id, and the kind of engine when the path is one that only that kind makes.
     Container(Option<EngineKind>, &'a str),
-    /// A container of a runtime that Tidewatch does not ask, by its name.
+    /// A container of a runtime that Tidewatch does not ask, by the runtime's name.
     Unwatched(&'static str),
     /// A systemd unit, by its name.
     Unit(&'a str),

@@ -96,6 +96,13 @@ impl Claims {
         self.joined.entry(view).or_default().insert(id, cgroup);
     }
 
+    /// A claim no longer counts.
+    pub(crate) fn disjoin(&mut self, view: &View, id: &Untrusted) {
+        if let Some(joined) = self.joined.get_mut(view) {
+            joined.remove(id);
+        }
+    }
+
     /// The container is forgotten.
     pub(crate) fn part(&mut self, container: &Container) {
         for facts in container.claims() {

@@ -5,6 +5,8 @@
 
 mod joins;
 
+mod unanswered;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use model::untrusted::Untrusted;
 use model::view::View;
 use serde::{Deserialize, Serialize};
 
+use crate::authorities::Authorities;
 use crate::cgroup_path::{Suggests, read};
 use crate::cgroups::{Cgroups, Made};
 use crate::claims::Claims;
@@ -45,6 +48,8 @@ pub(crate) struct Inventory {
     containers: BTreeMap<CgroupId, Arc<Container>>,
     cgroups: Cgroups,
     claims: Claims,
+    #[serde(default)]
+    authorities: Authorities,
     /// Containers that run, by their mount namespace, when that is not the host's.
     by_mounts: HashMap<u32, CgroupId, FixedState>,
     /// Containers without a cgroup of their own: by pid namespace, and by first process.
@@ -188,6 +193,7 @@ impl Inventory {
         } else {
             news.push(News::Settled(Arc::clone(container)));
         }
+        self.claim_again(setup.cgroup, news);
     }
 
     pub(crate) fn process_ended(&mut self, exit: &Exit, at: Time, news: &mut Vec<News>) {
@@ -301,7 +307,7 @@ impl Inventory {
         let Fact::Pending { since } = container.facts else { return };
         let at = since.plus(wait(container));
         // A unit is one as soon as systemd says so, or nobody can be asked.
-        let is_unit = matches!(read(container.cgroup_path.raw()), Suggests::Unit(_) | Suggests::Unwatched(_));
+        let is_unit = matches!(read(container.cgroup_path.raw()), Suggests::Unit(_));
         self.schedule_in(cgroup, if is_unit { since } else { at });
     }
 
@@ -314,11 +320,9 @@ impl Inventory {
         let Some(container) = self.containers.get(&cgroup).filter(|it| it.ended.is_none()) else { return };
         if let Fact::Pending { since } = container.facts {
             let host = self.host_namespaces();
-            let (kind, reason) = kind::unclaimed(container, views, host);
-            let told = since.max(views.synced().unwrap_or(since)).max(since);
-            let from = if kind == Kind::Ghost { told } else { since };
-            let at_once = matches!(kind, Kind::Service | Kind::Unwatched) && !is_doubted(container, views);
-            let at = from.plus(wait(container));
+            let (kind, reason) = kind::unclaimed(container, views, host, now);
+            let at_once = kind == Kind::Service && !is_doubted(container, views);
+            let at = kind::settles(container, views, since, wait(container), now);
             if at > now && !at_once {
                 self.schedule_in(cgroup, at);
                 return;
@@ -335,6 +339,11 @@ impl Inventory {
                 changed.setup = Fact::Failed { reason: Untrusted::new("it could not be looked at in time") };
             }
             news.push(News::Settled(Arc::clone(container)));
+        } else {
+            self.give_up_waiting(cgroup, now, views, news);
+        }
+        if views.is_any_silent() || self.is_unanswered(cgroup) {
+            self.schedule_answer(cgroup, now);
         }
         self.compare(cgroup, now, views, news);
     }
@@ -348,7 +357,7 @@ impl Inventory {
             self.schedule_in(cgroup, at);
             return;
         }
-        let fresh = tally(container, views, host);
+        let fresh = tally(container, views, host, now);
         if *container.tally != fresh {
             Arc::make_mut(container).tally = Arc::new(fresh);
             news.push(News::Tallied(Arc::clone(container)));
@@ -409,10 +418,10 @@ fn kind_of(own: Option<CgroupId>, cgroup: CgroupId, kind: Kind) -> Kind {
     if own == Some(cgroup) { Kind::Own } else { kind }
 }
 
-/// How long the views may take. What no engine's shim has made is claimed by none, however slow they are.
+/// How long the views may take. What no engine's helper has made is claimed by none, however slow they are.
 fn wait(container: &Container) -> Duration {
-    let is_shim =
-        |name: &str| name.starts_with("containerd-shim") || name == "conmon" || name.starts_with("crio");
+    // Called so is enough to wait: a second more.
+    let is_shim = |name: &str| name.starts_with("containerd-shim") || name.starts_with("conmon");
     match &container.setup {
         Fact::Known(setup) if !setup.makers.iter().any(|maker| is_shim(maker.name.raw())) => UNMADE_WAIT,
         _ => CLAIM_WAIT,
@@ -422,7 +431,7 @@ fn wait(container: &Container) -> Duration {
 /// Whether its cgroup names a unit that systemd has not told of: it may still do so.
 fn is_doubted(container: &Container, views: &Views) -> bool {
     match read(container.cgroup_path.raw()) {
-        Suggests::Unit(unit) => !matches!(views.unit(unit), UnitWord::Runs | UnitWord::NotAsked),
+        Suggests::Unit(unit) => views.unit(unit) != UnitWord::Runs,
         _ => false,
     }
 }

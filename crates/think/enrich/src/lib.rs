@@ -6,6 +6,10 @@ mod cgroup_path;
 
 mod cgroups;
 
+mod authorities;
+
+mod made_by;
+
 mod views;
 
 mod claims;
@@ -37,6 +41,14 @@ pub const CLAIM_WAIT: Duration = Duration::from_secs(2);
 
 /// The same for a container that was seen to be made by no engine's shim: there is nobody who could claim it.
 pub const UNMADE_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a container may wait, from its start, for a silent engine whose helper made it; then it is judged as one that
+/// nobody claims. An engine that is overloaded answers late; one that is stopped makes nothing.
+/// prior: Docker 20.10 under full load of disk and CPU answers inspections within 20 s.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(60);
+
+/// How long before an engine was noticed to be silent it may have been so.
+pub const SILENCE_DOUBT: Duration = Duration::from_secs(5);
 
 /// How long an ended container is remembered, so that late facts and findings still find it.
 pub const ENDED_KEPT: Duration = Duration::from_secs(60);
@@ -109,6 +121,7 @@ impl Enrich {
             }
             Body::Engine(seen) => {
                 self.views.engine(seen, event.time);
+                self.inventory.engine_is(seen, event.time);
                 if seen.state == EngineState::Gone {
                     self.inventory.engine_gone(&seen.view, event.time);
                 }

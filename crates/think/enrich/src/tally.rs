@@ -6,6 +6,7 @@ use model::fact::Fact;
 use model::identity::{Container, Kind};
 use model::ids::Namespaces;
 use model::runtime::ContainerFacts;
+use model::time::Time;
 use model::untrusted::Untrusted;
 use model::view::{Contradiction, Disagreement, EngineKind, Row, Standing, Tally, View, Witness};
 
@@ -24,14 +25,15 @@ const PROJECT: &str = "com.docker.compose.project";
 const OWNED: [(&str, EngineKind); 2] = [("moby", EngineKind::Docker), ("k8s.io", EngineKind::Cri)];
 
 /// Compares the views of one container.
-pub(crate) fn tally(container: &Container, views: &Views, host: Option<Namespaces>) -> Tally {
-    let case = Case { container, views, host };
+pub(crate) fn tally(container: &Container, views: &Views, host: Option<Namespaces>, now: Time) -> Tally {
+    let case = Case { container, views, host, now };
     let mut rows = vec![case.kernel()];
     rows.extend(case.systemd());
     rows.extend(case.engines());
     rows.extend(case.orchestrator());
     let mut contradictions = Vec::new();
     contradictions.extend(case.cgroup_of_engine());
+    contradictions.extend(case.cgroup_of_unwatched());
     contradictions.extend(case.cgroup_of_unit());
     contradictions.extend(case.owners_namespace());
     contradictions.extend(case.orchestrator_labels());
@@ -44,11 +46,16 @@ struct Case<'a> {
     container: &'a Container,
     views: &'a Views,
     host: Option<Namespaces>,
+    now: Time,
 }
 
 impl<'a> Case<'a> {
     fn is_claimed_by(&self, kind: EngineKind) -> bool {
         self.container.claims().any(|facts| facts.view.engine == kind)
+    }
+
+    fn may_yet_speak(&self, kind: EngineKind) -> bool {
+        self.views.may_yet_speak(kind, self.container.key.started, self.now)
     }
 
     fn kernel(&self) -> Row {
@@ -93,7 +100,7 @@ impl<'a> Case<'a> {
             }
             let standing = match state {
                 RuntimeView::Unknown => Standing::Pending,
-                RuntimeView::Lost | RuntimeView::Doubtful => Standing::Silent,
+                RuntimeView::Lost(_) | RuntimeView::Doubtful(_) => Standing::Silent,
                 RuntimeView::Synced(_) | RuntimeView::Absent if self.would_know(&view) => Standing::Denied,
                 RuntimeView::Synced(_) | RuntimeView::Absent => Standing::Foreign,
             };
@@ -152,24 +159,36 @@ impl<'a> Case<'a> {
         if self.is_claimed_by(EngineKind::Cri) {
             return Cri::Claims;
         }
-        match self.views.of_kind(EngineKind::Cri).all(|(_, state)| state.is_telling()) {
-            true => Cri::Denies,
-            false => Cri::Silent,
-        }
+        if self.may_yet_speak(EngineKind::Cri) { Cri::Silent } else { Cri::Denies }
     }
 
     fn cgroup_of_engine(&self) -> Option<Contradiction> {
         let Suggests::Container(Some(kind), id) = read(self.container.cgroup_path.raw()) else { return None };
-        let is_silent = self.views.of_kind(kind).any(|(_, state)| !state.is_telling());
-        if self.is_claimed_by(kind) || is_silent {
+        // Of a ghost nothing is awaited: a name that only a silent engine could confirm is not confirmed. One that was not
+        // looked at may be what it is called.
+        let is_ghost = self.container.kind == Kind::Ghost && self.container.setup.known().is_some();
+        let is_awaited = !is_ghost && self.may_yet_speak(kind);
+        if self.is_claimed_by(kind) || is_awaited {
             return None;
         }
         let (denier, why) = match self.views.of_kind(kind).next() {
-            Some((view, _)) => (view, "knows no such container"),
+            Some((view, state)) if state.is_telling() => (view, "knows no such container"),
+            Some((view, _)) => (view, "has not confirmed it"),
             None => (View { engine: kind, ..View::default() }, "does not run here"),
         };
         let sentence = format!("its cgroup names the container {}, and {kind} {why}", shown(id));
         Some(contradiction(Disagreement::CgroupOfEngine, Witness::Kernel, Witness::Engine(denier), sentence))
+    }
+
+    /// A runtime that keeps no list is known by what looks after its containers, not by how their cgroups are called.
+    fn cgroup_of_unwatched(&self) -> Option<Contradiction> {
+        let Suggests::Unwatched(runtime) = read(self.container.cgroup_path.raw()) else { return None };
+        if self.container.kind != Kind::Ghost {
+            return None;
+        }
+        let sentence =
+            format!("its cgroup is named as {runtime} names them, and nothing of {runtime} runs it");
+        Some(contradiction(Disagreement::CgroupOfEngine, Witness::Kernel, Witness::Kernel, sentence))
     }
 
     fn cgroup_of_unit(&self) -> Option<Contradiction> {
@@ -191,12 +210,12 @@ impl<'a> Case<'a> {
         let (claim, owner) =
             self.container.claims().find_map(|facts| Some((facts, owner_of(&facts.view)?)))?;
         let (denier, state) = self.views.of_kind(owner).next()?;
-        let is_silent = self.views.of_kind(owner).any(|(_, state)| !state.is_telling());
-        if self.is_claimed_by(owner) || is_silent || !state.is_telling() {
+        if self.is_claimed_by(owner) || self.may_yet_speak(owner) {
             return None;
         }
+        let why = if state.is_telling() { "knows no such container" } else { "has not confirmed it" };
         let sentence = format!(
-            "it is in the namespace {} of {owner}'s containers, and {owner} knows no such container",
+            "it is in the namespace {} of {owner}'s containers, and {owner} {why}",
             claim.view.namespace
         );
         let claims = Witness::Engine(claim.view.clone());

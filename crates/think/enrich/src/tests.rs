@@ -15,6 +15,8 @@ use testkit::scene::{Actor, START, Scene, Spends};
 
 use super::Enrich;
 
+mod silence;
+
 mod tally;
 
 /// Plays the scene; what changed in the inventory, one line each: second, what, kind, name, why.
@@ -195,47 +197,7 @@ fn a_claim_turns_a_ghost_into_a_managed_container() {
 }
 
 #[test]
-fn the_silence_of_a_lost_engine_makes_no_ghost_and_its_return_names_the_container() {
-    check(
-        |scene| {
-            scene.report(Source::Docker, Health::Down, "connection refused");
-            let web = scene.start_unclaimed("httpd -f");
-            scene.seconds(3, &[], 0.0);
-            scene.claim(web, "web", "busybox", |_| ());
-            scene.report(Source::Docker, Health::Up, "");
-            scene.emit(Source::Docker, Body::listed(vec![web.id()]));
-            scene.seconds(3, &[], 0.0);
-        },
-        &expect![[r#"
-            1.0 appeared unsettled httpd -f
-            3.0 settled unanswered httpd -f: the container runtime did not answer
-            4.0 settled managed web
-        "#]],
-    );
-}
-
-#[test]
-fn a_ghost_that_came_while_the_engine_was_lost_is_found_when_the_engine_is_back() {
-    check(
-        |scene| {
-            scene.report(Source::Docker, Health::Down, "connection refused");
-            scene.appear("/hidden", "miner");
-            scene.seconds(3, &[], 0.0);
-            scene.report(Source::Docker, Health::Up, "");
-            scene.seconds(3, &[], 0.0);
-            scene.emit(Source::Docker, Body::listed(Vec::new()));
-            scene.seconds(3, &[], 0.0);
-        },
-        &expect![[r#"
-            1.0 appeared unsettled miner
-            3.0 settled unanswered miner: the container runtime did not answer
-            9.0 settled ghost miner: no container runtime claims it
-        "#]],
-    );
-}
-
-#[test]
-fn a_ghost_from_before_the_start_is_found_once_the_engine_has_told_its_list() {
+fn a_ghost_from_before_the_start_does_not_wait_for_the_engine_s_list() {
     let mut scene = Scene::new(4);
     let mut early = scene.take();
     early.retain(|event| event.source != Source::Docker);
@@ -247,7 +209,7 @@ fn a_ghost_from_before_the_start_is_found_once_the_engine_has_told_its_list() {
     scene.seconds(3, &[], 0.0);
     expect![[r#"
         0.0 appeared unsettled miner
-        4.0 settled ghost miner: no container runtime claims it
+        3.0 settled ghost miner: no container runtime claims it
     "#]]
     .assert_eq(&told(&mut enrich, &mut scene));
 }
@@ -271,6 +233,7 @@ fn without_any_engine_on_the_host_nobody_can_claim() {
 fn systemd_units_and_sessions_are_services_at_once() {
     check(
         |scene| {
+            scene.units(true, &["cron.service", "session-3.scope"]);
             scene.appear("/system.slice/cron.service", "cron -f");
             scene.appear("/user.slice/user-0.slice/session-3.scope", "unshare -m bash");
             scene.second(&[], 0.0);
@@ -280,25 +243,6 @@ fn systemd_units_and_sessions_are_services_at_once() {
             1.0 settled service cron -f: a systemd unit; no runtime is asked
             1.0 appeared unsettled unshare -m bash
             1.0 settled service unshare -m bash: a systemd unit; no runtime is asked
-        "#]],
-    );
-}
-
-#[test]
-fn a_container_of_a_runtime_that_is_not_watched_is_no_ghost() {
-    check(
-        |scene| {
-            scene.appear("/lxc.payload.web", "nginx");
-            scene.appear("/machine.slice/machine-web.scope", "init");
-            scene.seconds(4, &[], 0.0);
-            scene.emit(Source::Docker, Body::listed(Vec::new()));
-            scene.seconds(4, &[], 0.0);
-        },
-        &expect![[r#"
-            1.0 appeared unsettled nginx
-            1.0 settled unwatched nginx: its cgroup is named as LXC names them, whose view is not watched
-            1.0 appeared unsettled init
-            1.0 settled unwatched init: its cgroup is named as systemd-machined names them, whose view is not watched
         "#]],
     );
 }

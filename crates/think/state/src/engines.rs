@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use model::authority::{Authority, Executable};
 use model::identity::Container;
 use model::time::Time;
 use model::untrusted::Untrusted;
@@ -30,6 +31,31 @@ pub(crate) struct Engines {
     /// The engine that the last event was about, when it had never been seen.
     #[serde(skip)]
     fresh: Option<EngineSeen>,
+    /// The same, when it is served by another executable than before.
+    #[serde(skip)]
+    replaced: Option<Replacement>,
+}
+
+/// A known engine of the host that is served by another executable than it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    /// The engine as it is now.
+    pub now: EngineSeen,
+    /// What served it before.
+    pub before: Executable,
+    /// How far the two differ.
+    pub by: ReplacedBy,
+}
+
+/// What serves a known engine now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplacedBy {
+    /// Another file at the same path, as an upgrade leaves it.
+    Version,
+    /// Another program of the host's.
+    Program,
+    /// A process that cannot have made the host's containers.
+    Imitation,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,12 +65,31 @@ struct Known {
 }
 
 impl Known {
+    /// Whether a process of another executable than before serves it now.
+    fn replaced_by(&self, seen: &EngineSeen) -> Option<Replacement> {
+        let before = self.seen.executable.as_ref().filter(|_| self.seen.authority == Authority::Host)?;
+        let now = seen.executable.as_ref().filter(|now| !now.is_file_of(before))?;
+        let by = match seen.authority {
+            Authority::Unknown => return None,
+            Authority::User { .. } | Authority::Refused { .. } => ReplacedBy::Imitation,
+            Authority::Host if now.path != before.path => ReplacedBy::Program,
+            Authority::Host => ReplacedBy::Version,
+        };
+        Some(Replacement { now: seen.clone(), before: before.clone(), by })
+    }
+
     /// Whoever talks to an engine knows how it is, whoever found it what it is: neither tells both.
     fn take(&mut self, seen: &EngineSeen) {
         let before = &mut self.seen;
         (before.state, before.reason) = (seen.state, seen.reason.clone());
         before.process = seen.process.or(before.process);
         before.is_standard |= seen.is_standard;
+        if !seen.authority.is_unknown() {
+            before.authority.clone_from(&seen.authority);
+        }
+        if seen.executable.is_some() {
+            before.executable.clone_from(&seen.executable);
+        }
         for (before, now) in [(&mut before.program, &seen.program), (&mut before.cgroup, &seen.cgroup)] {
             if !now.is_empty() {
                 before.clone_from(now);
@@ -70,9 +115,13 @@ pub enum EngineStanding {
 impl Engines {
     /// An engine was found, or has changed.
     pub(crate) fn seen(&mut self, seen: &EngineSeen, first_event: Option<Time>, now: Time) {
-        self.fresh = None;
+        self.pass();
         let key = seen.view.of_namespace(&Untrusted::default());
         if let Some(known) = self.known.get_mut(&key) {
+            self.replaced = known.replaced_by(seen);
+            if seen.authority.is_refused() && !known.seen.authority.is_refused() && self.replaced.is_none() {
+                self.fresh = Some(seen.clone());
+            }
             known.take(seen);
             return;
         }
@@ -80,7 +129,9 @@ impl Engines {
             return;
         }
         let is_from_before = first_event.is_none_or(|first| self.began(seen, now) <= first);
-        if !is_from_before && seen.part_of.is_none() && !key.is_default() {
+        let is_new = !is_from_before && seen.part_of.is_none() && !key.is_default();
+        // A process that only looks like an engine is worth a word, however long it has been here.
+        if is_new || seen.authority.is_refused() {
             self.fresh = Some(seen.clone());
         }
         self.known.insert(key, Known { seen: seen.clone(), is_from_before });
@@ -107,6 +158,11 @@ impl Engines {
     /// Another event: the engine it was about is no news any more.
     pub(crate) fn pass(&mut self) {
         self.fresh = None;
+        self.replaced = None;
+    }
+
+    pub(crate) fn replaced(&self) -> Option<&Replacement> {
+        self.replaced.as_ref()
     }
 
     pub(crate) fn fresh(&self) -> Option<&EngineSeen> {
@@ -135,6 +191,7 @@ impl Engines {
             return EngineStanding::Home;
         }
         match self.known.get(&whole) {
+            Some(known) if known.seen.authority.is_refused() => EngineStanding::New,
             Some(known) if known.is_from_before || known.seen.is_standard || known.seen.part_of.is_some() => {
                 EngineStanding::Installed
             }

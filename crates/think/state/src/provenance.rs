@@ -16,7 +16,7 @@ use model::untrusted::Untrusted;
 use model::view::{EngineSeen, View};
 
 use crate::conduct::{Client, Early};
-use crate::engines::EngineStanding;
+use crate::engines::{EngineStanding, Replacement};
 use crate::images::Swapped;
 use crate::{FLAG_BITS_MIN, State};
 
@@ -45,6 +45,11 @@ impl State {
     /// of another.
     pub fn fresh_engine(&self) -> Option<&EngineSeen> {
         self.engines.fresh()
+    }
+
+    /// The known engine that the event at hand shows to be served by another executable than before.
+    pub fn replaced_engine(&self) -> Option<&Replacement> {
+        self.engines.replaced()
     }
 
     /// What is known of the engine of a view.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use expect_test::{Expect, expect, expect_file};
 use model::approval::{Approval, Scope};
+use model::authority::Authority;
 use model::confines::Confines;
 use model::coverage::{Health, Loss, Source, SourceReport};
 use model::event::{Attach, Body, CgroupPath, Exec, Exit, FileOrigin, Lineage, Socket, SocketState, Streams};
@@ -149,7 +150,7 @@ fn setup() -> Setup {
         has_own_root: true,
         has_own_users: true,
         privileges: privileges(),
-        makers: vec![Maker { pid: 4, name: "unshare".into(), args: HOSTILE.into() }],
+        makers: vec![Maker { pid: 4, name: "unshare".into(), args: HOSTILE.into(), executable: None }],
     }
 }
 
@@ -163,6 +164,8 @@ fn engine_seen() -> EngineSeen {
         cgroup: "/x".into(),
         is_standard: true,
         part_of: Some(View::default()),
+        authority: Authority::default(),
+        executable: None,
     }
 }
 

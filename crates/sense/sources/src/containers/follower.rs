@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use containers::error::CallError;
 use deadline::pulse::Watched;
+use model::authority::Authority;
 use model::event::Body;
 use model::untrusted::Untrusted;
 use model::view::{EngineSeen, EngineState, View};
@@ -74,6 +75,8 @@ impl Teller {
             cgroup: Untrusted::default(),
             is_standard: self.is_standard,
             part_of: None,
+            authority: Authority::default(),
+            executable: None,
         };
         self.outlet.send_now(E::SOURCE, Body::Engine(Box::new(seen)));
     }

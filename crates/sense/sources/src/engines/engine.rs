@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use hostfs::daemons::{Daemon, is_alive};
 use hostfs::root::HostRoot;
+use model::authority::Authority;
 use model::ids::ProcessKey;
 use model::untrusted::Untrusted;
 use model::view::{EngineSeen, EngineState, View};
@@ -29,6 +30,10 @@ pub(crate) struct Engine {
     pub(crate) view: View,
     /// Who serves it.
     pub(crate) daemon: Option<Daemon>,
+    /// Whether its daemon was found to listen at a socket of the host.
+    pub(crate) listens: bool,
+    /// The socket's file whose listener was looked at last.
+    pub(crate) looked_at: Option<(u64, u64)>,
     /// How it is, by view: containerd has a second one, of the kubelet.
     pub(crate) states: BTreeMap<View, (EngineState, Untrusted)>,
     /// Who follows it.
@@ -47,6 +52,8 @@ impl Engine {
             reach,
             view,
             daemon: None,
+            listens: true,
+            looked_at: None,
             states: BTreeMap::new(),
             followers: Vec::new(),
             found: Instant::now(),
@@ -77,6 +84,15 @@ impl Engine {
         false
     }
 
+    /// Which containers it can have made.
+    pub(crate) fn authority(&self) -> Authority {
+        let Some(daemon) = &self.daemon else { return Authority::Unknown };
+        match self.listens {
+            true => daemon.authority(),
+            false => Authority::Refused { why: "it listens at no socket of the host".into() },
+        }
+    }
+
     /// What is told of one of its views.
     pub(crate) fn seen(&self, view: &View, part_of: Option<View>) -> EngineSeen {
         let (state, reason) = self.states.get(view).cloned().unwrap_or((EngineState::Silent, "".into()));
@@ -92,6 +108,8 @@ impl Engine {
             cgroup: daemon.map(|daemon| daemon.cgroup.clone()).unwrap_or_default(),
             is_standard: view.is_default() || is_standard(view.engine, &self.place),
             part_of,
+            authority: self.authority(),
+            executable: daemon.and_then(|daemon| daemon.executable.clone()),
         }
     }
 }

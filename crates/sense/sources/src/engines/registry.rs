@@ -11,7 +11,8 @@ use deadline::pulse::Watched;
 use hostfs::daemons::{Daemon, DaemonFinder, DaemonKind, Found, is_alive, sockets_of};
 use hostfs::podman::{StoreRoots, store_of_user};
 use hostfs::root::HostRoot;
-use hostfs::unix_sockets::{UnixListener, followed};
+use hostfs::unix_sockets::{UnixListener, followed, listener_of};
+use model::authority::Authority;
 use model::coverage::Source;
 use model::event::{Body, Event};
 use model::ids::ProcessKey;
@@ -35,6 +36,8 @@ const LEFT_OUT_MAX: usize = 1024;
 const STARTING_MAX: Duration = Duration::from_secs(5);
 /// How long nothing of an engine must be left before it is gone: daemons are restarted.
 const GONE_AFTER: Duration = Duration::from_secs(3);
+/// The same for one that may have made any container of the host: while it is restarted they run on.
+const HOSTS_GONE_AFTER: Duration = Duration::from_secs(60);
 /// How long a first answer is awaited before its lack is a matter of the source's health.
 const AWAITED: Duration = Duration::from_secs(3);
 /// How long the followers may take to end, all together.
@@ -122,6 +125,7 @@ impl Registry {
         }
         self.look_for_standard();
         self.look_for_named(&listeners);
+        self.check_servers();
         self.look_after(outlet);
         self.tell(outlet);
         self.relay.count_lost(outlet);
@@ -268,6 +272,24 @@ impl Registry {
         }
     }
 
+    /// Asks the kernel who listens at each engine's socket, once for each file that is put there: another process than its
+    /// daemon may have put its own in the daemon's place.
+    fn check_servers(&mut self) {
+        for engine in self.engines.values_mut().filter(|engine| engine.listens) {
+            let Some(known) = engine.daemon.as_ref().map(|daemon| daemon.process.pid) else { continue };
+            let file = rustix::fs::stat(&engine.reach).ok().map(|it| (it.st_dev, it.st_ino));
+            if file.is_none() || file == engine.looked_at {
+                continue;
+            }
+            engine.looked_at = file;
+            // The first process opens sockets for those that it starts later.
+            let server = listener_of(&engine.reach).filter(|pid| *pid != known && *pid > 1);
+            if let Some(server) = server.and_then(|pid| self.finder.process(pid)) {
+                engine.daemon = Some(server);
+            }
+        }
+    }
+
     /// The host's name of a path that a daemon tells: its own when it sees other files there than the host does.
     fn place(&self, daemon: &Daemon, path: &Path) -> PathBuf {
         let place = followed(&self.root, path);
@@ -306,6 +328,7 @@ impl Registry {
         let mut engine = Engine::new(place.clone(), PathBuf::new(), view.clone());
         engine.states.insert(view, (EngineState::Silent, "it listens at no socket of the host".into()));
         engine.daemon = Some(daemon);
+        engine.listens = false;
         self.engines.insert(place, engine);
     }
 
@@ -351,7 +374,8 @@ impl Registry {
             let Some(engine) = self.engines.get_mut(&place) else { continue };
             let is_there = is_listening || engine.has_daemon(&self.root) || engine.has_shim(&self.root);
             engine.missing = if is_there { None } else { engine.missing.or_else(|| Some(Instant::now())) };
-            if engine.missing.is_some_and(|since| since.elapsed() >= GONE_AFTER) {
+            let patience = if engine.authority() == Authority::Host { HOSTS_GONE_AFTER } else { GONE_AFTER };
+            if engine.missing.is_some_and(|since| since.elapsed() >= patience) {
                 self.give_up(&place, outlet);
             }
         }

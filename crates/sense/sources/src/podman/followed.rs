@@ -8,6 +8,7 @@ use std::time::Duration;
 use hostfs::daemons::is_alive;
 use hostfs::podman::{STORED_MAX, Store, StoreRoots, Stored};
 use hostfs::root::HostRoot;
+use model::authority::Authority;
 use model::coverage::Source;
 use model::event::Body;
 use model::ids::ProcessKey;
@@ -168,6 +169,11 @@ impl Followed {
             cgroup: server.map(|server| server.cgroup.clone()).unwrap_or_default(),
             is_standard: self.is_standard,
             part_of: None,
+            authority: self.store.owner().map_or(Authority::Unknown, |uid| match uid {
+                0 => Authority::Host,
+                uid => Authority::User { uid },
+            }),
+            executable: None,
         };
         if self.seen.as_ref() != Some(&seen) {
             outlet.send_now(Source::Podman, Body::Engine(Box::new(seen.clone())));

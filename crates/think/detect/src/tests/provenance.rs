@@ -7,7 +7,7 @@ use model::event::{Attach, FileOrigin};
 use model::ids::{CgroupId, Namespaces};
 use model::privilege::{Capabilities, HostMount, NamespaceKind, Privileges};
 use model::runtime::{Administered, EngineWork, ImageWork, Orchestrated, OrderedBy};
-use model::view::{EngineKind, EngineState, Standing, View};
+use model::view::{EngineKind, Standing};
 use testkit::provenance::{maker, moby};
 use testkit::scene::{Actor, HOST};
 

@@ -146,6 +146,9 @@ impl Inventory {
 
     fn join(&mut self, cgroup: CgroupId, facts: ContainerFacts, news: &mut Vec<News>) {
         let Some(container) = self.containers.get_mut(&cgroup) else { return };
+        if !self.authorities.may_claim(&facts.view, container) {
+            return;
+        }
         if container.facts.known() == Some(&facts) || container.others.iter().any(|known| **known == facts) {
             return;
         }

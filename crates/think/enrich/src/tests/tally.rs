@@ -314,24 +314,28 @@ fn capabilities_that_the_engine_did_not_give_are_shown_by_the_kernel() {
 }
 
 #[test]
-fn while_an_engine_is_silent_nobody_is_contradicted() {
+fn a_name_that_only_a_silent_engine_could_confirm_is_not_confirmed() {
     check(
         |scene| {
             scene.report(Source::Docker, Health::Down, "it hangs");
-            scene.appear(&format!("/docker/{}", "ab".repeat(32)), "miner");
+            let miner = scene.appear(&format!("/docker/{}", "ab".repeat(32)), "miner");
+            scene.set_up(miner, |setup| setup.makers = vec![maker(7, "unshare")]);
             let podman = View::new(EngineKind::Podman, "/var/lib/containers/storage");
             scene.engine(&podman, EngineState::Silent, |_| ());
-            scene.appear(&format!("/machine.slice/libpod-{}.scope", "ab".repeat(32)), "nginx");
+            let nginx = scene.appear(&format!("/machine.slice/libpod-{}.scope", "ab".repeat(32)), "nginx");
+            scene.set_up(nginx, |setup| setup.makers = vec![maker(7, "unshare")]);
         },
         &expect![[r#"
-            unanswered miner
-              kernel: present (pid 1000, cgroup /docker/abababababababababababababababababababababababababababababababab)
+            ghost miner
+              kernel: present (pid 1000, cgroup /docker/abababababababababababababababababababababababababababababababab, root /var/lib/docker/overlay2/x/merged)
               docker: silent ()
               podman at /var/lib/containers/storage: silent ()
-            unanswered nginx
-              kernel: present (pid 1001, cgroup /machine.slice/libpod-abababababababababababababababababababababababababababababababab.scope)
+              ! cgroup_of_engine: its cgroup names the container abababababababababababababababababababababababababababababababab, and docker has not confirmed it
+            ghost nginx
+              kernel: present (pid 1001, cgroup /machine.slice/libpod-abababababababababababababababababababababababababababababababab.scope, root /var/lib/docker/overlay2/x/merged)
               docker: silent ()
               podman at /var/lib/containers/storage: silent ()
+              ! cgroup_of_engine: its cgroup names the container abababababababababababababababababababababababababababababababab, and podman has not confirmed it
         "#]],
     );
 }

@@ -97,6 +97,7 @@ fn what_is_revoked_no_longer_counts_and_a_twin_still_does() {
 #[test]
 fn who_waits_for_a_claim_is_pending_and_who_has_none_is_unclaimed() {
     let mut scene = Scene::new(4);
+    scene.units(true, &["cron.service"]);
     let ghost = scene.appear("/hidden", "mine");
     let service = scene.appear("/system.slice/cron.service", "cron");
     let mut books = Books::default();

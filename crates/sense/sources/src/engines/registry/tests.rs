@@ -2,6 +2,7 @@
 
 use expect_test::{Expect, expect};
 use hostfs::layout::CgroupLayout;
+use model::authority::Authority;
 use model::ids::NodeId;
 use testkit::host_tree::{FakeHost, FakeProcess};
 
@@ -204,6 +205,8 @@ fn what_a_follower_says_is_completed_and_its_sources_health_follows() {
             cgroup: "".into(),
             is_standard: false,
             part_of: None,
+            authority: Authority::default(),
+            executable: None,
         };
         let inlet = Outlet::new(NodeId::new("node"), 1).0;
         let event = inlet.stamp(Source::Containerd, inlet.now(), Body::Engine(Box::new(seen)));

@@ -31,6 +31,7 @@ mod restarts;
 mod sample_command;
 mod searches;
 mod service_flood;
+mod silence;
 mod steps;
 mod storage;
 mod store;
@@ -78,6 +79,7 @@ const GROUPS: &[&[Case]] = &[
     &JUDGES,
     &hard::CASES,  // the sensor's own protection
     &watch::CASES, // interference that is noticed
+    &silence::CASES, // engines that do not answer, and what is none
 ];
 
 /// An attack for every judge, and the quiet twins.

@@ -2,7 +2,7 @@
 //!
 //! An answer is decoded whole before it is cut to the limits of `model`. What bounds it: only root (or the
 //! `docker` group, which is the same) can make an engine hold large labels, the engine holds each of them in
-//! memory as well, and a transfer ends at the call's timeout. What is kept is bounded.
+//! memory as well, a transfer ends at the call's timeout, and so much is read at most (`bounded.rs`). What is kept is bounded.
 //! Not here: reconnecting and resynchronising (`sources`).
 
 use std::future::Future;
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use crate::announced::{Announced, KINDS, actions};
+use crate::bounded::transport;
 use crate::change::is_container_id;
 use crate::error::{CallError, reason};
 use crate::inspected::{facts, listed_state};
@@ -115,8 +116,14 @@ impl Docker {
         // The library's own limit covers the head of an answer only and counts in seconds. It is left to bound
         // subscribing; everywhere else ours is shorter.
         let header_secs = config.call_timeout_ms.max(config.inspect_timeout_ms) / 1000 + 1;
-        let engine = bollard::Docker::connect_with_unix(path, header_secs, bollard::API_DEFAULT_VERSION)
-            .map_err(|error| place.error(&error))?;
+        let transport = transport(config.socket.clone());
+        let engine = bollard::Docker::connect_with_custom_transport(
+            transport,
+            Some("http://docker"),
+            header_secs,
+            bollard::API_DEFAULT_VERSION,
+        );
+        let engine = engine.map_err(|error| place.error(&error))?;
         let engine = place.within(config.call_timeout_ms, engine.negotiate_version()).await?;
         Ok(Self { engine, config, socket, confinement: Arc::default() })
     }

@@ -4,6 +4,8 @@
 
 pub mod docker;
 
+mod bounded;
+
 pub mod change;
 
 pub mod announced;

@@ -21,6 +21,8 @@ pub mod cri;
 
 pub mod follow_config;
 
+mod overdue;
+
 mod asked;
 
 mod follower;

@@ -34,7 +34,7 @@ const SETTLING: Duration = Duration::from_secs(3);
 
 /// What a container is made of, by whatever view tells.
 #[derive(Clone, Copy)]
-enum MadeOf<'a> {
+pub(crate) enum MadeOf<'a> {
     /// This image.
     Image(&'a str),
     /// This directory of the host.
@@ -44,7 +44,7 @@ enum MadeOf<'a> {
 }
 
 /// What an attack must lead to.
-struct Culprit<'a> {
+pub(crate) struct Culprit<'a> {
     /// Judges of which one at least must be among the findings.
     judges: &'a [&'a str],
     /// The name that some view has for it; empty when none has.
@@ -76,7 +76,7 @@ impl Victim {
 
 impl<'a> Culprit<'a> {
     /// One whose first process is the attack.
-    fn new(judges: &'a [&'a str], name: &'a str, pid: u32, made_of: MadeOf<'a>) -> Result<Self> {
+    pub(crate) fn new(judges: &'a [&'a str], name: &'a str, pid: u32, made_of: MadeOf<'a>) -> Result<Self> {
         let started = host::process_start(pid)?;
         Ok(Self { judges, name, pid, started, earliest: started, made_of, cgroup: None })
     }
@@ -127,7 +127,7 @@ impl<'a> Culprit<'a> {
 }
 
 /// Waits for the one incident that the attack must lead to and checks whom it names; how late it came, in seconds.
-fn caught(scene: &mut Scene, culprit: &Culprit<'_>) -> Result<f64> {
+pub(crate) fn caught(scene: &mut Scene, culprit: &Culprit<'_>) -> Result<f64> {
     let left = culprit.started + WITHIN + GRACE - host::unix_now();
     let cgroup = culprit.cgroup.map_or_else(|| cgroups::path_of(culprit.pid), |path| Ok(path.to_owned()))?;
     let what = format!("one of {:?} speaks about {}", culprit.judges, described(culprit, &cgroup));

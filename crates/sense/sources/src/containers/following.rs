@@ -25,6 +25,7 @@ use crate::containers::follow_config::FollowConfig;
 use crate::containers::follower::Teller;
 use crate::containers::lane::Lanes;
 use crate::containers::mirror::{Cause, Due, Mirror, failing_reason, lost};
+use crate::containers::overdue::Overdue;
 
 /// How often to look what is due.
 const BEAT: Duration = Duration::from_millis(500);
@@ -178,6 +179,7 @@ impl<'a, E: Asked> Following<'a, E> {
 
     /// A sign of life is due, or a second look at what is not as it should be.
     fn beat(&mut self) {
+        self.assess();
         if !self.pinging && self.pinged.elapsed() >= PING_INTERVAL {
             self.pinging = true;
             self.pinged = Instant::now();
@@ -300,6 +302,9 @@ impl<'a, E: Asked> Following<'a, E> {
     fn assess(&mut self) {
         let list_problem = self.namespaces.values().find_map(Mirror::list_problem);
         let list_problem = self.namespaces_problem.as_ref().or(list_problem).map(ToString::to_string);
+        let now = Instant::now();
+        let overdue = Overdue::of_all(self.namespaces.values().filter_map(|mirror| mirror.overdue(now)));
+        let list_problem = list_problem.or_else(|| overdue.map(|overdue| overdue.reason()));
         let silence = self.ping_problem.as_ref().map(ToString::to_string);
         match (silence, self.is_in_step(), list_problem.or_else(|| failing_reason(self.namespaces.values())))
         {

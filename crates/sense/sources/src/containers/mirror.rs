@@ -4,6 +4,7 @@
 //! that takes time, and what an engine tells beyond its containers.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
 
 use containers::error::CallError;
 use containers::notice::{Entries, Entry};
@@ -14,6 +15,7 @@ use model::time::Time;
 use model::untrusted::Untrusted;
 use model::view::View;
 
+use crate::containers::overdue::{Awaited, Overdue};
 use crate::containers::roster::{Applied, Failed, Room, Roster};
 
 /// What is known of the list of one view of an engine.
@@ -24,6 +26,7 @@ pub(crate) struct Mirror {
     step: Step,
     listing: bool,
     list_problem: Option<CallError>,
+    awaited: Awaited,
     /// The containers whose facts the engine fails to give.
     failing: BTreeMap<Untrusted, CallError>,
     due: Vec<Due>,
@@ -68,6 +71,7 @@ impl Mirror {
             step: Step::Listing,
             listing: false,
             list_problem: None,
+            awaited: Awaited::default(),
             failing: BTreeMap::new(),
             due: Vec::new(),
         }
@@ -83,6 +87,11 @@ impl Mirror {
         self.list_problem.as_ref()
     }
 
+    /// What it has not answered for too long.
+    pub(crate) fn overdue(&self, now: Instant) -> Option<Overdue> {
+        self.awaited.overdue(now)
+    }
+
     /// What is to be done now, in this order.
     pub(crate) fn take_due(&mut self) -> Vec<Due> {
         std::mem::take(&mut self.due)
@@ -90,12 +99,14 @@ impl Mirror {
 
     /// The list is about to be asked for; false when it is already.
     pub(crate) fn start_listing(&mut self) -> bool {
+        self.awaited.ask_list();
         !std::mem::replace(&mut self.listing, true)
     }
 
     /// Takes in the list, or why there is none.
     pub(crate) fn take_list(&mut self, list: Result<Entries, CallError>) {
         self.listing = false;
+        self.awaited.take_list();
         let taken = list.map(|list| match self.step {
             Step::Listing => self.begin(list),
             Step::Inspecting(_) | Step::Done => self.compare(&list.taken),
@@ -152,6 +163,7 @@ impl Mirror {
                 // As one that is known: a container the engine hangs on must not take two turns from the new ones.
                 Failed::Retry => self.ask(id, Cause::Known),
                 Failed::Unknown => {
+                    self.awaited.take(id);
                     self.failing.insert(id.clone(), problem);
                     self.inspected(id);
                 }
@@ -205,10 +217,12 @@ impl Mirror {
             Applied::Stale => return,
         }
         self.failing.remove(&id);
+        self.awaited.take(&id);
         self.inspected(&id);
     }
 
     fn ask(&mut self, id: &Untrusted, cause: Cause) {
+        self.awaited.ask(id);
         self.due.push(Due::Ask(id.clone(), cause));
     }
 
@@ -218,6 +232,7 @@ impl Mirror {
 
     fn forget(&mut self, id: &Untrusted) {
         self.failing.remove(id);
+        self.awaited.take(id);
         self.due.push(Due::Forget(id.clone()));
     }
 

@@ -26,11 +26,15 @@ use crate::clock::wall_clock;
 use crate::containers::images::Images;
 use crate::containers::lane::Lanes;
 use crate::containers::mirror::{Cause, Due, Mirror, failing_reason};
+use crate::containers::overdue::Overdue;
 use crate::containers::swarm::{self, Swarm};
 use crate::containers::{ContainersConfig, Reporter};
 
 /// How long facts wait for what is told of the image; then they are told without it, and again with it.
 const IMAGE_WAIT: Duration = Duration::from_millis(150);
+
+/// Longest time between two looks at what the engine has not answered.
+const BEAT_MS_MAX: u64 = 500;
 
 /// Changes are asked for from this long before the subscription: the engine answers a subscription before it is
 /// in force, and replays what it remembers. What comes twice is told once.
@@ -50,6 +54,8 @@ pub(crate) struct Session<'a> {
     ping_problem: Option<CallError>,
     /// How often everything was asked for anew when the list was asked for last.
     asked_anew: u64,
+    /// When a sign of life was asked for; `None` before the first time.
+    pinged: Option<Instant>,
     listed: Instant,
 }
 
@@ -86,6 +92,7 @@ impl<'a> Session<'a> {
             calls: FuturesUnordered::new(),
             pinging: false,
             ping_problem: None,
+            pinged: None,
             listed: Instant::now(),
         }
     }
@@ -101,7 +108,8 @@ impl<'a> Session<'a> {
         let begun = wall_clock();
         let since = begun.minus(OVERLAP);
         let mut announcements = pin!(self.docker.watch(since).fuse());
-        let mut beat = tokio::time::interval(Duration::from_millis(self.config.ping_interval_ms.max(1)));
+        let beat_ms = self.config.ping_interval_ms.clamp(1, BEAT_MS_MAX);
+        let mut beat = tokio::time::interval(Duration::from_millis(beat_ms));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.ask_for_list();
         loop {
@@ -177,8 +185,14 @@ impl<'a> Session<'a> {
         self.assess();
     }
 
-    /// A sign of life is due, and a second look at what is not as it should be.
+    /// What is unanswered is looked at; and when a sign of life is due, what is not as it should be.
     fn beat(&mut self) {
+        self.assess();
+        let interval = Duration::from_millis(self.config.ping_interval_ms);
+        if self.pinged.is_some_and(|at| at.elapsed() < interval) {
+            return;
+        }
+        self.pinged = Some(Instant::now());
         if !self.pinging {
             self.pinging = true;
             let docker = self.docker.clone();
@@ -304,9 +318,19 @@ impl<'a> Session<'a> {
     /// containers would be taken for unclaimed.
     fn assess(&mut self) {
         let list_problem = self.mirror.list_problem();
-        let degraded = list_problem.map(ToString::to_string).or_else(|| failing_reason([&self.mirror]));
+        let overdue = self.mirror.overdue(Instant::now());
+        let degraded = list_problem
+            .map(ToString::to_string)
+            .or_else(|| overdue.as_ref().map(Overdue::reason))
+            .or_else(|| failing_reason([&self.mirror]));
         match (&self.ping_problem, self.is_in_step(), degraded) {
             (Some(problem), _, _) => self.reporter.report(Health::Down, &problem.to_string()),
+            (None, false, Some(reason)) if matches!(overdue, Some(Overdue::List { .. })) => {
+                self.reporter.report(Health::Down, &reason);
+            }
+            (None, false, Some(reason)) if overdue.is_some() => {
+                self.reporter.report(Health::Degraded, &reason);
+            }
             (None, true, None) => self.reporter.report(Health::Up, ""),
             (None, true, Some(reason)) => self.reporter.report(Health::Degraded, &reason),
             (None, false, Some(reason)) if list_problem.is_some() => {

@@ -24,14 +24,14 @@ use crate::fake_engine::{FakeEngine, id};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the source sent, as short lines.
-struct Follower {
+pub(crate) struct Follower {
     queue: Receiver<Event>,
     thread: Option<Watched>,
     stopper: Option<Stopper>,
 }
 
 impl Follower {
-    fn start(config: ContainersConfig) -> Self {
+    pub(crate) fn start(config: ContainersConfig) -> Self {
         let (outlet, queue) = Outlet::new(NodeId::new("node"), 10_000);
         let (stopper, stop) = Stop::new();
         Self { queue, thread: Some(spawn(config, outlet, stop)), stopper: Some(stopper) }
@@ -50,7 +50,7 @@ impl Follower {
 
     /// Everything sent up to and including the first line that starts with `last`. Containers told in a row are
     /// sorted: they are inspected side by side.
-    fn lines_to(&self, last: &str) -> String {
+    pub(crate) fn lines_to(&self, last: &str) -> String {
         let mut lines: Vec<String> = Vec::new();
         let deadline = Instant::now() + PATIENCE;
         while !lines.last().is_some_and(|line| line.starts_with(last)) {
@@ -100,14 +100,14 @@ fn line(body: &Body) -> String {
     }
 }
 
-fn place() -> (TempDir, PathBuf) {
+pub(crate) fn place() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("engine.sock");
     (dir, socket)
 }
 
 /// Quick to notice and patient enough never to take a loaded machine for a slow engine.
-fn quick(socket: PathBuf) -> ContainersConfig {
+pub(crate) fn quick(socket: PathBuf) -> ContainersConfig {
     ContainersConfig {
         docker: DockerConfig { socket, call_timeout_ms: 5000, inspect_timeout_ms: 5000 },
         ping_interval_ms: 50,
@@ -119,14 +119,14 @@ fn quick(socket: PathBuf) -> ContainersConfig {
 }
 
 /// As [`quick`], but gives up on an answer early: for engines that never give one.
-fn impatient(socket: PathBuf) -> ContainersConfig {
+pub(crate) fn impatient(socket: PathBuf) -> ContainersConfig {
     let mut config = quick(socket);
     config.docker.call_timeout_ms = 300;
     config.docker.inspect_timeout_ms = 300;
     config
 }
 
-fn inspect_path(letter: char) -> String {
+pub(crate) fn inspect_path(letter: char) -> String {
     format!("/containers/{}/json", id(letter))
 }
 

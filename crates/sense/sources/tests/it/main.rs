@@ -19,6 +19,9 @@ mod sampler;
 mod scan;
 
 #[cfg(test)]
+mod silence;
+
+#[cfg(test)]
 mod real_containerd;
 
 #[cfg(test)]

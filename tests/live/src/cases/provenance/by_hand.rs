@@ -31,6 +31,11 @@ pub(crate) fn called_like_a_scope(room: &Room) -> Result<Outcome> {
     attack(room, Some("system.slice/tw-live-session.scope"), &["masquerade", "ghost"])
 }
 
+/// In a control group that is called as systemd-machined calls those of its machines.
+pub(crate) fn called_like_a_machine(room: &Room) -> Result<Outcome> {
+    attack(room, Some("machine.slice/machine-x.scope"), &["ghost", "masquerade"])
+}
+
 fn attack(room: &Room, group: Option<&str>, judges: &[&str]) -> Result<Outcome> {
     let mut scene = Scene::open(room)?;
     let root = root(room)?;

@@ -297,3 +297,62 @@ fn a_socket_that_settings_name_is_looked_for() {
         cri Absent no engine of cri
     "#]]);
 }
+
+/// Which containers the engines told so far can have made, and who serves them.
+fn authorities(case: &Case) -> Vec<(String, u32, Authority)> {
+    let told = case.registry.told.values();
+    told.map(|seen| {
+        let pid = seen.process.map_or(0, |process| process.pid);
+        (seen.view.to_string(), pid, seen.authority.clone())
+    })
+    .collect()
+}
+
+#[test]
+fn a_user_s_process_called_like_an_engine_is_none_and_one_that_listens_is_that_users() {
+    let mut case = Case::new();
+    case.process(900, 1, &["containerd"], &[]);
+    case.process(901, 1, &["dockerd"], &["/tmp/docker.sock"]);
+    for (pid, name) in [(900, "containerd"), (901, "dockerd")] {
+        let process = FakeProcess { uid: 65_534, ..FakeProcess::new(pid, name) };
+        case.host.process(&process).unwrap();
+    }
+    case.look();
+    for (_, since) in &mut case.registry.starting {
+        *since = since.checked_sub(STARTING_MAX).unwrap();
+    }
+    case.look();
+    let nothing = Authority::Refused { why: "it listens at no socket of the host".into() };
+    let docker = ("docker at /tmp/docker.sock".to_owned(), 901, Authority::User { uid: 65_534 });
+    let containerd = ("containerd at /usr/bin/containerd".to_owned(), 900, nothing);
+    assert_eq!(authorities(&case), [docker, containerd]);
+}
+
+#[test]
+fn a_process_of_a_container_that_listens_at_an_engines_socket_is_no_engine() {
+    let mut case = Case::new();
+    case.process(900, 1, &["python3"], &["/srv/shared/docker.sock"]);
+    let contained = FakeProcess::new(900, "python3").contained("/docker/x");
+    case.host.process(&contained).unwrap();
+    case.look();
+    let why = "it runs in a pid namespace of its own".into();
+    let docker = ("docker at /srv/shared/docker.sock".to_owned(), 900, Authority::Refused { why });
+    assert_eq!(authorities(&case), [docker]);
+}
+
+#[test]
+fn a_socket_put_in_the_place_of_an_engine_that_runs_is_known_by_who_listens_at_it() {
+    let mut case = Case::new();
+    let place = "/run/containerd/containerd.sock";
+    case.process(900, 1, &["containerd"], &[place]);
+    case.look();
+    assert_eq!(authorities(&case)[0].1, 900);
+    let path = case.host.root().join(&place[1..]);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let own = FakeProcess { uid: 1000, ..FakeProcess::new(std::process::id(), "socat") };
+    case.host.process(&own).unwrap();
+    case.look();
+    assert_eq!(authorities(&case)[0].1, own.pid);
+    assert_eq!(authorities(&case)[0].2, Authority::User { uid: 1000 });
+}

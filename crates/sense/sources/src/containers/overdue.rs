@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use model::time::Time;
 use model::untrusted::Untrusted;
 
-use crate::outlet::wall_clock;
+use crate::clock::wall_clock;
 
 /// How long an answer may take before its lack is reported.
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(2);

@@ -12,6 +12,7 @@ use crate::expectation::{Expectation, ExpectationId};
 use crate::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
 use crate::incident::{Closing, Incident, IncidentId};
 use crate::integrity::Integrity;
+use crate::program::{Descent, FileFacts};
 use crate::runtime::{Administered, ContainerFacts, EngineWork, ServiceChange};
 use crate::setup::Setup;
 use crate::time::Time;
@@ -204,9 +205,19 @@ pub struct Exec {
     /// Where the program's file comes from, or the script's where one is told; known of programs whose start the kernel told.
     #[serde(default, skip_serializing_if = "FileOrigin::is_unknown")]
     pub origin: FileOrigin,
-    /// The script that the program, an interpreter, was given to run; told in containers, where it is known where that is from.
+    /// The script that the program, an interpreter, was given to run, or the program that a loader was given; told in
+    /// containers, where it is known where that is from.
     #[serde(default, skip_serializing_if = "Untrusted::is_empty")]
     pub script: Untrusted,
+    /// Whether the program is a loader (`ld-linux`): what it is given runs as a program does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_by_loader: bool,
+    /// The file that `origin` is about, as the kernel shows it; known of programs whose start the kernel told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileFacts>,
+    /// What it descends from; known of processes that began while the probes ran.
+    #[serde(default, skip_serializing_if = "Descent::is_none")]
+    pub descent: Descent,
     /// What started it, and for whom; known of programs whose start the kernel told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lineage: Option<Lineage>,

@@ -164,19 +164,35 @@ fn not_looked_at() -> Fact<Arc<Setup>> {
 }
 
 impl Observation {
-    /// A program that somebody outside has run in a container: it lives where the container's do, and what started it
-    /// does not.
-    pub fn entered(&self) -> Option<(&Arc<Container>, &Exec)> {
+    /// A program that was run in a container from outside: it lives where the container's do, and what started it does not; or
+    /// a program that descends from such a process.
+    pub fn entered(&self) -> Option<(&Arc<Container>, &Exec, Entered)> {
         let (Body::Exec(exec), Some(container)) = (&self.event.body, &self.identity.container) else {
             return None;
         };
         let lineage = exec.lineage?;
-        let is_its_own =
-            container.init == Some(exec.process) || lineage.parent_cgroup == container.key.cgroup;
-        let lives_there = exec.namespaces.mnt == container.namespaces.mnt;
+        if exec.namespaces.mnt != container.namespaces.mnt || container.init == Some(exec.process) {
+            return None;
+        }
         let parent_does = lineage.parent_namespaces.mnt == container.namespaces.mnt;
-        (lives_there && !parent_does && !is_its_own).then_some((container, exec))
+        if !parent_does && lineage.parent_cgroup != container.key.cgroup {
+            return Some((container, exec, Entered::Itself));
+        }
+        // The first process comes from outside as well, and all of the container descends from it.
+        let entry = exec.descent.entry.filter(|entry| Some(*entry) != container.init)?;
+        (entry != exec.process).then_some((container, exec, Entered::Descends(entry)))
     }
+}
+
+/// How a program came to be run from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entered {
+    /// It came in itself.
+    #[default]
+    Itself,
+    /// This process did, and it descends from that.
+    Descends(ProcessKey),
 }
 
 /// `registry:5000/team/app:1.2@sha256:…` → `registry:5000/team/app`.

@@ -14,6 +14,8 @@ pub mod confines;
 
 pub mod event;
 
+pub mod program;
+
 pub mod usage;
 
 pub mod privilege;

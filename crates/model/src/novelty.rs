@@ -53,8 +53,8 @@ pub struct Novelty {
     pub age: Duration,
     /// CPU in cores, for a reading of its cgroup.
     pub cpu_cores: Option<Rate>,
-    /// Whether a program's file, which is no image's, was run in its container for the first time.
-    pub is_first_file: bool,
+    /// How many files that are no image's came to light in the container so far, when the event shows one more; else 0.
+    pub new_files: u64,
     /// How often a command that somebody outside runs was run in its workload from outside before.
     pub commanded_before: u32,
     /// How many containers of the workload started before, none of them near this time of day; `None` when some did or

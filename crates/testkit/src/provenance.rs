@@ -7,8 +7,10 @@ use model::coverage::Source;
 use model::event::{Body, Exec, FileOrigin, Lineage};
 use model::ids::{CgroupId, Namespaces};
 use model::privilege::{Capabilities, Privileges};
+use model::program::{FileFacts, FileId};
 use model::runtime::ContainerFacts;
 use model::setup::{Maker, Setup};
+use model::time::Time;
 use model::untrusted::Untrusted;
 use model::view::{EngineKind, EngineSeen, EngineState, UnitChange, View};
 
@@ -82,12 +84,25 @@ impl Scene {
         self.emit(Source::Kernel, Body::Exec(Box::new(exec)));
     }
 
+    /// A process of a container starts a program, in whatever way `change` says.
+    pub fn run_in(&mut self, actor: Actor, command: &str, change: impl FnOnce(&mut Exec)) {
+        let mut exec = own_exec(actor, command);
+        change(&mut exec);
+        self.emit(Source::Kernel, Body::Exec(Box::new(exec)));
+    }
+
     /// A container runs a program from a file of this origin, started by a process of its own.
     pub fn run_file(&mut self, actor: Actor, command: &str, origin: FileOrigin) {
         let mut exec = own_exec(actor, command);
         exec.origin = origin;
         self.emit(Source::Kernel, Body::Exec(Box::new(exec)));
     }
+}
+
+/// A file that changed last at that time, with a number and a name.
+pub fn run_file(inode: u64, name: &str, changed: Time) -> FileFacts {
+    let id = FileId { device: 1, inode };
+    FileFacts { id, changed, is_mounted_alone: false, name: Untrusted::new(name) }
 }
 
 /// A program that a process of the container starts.

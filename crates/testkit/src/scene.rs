@@ -6,6 +6,7 @@ use model::approval::{Approval, Scope};
 use model::coverage::{Health, Source, SourceReport};
 use model::event::{Body, CgroupPath, Event, Exec, Exit, FileOrigin, Streams};
 use model::ids::{CgroupId, Namespaces, NodeId, ProcessKey};
+use model::program::Descent;
 use model::runtime::{ContainerFacts, RunState};
 use model::time::Time;
 use model::untrusted::Untrusted;
@@ -418,6 +419,9 @@ fn exec(process: ProcessKey, cgroup: CgroupId, namespaces: Namespaces, command: 
         streams: Streams::default(),
         origin: FileOrigin::default(),
         script: Untrusted::default(),
+        is_by_loader: false,
+        file: None,
+        descent: Descent::default(),
         lineage: None,
         confines: None,
     }

@@ -1,20 +1,29 @@
-//! Where a script comes from that a process in a container runs: a layer of the image, the container's own layer, a mount.
+//! Where a script comes from that a process in a container runs, or a program that a loader is given: a layer of the image, the
+//! container's own layer, a mount.
 //!
 //! By the upper directory of the overlay that is the process's root. No file is opened for reading, and nothing is walked but
-//! the mount of that root and that directory; still, a file system that a process serves may keep one waiting. Not here: who
-//! waits for that (`sources`), file systems without layers, engines that have their layers in a container.
+//! the mount of that root, that directory, and mounts of file systems that the kernel itself serves; still, one may keep us
+//! waiting. Not here: who waits for that (`sources`), file systems without layers, engines that have their layers in a container.
+
+mod crossing;
+
+mod loader;
 
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use model::event::{Exec, FileOrigin};
+use model::program::{FileFacts, FileId};
+use model::time::Time;
 use model::untrusted::Untrusted;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, major, minor, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, major, minor, openat2};
 use rustix::io::Errno;
 
+use self::crossing::Mounts;
 use crate::kept::{read_into, read_whole};
 use crate::mount_table::{HOST_TABLE_BYTES_MAX, MountLine, unescaped};
 use crate::proc_dir::{link, namespace, pid_path, root_of, stat};
@@ -36,11 +45,17 @@ pub struct Script {
     pub path: Untrusted,
     /// Where it comes from: never unknown.
     pub origin: FileOrigin,
+    /// The file; `None` of one on a file system that is not looked at.
+    pub file: Option<FileFacts>,
 }
 
-/// Looks for the script of a program that was just started in a container. `None` where it cannot be told: the process or
-/// the script is gone, the root is no overlay, its upper directory is not in sight, it is no regular file.
+/// Looks for the script of a program that was just started in a container, or for what a loader was given. `None` where it
+/// cannot be told: the process or the script is gone, the root is no overlay, its upper directory is not in sight, it is no
+/// regular file.
 pub fn script(root: &HostRoot, exec: &Exec) -> Option<Script> {
+    if exec.is_by_loader {
+        return loader::given(root, exec);
+    }
     let found = seen_by(root, exec.process.pid, exec);
     // Asked afterwards: what was read before is then its own, and no later process's of that pid.
     if still_runs(root, exec) {
@@ -86,13 +101,21 @@ struct Place {
     /// How we would call that root; its own mount namespace may call it `/`.
     prefix: PathBuf,
     upper: PathBuf,
+    mounts: Mounts,
 }
 
 impl Place {
     fn of(host: &HostRoot, pid: u32) -> Option<Self> {
         let root = root_of(host, pid).ok()?;
-        let upper = host.resolve(&upper_directory(host, pid, root.as_fd())?);
-        Some(Self { root, prefix: target(&pid_path(host, pid, "root"))?, upper })
+        let mut table = Vec::new();
+        read_into(&pid_path(host, pid, "mountinfo"), &mut table, TABLE_BYTES_MAX).ok()?;
+        let upper = host.resolve(&upper_directory(host, &table, root.as_fd())?);
+        Some(Self {
+            root,
+            prefix: target(&pid_path(host, pid, "root"))?,
+            upper,
+            mounts: Mounts::read(&table),
+        })
     }
 
     /// The path below its root.
@@ -109,18 +132,34 @@ impl Place {
         let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         let open = |path: &Path| openat2(&self.root, path, flags, Mode::empty(), within);
         // A path that only leads through another mount (`/volume/../x`) need not be walked there.
-        let opened = match open(path) {
+        let found = match open(path) {
             Err(Errno::XDEV) => open(&folded(path)),
             other => other,
         };
-        match opened {
-            Ok(file) => {
-                let path = target(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))?;
-                self.regular(&file, &path)
-            }
-            Err(Errno::XDEV) => Some(Script { path: told.clone(), origin: FileOrigin::Mounted }),
+        match found {
+            Ok(file) => self.regular(&file, &target(&opened(&file))?),
+            Err(Errno::XDEV) => Some(self.mounted(path).unwrap_or_else(|| Script {
+                path: told.clone(),
+                origin: FileOrigin::Mounted,
+                file: None,
+            })),
             Err(_) => None,
         }
+    }
+
+    /// A file on another file system than the root, when that can be looked at without waiting for a process.
+    fn mounted(&self, path: &Path) -> Option<Script> {
+        let file = self.mounts.open(self.root.as_fd(), path)?;
+        let (path, found) = (target(&opened(&file))?, fstat(&file).ok()?);
+        let below = Path::new("/").join(path.strip_prefix(&self.prefix).ok()?);
+        let origin = match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile => FileOrigin::Mounted,
+            FileType::Fifo => FileOrigin::Memory,
+            _ => return None,
+        };
+        let is_mounted_alone = self.mounts.has_point(&below);
+        let file = Some(FileFacts { is_mounted_alone, ..run_file(&found, &below) });
+        Some(Script { path: shown(&below), origin, file })
     }
 
     /// A file that the process has open: also one without a name.
@@ -138,16 +177,24 @@ impl Place {
 
     fn regular(&self, file: &OwnedFd, path: &Path) -> Option<Script> {
         let found = fstat(file).ok()?;
-        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
-            return None;
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile => {}
+            // A pipe that has a name holds whatever is written into it, which no layer has.
+            FileType::Fifo => {
+                let path = Path::new("/").join(path.strip_prefix(&self.prefix).ok()?);
+                let file = Some(run_file(&found, &path));
+                return Some(Script { path: shown(&path), origin: FileOrigin::Memory, file });
+            }
+            _ => return None,
         }
         if found.st_nlink == 0 {
             let is_memory = path.as_os_str().as_bytes().starts_with(MEMORY);
             let origin = if is_memory { FileOrigin::Memory } else { FileOrigin::Deleted };
-            return Some(Script { path: shown(path), origin });
+            return Some(Script { path: shown(path), origin, file: Some(run_file(&found, path)) });
         }
         let below = path.strip_prefix(&self.prefix).ok()?;
-        Some(Script { path: shown(&Path::new("/").join(below)), origin: self.layer(below)? })
+        let (origin, path) = (self.layer(below)?, Path::new("/").join(below));
+        Some(Script { path: shown(&path), origin, file: Some(run_file(&found, &path)) })
     }
 
     /// Whether the upper directory holds it. What was only made executable since is held there as well.
@@ -168,12 +215,10 @@ impl Place {
 }
 
 /// Of the overlay that is mounted as this root, by the mount table of a process with that root.
-fn upper_directory(host: &HostRoot, pid: u32, root: impl AsFd) -> Option<PathBuf> {
+fn upper_directory(host: &HostRoot, table: &[u8], root: impl AsFd) -> Option<PathBuf> {
     let device = fstat(root).ok()?.st_dev;
     let device = format!("{}:{}", major(device), minor(device));
-    let mut text = Vec::new();
-    read_into(&pid_path(host, pid, "mountinfo"), &mut text, TABLE_BYTES_MAX).ok()?;
-    let tops = lines(&text).filter_map(MountLine::parse).filter(|line| line.point == b"/");
+    let tops = lines(table).filter_map(MountLine::parse).filter(|line| line.point == b"/");
     let top = tops.last().filter(|line| line.kind == b"overlay" && line.device == device.as_bytes())?;
     let options = top.options.split(|&byte| byte == b',');
     let upper = unescaped(options.filter_map(|option| option.strip_prefix(b"upperdir=")).next()?);
@@ -200,6 +245,23 @@ fn folded(path: &Path) -> PathBuf {
         }
     }
     folded
+}
+
+/// The link to a file that we hold open.
+fn opened(file: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// The file as the kernel would tell of it when it is executed.
+fn run_file(found: &Stat, path: &Path) -> FileFacts {
+    let device = u64::from(major(found.st_dev)) << 20 | u64::from(minor(found.st_dev));
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    FileFacts {
+        id: FileId { device, inode: found.st_ino },
+        changed: Time::from_secs(found.st_ctime).plus(Duration::from_nanos(found.st_ctime_nsec)),
+        is_mounted_alone: false,
+        name: Untrusted::from_bytes(name),
+    }
 }
 
 fn target(path: &Path) -> Option<PathBuf> {

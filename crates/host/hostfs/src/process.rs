@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use model::event::{Exec, FileOrigin, Streams};
 use model::ids::Namespaces;
+use model::program::Descent;
 use model::untrusted::Untrusted;
 
 use crate::error::HostfsError;
@@ -93,6 +94,9 @@ pub(crate) fn exec(
         streams: Streams::default(),
         origin: FileOrigin::default(),
         script: Untrusted::default(),
+        is_by_loader: false,
+        file: None,
+        descent: Descent::default(),
         lineage: None,
         confines: None,
     })

@@ -9,6 +9,8 @@ use model::confines::{Confines, RootId, RunFile};
 use model::event::{Attach, Body, CgroupPath, Exec, Exit, FileOrigin, Lineage, Socket, SocketState, Streams};
 use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::privilege::Capabilities;
+use model::program::{Descent, FileFacts, FileId};
+use model::time::Time;
 use model::traffic::{Direction, DnsMessage, FlowCounts, FlowKey, Protocol};
 use model::untrusted::Untrusted;
 use model::usage::KernelCounts;
@@ -23,6 +25,9 @@ pub(crate) const REST_BYTES: usize = COUNTERS_BYTES + 8;
 const COMM_BYTES: usize = 16;
 const EXEC_PATH_BYTES: usize = 256;
 const EXEC_ARGS_BYTES: usize = 256;
+const FILE_NAME_BYTES: usize = 32;
+/// Of `enum origin`: no origin of a file.
+const ORIGIN_SCRIPT: u16 = 6;
 const CGROUP_PATH_BYTES: usize = 512;
 const DNS_BYTES: usize = 512;
 /// Size of `struct flow_key`.
@@ -189,12 +194,14 @@ fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
     let namespaces = Namespaces { pid: at.u32()?, mnt: at.u32()?, net: at.u32()? };
     let (path_len, args_len, args_full) = (at.u32()?, at.u32()?, at.u32()?);
     let streams = streams(at)?;
-    let (lineage, file) = lineage(at)?;
+    let (lineage, kind) = lineage(at)?;
     let confines = confines(at)?;
+    let descent = descent(at)?;
+    let program = file(at)?;
     let name = name(at)?;
     let (file_path, args) = (at.text(EXEC_PATH_BYTES, path_len)?, at.text(EXEC_ARGS_BYTES, args_len)?);
     let path = path(file_path, EXEC_PATH_BYTES);
-    let script = match file {
+    let script = match kind {
         File::Script => path.clone(),
         // An interpreter that is itself out of place is told, whatever it runs.
         File::Of(FileOrigin::Image | FileOrigin::Unknown) => {
@@ -202,9 +209,11 @@ fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
         }
         File::Of(_) => Untrusted::default(),
     };
-    let origin = match file {
-        File::Of(origin) if script.is_empty() => origin,
-        _ => FileOrigin::Unknown,
+    let is_of_image = matches!(kind, File::Of(FileOrigin::Image | FileOrigin::Unknown));
+    let is_by_loader = is_of_image && program.as_ref().is_some_and(|file| script::is_loader(&file.name));
+    let (origin, file) = match kind {
+        File::Of(origin) if script.is_empty() => (origin, program),
+        _ => (FileOrigin::Unknown, None),
     };
     Some(Exec {
         process,
@@ -218,6 +227,9 @@ fn exec(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
         streams,
         origin,
         script,
+        is_by_loader,
+        file,
+        descent,
         lineage: Some(lineage),
         confines: Some(confines),
     })
@@ -243,6 +255,9 @@ fn process_as_it_is(at: &mut Reader<'_>, cgroup: CgroupId) -> Option<Exec> {
         streams: Streams::default(),
         origin: FileOrigin::Unknown,
         script: Untrusted::default(),
+        is_by_loader: false,
+        file: None,
+        descent: Descent::default(),
         lineage: Some(lineage),
         confines: Some(confines),
     })
@@ -262,6 +277,24 @@ fn confines(at: &mut Reader<'_>) -> Option<Confines> {
     })
 }
 
+/// `struct descent_record`.
+fn descent(at: &mut Reader<'_>) -> Option<Descent> {
+    let (entry_start, installer_start) = (at.u64()?, at.u64()?);
+    let (entry, installer) = (at.u32()?, at.u32()?);
+    let known = |pid: u32, start: u64| (pid != 0).then(|| process(pid, start));
+    Some(Descent { entry: known(entry, entry_start), installer: known(installer, installer_start) })
+}
+
+/// `struct file_record`; nothing within where there is none.
+fn file(at: &mut Reader<'_>) -> Option<Option<FileFacts>> {
+    let id = FileId { device: at.u64()?, inode: at.u64()? };
+    let changed = Time::from_ns(i64::try_from(at.u64()?).unwrap_or(i64::MAX));
+    let (_origin, is_mounted_alone, _zero) = (at.u16()?, at.u16()? != 0, at.u32()?);
+    let name: [u8; FILE_NAME_BYTES] = at.array()?;
+    let name = text_before_zero(&name);
+    Some((id.inode != 0).then_some(FileFacts { id, changed, is_mounted_alone, name }))
+}
+
 /// What the kernel knows of an executed file.
 enum File {
     /// Where it comes from.
@@ -275,17 +308,24 @@ fn lineage(at: &mut Reader<'_>) -> Option<(Lineage, File)> {
     let parent_namespaces = Namespaces { pid: at.u32()?, mnt: at.u32()?, net: at.u32()? };
     let (login_uid, user_ns) = (at.u32()?, at.u32()?);
     let file = match at.u16()? {
-        1 => File::Of(FileOrigin::Image),
-        2 => File::Of(FileOrigin::Written),
-        3 => File::Of(FileOrigin::Memory),
-        4 => File::Of(FileOrigin::Deleted),
-        5 => File::Of(FileOrigin::Mounted),
-        6 => File::Script,
-        _ => File::Of(FileOrigin::Unknown),
+        ORIGIN_SCRIPT => File::Script,
+        number => File::Of(origin(number)),
     };
     let has_terminal = at.u16()? != 0;
     let login_uid = Some(login_uid).filter(|&uid| uid != NO_LOGIN);
     Some((Lineage { parent_cgroup, parent_namespaces, login_uid, has_terminal, user_ns }, file))
+}
+
+/// `enum origin`.
+fn origin(number: u16) -> FileOrigin {
+    match number {
+        1 => FileOrigin::Image,
+        2 => FileOrigin::Written,
+        3 => FileOrigin::Memory,
+        4 => FileOrigin::Deleted,
+        5 => FileOrigin::Mounted,
+        _ => FileOrigin::Unknown,
+    }
 }
 
 fn streams(at: &mut Reader<'_>) -> Option<Streams> {
@@ -362,8 +402,12 @@ fn process(pid: u32, start_ns: u64) -> ProcessKey {
 
 fn name(at: &mut Reader<'_>) -> Option<Untrusted> {
     let comm: [u8; COMM_BYTES] = at.array()?;
-    let end = comm.iter().position(|&byte| byte == 0).unwrap_or(COMM_BYTES);
-    Some(Untrusted::from_bytes(&comm[..end]))
+    Some(text_before_zero(&comm))
+}
+
+fn text_before_zero(bytes: &[u8]) -> Untrusted {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    Untrusted::from_bytes(&bytes[..end])
 }
 
 /// A path that fills its field was probably cut by the kernel's copy, and says so.

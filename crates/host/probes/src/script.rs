@@ -3,6 +3,8 @@
 //! Not here: scripts that name their interpreter, which the kernel tells; what an interpreter reads from its input, is given
 //! as text (`-c`) or loads by itself; interpreters that are run by another name.
 
+use model::untrusted::Untrusted;
+
 /// Interpreters without their version (`python3.11`), and the options after which code is no file: text, a module, input.
 const INTERPRETERS: [(&[u8], &[u8]); 15] = [
     (b"sh", b"cs"),
@@ -50,9 +52,26 @@ pub(crate) fn given_to<'a>(path: &[u8], args: &'a [u8]) -> Option<&'a [u8]> {
     None
 }
 
+/// Whether a file of an image is a loader of other programs, by the name that the image gave it: `ld-linux-x86-64.so.2`,
+/// `ld-2.31.so`, `ld-musl-x86_64.so.1`, `ld.so`.
+pub(crate) fn is_loader(name: &Untrusted) -> bool {
+    let name = name.raw();
+    (name.starts_with("ld-") || name.starts_with("ld.") || name.starts_with("ld64.")) && name.contains(".so")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::given_to;
+    use super::{given_to, is_loader};
+
+    #[test]
+    fn a_loader_is_told_from_a_linker() {
+        for name in ["ld-linux-x86-64.so.2", "ld-2.31.so", "ld-musl-x86_64.so.1", "ld64.so.2", "ld.so"] {
+            assert!(is_loader(&name.into()), "{name}");
+        }
+        for name in ["ld", "ld.bfd", "ld.gold", "ldd", "libld.so", "ldconfig"] {
+            assert!(!is_loader(&name.into()), "{name}");
+        }
+    }
 
     fn check(path: &str, args: &str, expected: Option<&str>) {
         let args: Vec<u8> = args.split(' ').flat_map(|word| word.bytes().chain([0])).collect();

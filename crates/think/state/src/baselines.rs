@@ -66,6 +66,12 @@ impl Usual {
     }
 
     /// Whether a program of that name is new to it; one that runs so many different ones has no usual ones.
+    /// Whether the workload is known to run a program of that name.
+    pub fn runs(&self, name: &Untrusted) -> bool {
+        self.programs.contains(name)
+    }
+
+    /// Whether a program is new to the workload, as far as its programs are remembered.
     pub fn is_new_program(&self, name: &Untrusted) -> bool {
         self.programs.len() < PROGRAMS_MAX && !self.programs.contains(name)
     }

@@ -3,20 +3,23 @@
 //!
 //! Not here: whether that is bad (`detect`).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::event::{Attach, Exec, FileOrigin};
-use model::ids::{CgroupId, WorkloadKey};
+use model::event::{Attach, Exec};
+use model::identity::Entered;
+use model::ids::{CgroupId, ProcessKey, WorkloadKey};
+use model::program::Ran;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
+use crate::command::command;
+use crate::files_run::FilesRun;
 use crate::room::make_room;
 
-/// Files remembered of one container, and containers that any are remembered of.
-const FILES_MAX: usize = 32;
-const CONTAINERS_MAX: usize = 4_096;
+/// Processes from outside that are remembered, the oldest makes room: what descends from it is then judged by itself.
+const ENTRIES_MAX: usize = 512;
 /// Commands run from outside that are remembered, the one last run longest ago makes room.
 const COMMANDS_MAX: usize = 4_096;
 /// Clients of engines remembered, and for how long.
@@ -35,14 +38,15 @@ const CLIENTS: [&str; 9] =
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Conduct {
-    /// Files that are no image's and were run, by container.
-    files: BTreeMap<CgroupId, BTreeSet<Untrusted>>,
-    /// Scripts likewise, counted apart: whoever writes and runs many must not hide a program behind them.
+    /// Files that are no image's and were run.
     #[serde(default)]
-    scripts: BTreeMap<CgroupId, BTreeSet<Untrusted>>,
+    pub(crate) files: FilesRun,
     #[serde(with = "model::pairs")]
     commands: BTreeMap<(WorkloadKey, Untrusted), Habit>,
     clients: VecDeque<Client>,
+    /// What was run from outside last, by its process: what descends from it is done by the same command.
+    #[serde(default)]
+    entries: VecDeque<(ProcessKey, Untrusted)>,
     /// What was done before it was known whose the container is: judged then.
     #[serde(default)]
     early: BTreeMap<CgroupId, Vec<Early>>,
@@ -52,18 +56,39 @@ pub(crate) struct Conduct {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Early {
     /// A file that is no image's was run.
-    Ran(Box<Exec>),
+    Ran(Box<Ran>),
     /// A process left its cgroup.
     Left(Box<Attach>),
     /// A program was run from outside.
     Entered {
         /// The program.
         exec: Box<Exec>,
+        /// Whether it came in itself.
+        #[serde(default)]
+        entered: Entered,
         /// When.
         at: Time,
         /// How often it was run in the workload before; known once the facts are settled.
         commanded_before: u32,
     },
+}
+
+impl Early {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Ran(ran) if ran.is_grave() && !ran.is_script => 4,
+            Self::Left(_) => 3,
+            Self::Ran(ran) if ran.is_grave() => 2,
+            Self::Entered { exec, .. } => {
+                if command(exec).is_typed() {
+                    3
+                } else {
+                    1
+                }
+            }
+            Self::Ran(_) => 0,
+        }
+    }
 }
 
 /// How often a command was run from outside.
@@ -116,22 +141,24 @@ impl Conduct {
         self.clients.iter().rev().take_while(|client| now.since(client.at) <= span).find(names)
     }
 
-    /// A program or a script ran in a container from a file that is no image's; whether it is the first time there. Scripts on
-    /// volumes are too common to be counted.
-    pub(crate) fn runs_file(&mut self, cgroup: CgroupId, exec: &Exec) -> bool {
-        let is_program = exec.script.is_empty();
-        let (known, file) =
-            if is_program { (&mut self.files, &exec.path) } else { (&mut self.scripts, &exec.script) };
-        let is_usual = match exec.origin {
-            FileOrigin::Unknown | FileOrigin::Image => true,
-            FileOrigin::Mounted => !is_program,
-            FileOrigin::Written | FileOrigin::Memory | FileOrigin::Deleted => false,
-        };
-        if is_usual || (known.len() >= CONTAINERS_MAX && !known.contains_key(&cgroup)) {
-            return false;
+    /// What a program runs in a container that started at `started`, when that is no file of its image.
+    pub(crate) fn ran(&self, exec: &Exec, started: Time, at: Time) -> Option<Ran> {
+        let has_installer =
+            exec.descent.installer.is_some_and(|installer| self.files.has_installer(installer));
+        Ran::of_exec(exec, started, at, has_installer)
+    }
+
+    /// A program was run from outside.
+    pub(crate) fn enters(&mut self, exec: &Exec) {
+        if self.entries.len() >= ENTRIES_MAX {
+            self.entries.pop_front();
         }
-        let files = known.entry(cgroup).or_default();
-        files.len() < FILES_MAX && files.insert(file.clone())
+        self.entries.push_back((exec.process, exec.args.clone()));
+    }
+
+    /// What a process was run as, that came in from outside; `None` when that was not seen or is forgotten.
+    pub(crate) fn entry(&self, process: ProcessKey) -> Option<&Untrusted> {
+        self.entries.iter().rev().find(|(entry, _)| *entry == process).map(|(_, command)| command)
     }
 
     /// How often a command was run in a workload from outside before; counts this time.
@@ -149,11 +176,18 @@ impl Conduct {
 
     /// Keeps what is done too early to be judged.
     pub(crate) fn note_early(&mut self, cgroup: CgroupId, early: Early) {
-        if self.early.len() < EARLY_CONTAINERS_MAX || self.early.contains_key(&cgroup) {
-            let kept = self.early.entry(cgroup).or_default();
-            if kept.len() < EARLY_MAX {
-                kept.push(early);
-            }
+        if self.early.len() >= EARLY_CONTAINERS_MAX && !self.early.contains_key(&cgroup) {
+            return;
+        }
+        let kept = self.early.entry(cgroup).or_default();
+        if kept.len() < EARLY_MAX {
+            kept.push(early);
+            return;
+        }
+        // What weighs least makes room: a flood of small things hides nothing.
+        let lightest = kept.iter_mut().min_by_key(|early| early.rank());
+        if let Some(lightest) = lightest.filter(|lightest| lightest.rank() < early.rank()) {
+            *lightest = early;
         }
     }
 
@@ -165,7 +199,7 @@ impl Conduct {
     pub(crate) fn settle(&mut self, cgroup: CgroupId, workload: &WorkloadKey) {
         let Some(mut kept) = self.early.remove(&cgroup) else { return };
         for early in &mut kept {
-            if let Early::Entered { exec, at, commanded_before } = early {
+            if let Early::Entered { exec, at, commanded_before, .. } = early {
                 *commanded_before = self.commanded(workload, &exec.args, *at);
             }
         }
@@ -178,8 +212,7 @@ impl Conduct {
     }
 
     pub(crate) fn ended(&mut self, cgroup: CgroupId) {
-        self.files.remove(&cgroup);
-        self.scripts.remove(&cgroup);
+        self.files.ended(cgroup);
         self.early.remove(&cgroup);
     }
 }

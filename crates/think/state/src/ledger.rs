@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::event::{Exec, Exit};
+use model::event::Exit;
 use model::identity::Container;
 use model::ids::CgroupId;
 use model::novelty::Provenance;
@@ -145,9 +145,9 @@ impl Ledger {
     }
 
     /// A container runs a program, perhaps one that is new to its workload.
-    pub(crate) fn runs(&mut self, exec: &Exec, (cgroup, is_new): (CgroupId, bool), at: Time) {
+    pub(crate) fn runs(&mut self, program: &Untrusted, (cgroup, is_new): (CgroupId, bool), at: Time) {
         if let Some(account) = self.accounts.get_mut(&cgroup) {
-            account.runs(&exec.name, is_new, at);
+            account.runs(program, is_new, at);
         }
     }
 

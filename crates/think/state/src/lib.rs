@@ -36,6 +36,10 @@ mod authority;
 
 mod engines;
 
+mod command;
+
+mod files_run;
+
 mod conduct;
 
 mod images;
@@ -72,6 +76,7 @@ use model::finding::Finding;
 use model::identity::{Container, News, Observation};
 use model::ids::{CgroupId, WorkloadKey};
 use model::novelty::{Novelty, Rate};
+use model::program::Ran;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use model::usage::{HostUsage, ProcessUsage};
@@ -84,6 +89,7 @@ use crate::baselines::Baselines;
 pub use crate::baselines::Usual;
 use crate::booking::booked_cores;
 pub use crate::booking::{Cost, CostClass};
+pub use crate::command::{Command, command};
 use crate::conduct::Conduct;
 pub use crate::conduct::{Client, Early};
 pub use crate::config::CommunicationConfig;
@@ -445,8 +451,17 @@ impl State {
         let Some(account) = container.and_then(|it| self.ledger.account(it.key.cgroup)) else { return };
         let cgroup = account.container().key.cgroup;
         let usual = self.baselines.usual(account.workload());
-        let is_new = usual.is_some_and(|it| it.is_new_program(&exec.name));
-        self.ledger.runs(exec, (cgroup, is_new), at);
+        let ran = container.and_then(|it| self.conduct.ran(exec, it.key.started, at)).filter(Ran::is_grave);
+        let (name, is_new) = match ran {
+            // A name that the workload knows says nothing of a file that its image does not hold.
+            Some(_) => {
+                let name = Untrusted::new(&format!("{} (not of its image)", exec.name.raw()));
+                let is_new = usual.is_some_and(|it| !it.runs(&name));
+                (name, is_new)
+            }
+            None => (exec.name.clone(), usual.is_some_and(|it| it.is_new_program(&exec.name))),
+        };
+        self.ledger.runs(&name, (cgroup, is_new), at);
     }
 
     /// What a closed second teaches: the rates of every running workload, unless it is flagged, and while the host is

@@ -5,16 +5,18 @@
 use std::time::Duration;
 
 use model::coverage::{Health, Source};
-use model::event::Body;
+use model::event::{Body, Exec, FileOrigin};
 use model::finding::Finding;
-use model::identity::{Container, Kind, News, Observation};
-use model::ids::WorkloadKey;
+use model::identity::{Container, Entered, Kind, News, Observation};
+use model::ids::{ProcessKey, WorkloadKey};
 use model::novelty::Provenance;
+use model::program::Ran;
 use model::runtime::{ContainerFacts, EngineWork};
 use model::time::Time;
 use model::untrusted::Untrusted;
 use model::view::{EngineSeen, View};
 
+use crate::command::{Command, command};
 use crate::conduct::{Client, Early};
 use crate::engines::{EngineStanding, Replacement};
 use crate::images::Swapped;
@@ -147,18 +149,47 @@ impl State {
             return;
         };
         if exec.namespaces.mnt == container.namespaces.mnt {
-            self.first.is_first_file = self.conduct.runs_file(container.key.cgroup, exec);
-            if self.first.is_first_file && container.facts.is_pending() {
-                self.conduct.note_early(container.key.cgroup, Early::Ran(exec.clone()));
-            }
+            self.notice_file(container, exec, at);
         }
-        let Some((container, exec)) = seen.entered() else { return };
+        self.notice_entry(seen);
+    }
+
+    fn notice_file(&mut self, container: &Container, exec: &Exec, at: Time) {
+        if exec.descent.installer == Some(exec.process) && exec.origin == FileOrigin::Image {
+            self.conduct.files.installs(exec.process);
+        }
+        let Some(ran) = self.conduct.ran(exec, container.key.started, at) else { return };
+        self.first.new_files = self.conduct.files.runs(container.key.cgroup, &ran);
+        if self.first.new_files > 0 && container.facts.is_pending() {
+            self.conduct.note_early(container.key.cgroup, Early::Ran(Box::new(ran)));
+        }
+    }
+
+    /// What runs from outside, and what descends from that and takes orders as a shell does.
+    fn notice_entry(&mut self, seen: &Observation) {
+        let at = seen.event.time;
+        let Some((container, exec, entered)) = seen.entered() else { return };
+        match entered {
+            Entered::Itself => self.conduct.enters(exec),
+            Entered::Descends(_) if command(exec) == Command::Program => return,
+            Entered::Descends(_) => {}
+        }
         if container.facts.is_pending() {
-            let early = Early::Entered { exec: Box::new(exec.clone()), at, commanded_before: 0 };
+            let early = Early::Entered { exec: Box::new(exec.clone()), entered, at, commanded_before: 0 };
             self.conduct.note_early(container.key.cgroup, early);
         } else {
             self.first.commanded_before = self.conduct.commanded(&container.workload(), &exec.args, at);
         }
+    }
+
+    /// What a process that came in from outside was run as, when that is remembered.
+    pub fn entry(&self, process: ProcessKey) -> Option<&Untrusted> {
+        self.conduct.entry(process)
+    }
+
+    /// What an executed program runs, when that is no file of the container's image.
+    pub fn ran(&self, container: &Container, exec: &Exec, at: Time) -> Option<Ran> {
+        self.conduct.ran(exec, container.key.started, at)
     }
 
     /// What a name of an image means, by what approved containers run under it.

@@ -15,6 +15,7 @@ use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::incident::{Closing, IncidentId, Verdict};
 use model::integrity::Integrity;
 use model::privilege::{Capabilities, HostMount, NamespaceKind, Privileges};
+use model::program::Descent;
 use model::runtime::{
     ContainerFacts, Deploy, EngineWork, ImageFacts, ImageWork, Orchestrated, OrderedBy, RunState,
     ServiceChange,
@@ -58,6 +59,9 @@ fn exec() -> Box<Exec> {
         streams: Streams::default(),
         origin: FileOrigin::default(),
         script: Untrusted::default(),
+        is_by_loader: false,
+        file: None,
+        descent: Descent::default(),
         lineage: None,
         confines: None,
     })

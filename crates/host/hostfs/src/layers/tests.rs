@@ -7,6 +7,7 @@ use std::process::Command;
 
 use model::event::{Lineage, Streams};
 use model::ids::{CgroupId, Namespaces, ProcessKey};
+use model::program::Descent;
 use testkit::host_tree::{CONTAINER_NAMESPACES, FakeHost, FakeProcess, HOST_NAMESPACES};
 
 use super::*;
@@ -80,6 +81,9 @@ impl Scene {
             streams: Streams::default(),
             origin: FileOrigin::Unknown,
             script: script.into(),
+            is_by_loader: false,
+            file: None,
+            descent: Descent::default(),
             lineage: None::<Lineage>,
             confines: None,
         }
@@ -119,11 +123,12 @@ fn links_are_followed_within_the_container_only() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_not_told_and_never_waited_for() {
+fn a_pipe_holds_what_no_layer_does_and_nothing_is_waited_for() {
     let scene = Scene::new();
     let pipe = scene.path("merged/tmp/pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    scene.check("/tmp/pipe", None);
+    scene.check("/tmp/pipe", Some(("/tmp/pipe", FileOrigin::Memory)));
+    scene.check("/tmp", None);
     // A name that the upper directory takes away is not shown by a true overlay.
     scene.write("merged/tmp/odd", "");
     std::fs::create_dir(scene.path("up/tmp/odd")).unwrap();

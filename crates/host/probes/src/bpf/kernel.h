@@ -26,10 +26,12 @@ enum {
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
 
 	BPF_F_NO_PREALLOC = 1,
 	BPF_F_CLONE = 512,
 	BPF_SK_STORAGE_GET_F_CREATE = 1,
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
 
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
@@ -154,12 +156,29 @@ struct super_block {
 	struct user_namespace *s_user_ns;
 };
 
+struct timespec64 {
+	long long tv_sec;
+	long tv_nsec;
+};
+
+/* Since Linux 6.11 the change time is two numbers. */
 struct inode {
 	unsigned short i_mode;
 	kuid_t i_uid;
 	unsigned long i_ino;
 	unsigned int i_nlink;
+	long long i_ctime_sec;
+	unsigned int i_ctime_nsec;
 	struct super_block *i_sb;
+};
+
+/* From 6.6 to 6.10, and before. */
+struct inode___named {
+	struct timespec64 __i_ctime;
+};
+
+struct inode___plain {
+	struct timespec64 i_ctime;
 };
 
 struct qstr {
@@ -388,6 +407,7 @@ enum sock_flags {
 #define S_IFMT 0170000              /* include/uapi/linux/stat.h */
 #define S_IFSOCK 0140000
 #define DNS_PORT 53
+#define CTIME_NSEC_MASK 0x3fffffffU /* include/linux/fs.h: the bit above says that somebody asked for it */
 
 enum { /* include/net/tcp_states.h */
 	TCP_ESTABLISHED = 1,

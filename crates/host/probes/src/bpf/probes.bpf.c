@@ -6,6 +6,7 @@
  */
 #include "books.h"
 #include "confines.h"
+#include "descent.h"
 #include "origins.h"
 #include "packets.h"
 #include "requests.h"
@@ -134,11 +135,16 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	record->path_len = len > 0 ? len - 1 : 0;
 	read_arguments(record, task);
 	read_streams(record, task);
-	record->origin = origin_of(task, bprm);
+	read_file(&record->file, task, BPF_CORE_READ(bprm, file));
+	read_descent(record, task);
+	record->origin = record->file.origin;
+	if ((record->origin == ORIGIN_IMAGE || record->origin == ORIGIN_UNKNOWN) && is_interpreted(bprm))
+		record->origin = ORIGIN_SCRIPT;
 	read_confines(&record->confines, task, BPF_CORE_READ(bprm, file));
-	/* The first program of a container is started from outside of it; a script in one is looked at while it runs. */
+	/* The first program of a container is started from outside of it; a script in one is looked at while it runs, and so is
+	 * what a loader is given. */
 	if (record->pid_ns != record->parent_pid_ns || record->mnt_ns != record->parent_mnt_ns ||
-	    (record->origin == ORIGIN_SCRIPT && BPF_CORE_READ(task, thread_pid, level) > 0))
+	    ((record->origin == ORIGIN_SCRIPT || is_loader(&record->file)) && BPF_CORE_READ(task, thread_pid, level) > 0))
 		submit_urgent(record);
 	else
 		submit(record);
@@ -269,6 +275,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	struct owner owner = owner_of_task(parent);
 	struct counters *counters = counters_of(&owner);
 
+	inherit(parent, child);
 	if (!counters)
 		return 0;
 	add(is_thread ? &counters->threads : &counters->forks, 1);

@@ -10,6 +10,7 @@
 #define COMM_BYTES 16
 #define EXEC_PATH_BYTES 256
 #define EXEC_ARGS_BYTES 256
+#define FILE_NAME_BYTES 32
 /* The name of a container is the last part of its cgroup's path; nested Kubernetes nodes reach 330 bytes. */
 #define CGROUP_PATH_BYTES 512
 /* What UDP carries without fragments since RFC 1035; longer ones are cut, and the parser says so. */
@@ -62,6 +63,25 @@ struct confines {
 	__u32 flags;       /* enum confinement */
 };
 
+/* A file by what no name changes. */
+struct file_record {
+	__u64 device; /* the kernel's own number of it, major << 20 | minor */
+	__u64 inode;
+	__u64 changed_ns; /* its change time: content or rights; no process can set it */
+	__u16 origin;
+	__u16 is_mounted_alone; /* a single file that is mounted over another, as engines do with /etc/hosts */
+	__u32 zero;
+	char name[FILE_NAME_BYTES]; /* in its directory; cut when it is longer */
+};
+
+/* Which processes a task descends from, forks without exec included; zero when from none. */
+struct descent_record {
+	__u64 entry_start; /* what came into its mounts from outside of its cgroup */
+	__u64 installer_start; /* what runs a file that is called like a package manager */
+	__u32 entry;
+	__u32 installer;
+};
+
 struct exec_record {
 	struct header header;
 	__u64 start;
@@ -85,9 +105,11 @@ struct exec_record {
 	__u32 parent_net_ns;
 	__u32 login_uid; /* all bits set when no login started it */
 	__u32 user_ns;
-	__u16 origin;
+	__u16 origin; /* as `file` has it, or that a script runs */
 	__u16 has_terminal;
 	struct confines confines;
+	struct descent_record descent;
+	struct file_record file; /* the program's; of a script its interpreter's */
 	char comm[COMM_BYTES];
 	char path[EXEC_PATH_BYTES];
 	char args[EXEC_ARGS_BYTES];
@@ -247,8 +269,9 @@ struct settings {
 };
 
 _Static_assert(sizeof(struct header) == 24, "layout.rs");
-_Static_assert(sizeof(struct exec_record) == 688, "layout.rs");
+_Static_assert(sizeof(struct exec_record) == 776, "layout.rs");
 _Static_assert(sizeof(struct process_record) == 136, "layout.rs");
+_Static_assert(sizeof(struct file_record) == 64, "layout.rs");
 _Static_assert(sizeof(struct exit_record) == 56, "layout.rs");
 _Static_assert(sizeof(struct cgroup_record) == 576, "layout.rs");
 _Static_assert(sizeof(struct socket_record) == 112, "layout.rs");

@@ -50,6 +50,17 @@ impl Bytes {
         self.u64(256).u64(0xff).u32(0x80_0001).u32(0x80_0002).u32(1).u32(0b1111)
     }
 
+    /// `struct file_record`.
+    fn file(self, inode: u64, origin: u16, name: &[u8]) -> Self {
+        let named = self.u64(8).u64(inode).u64(5_000_000_001).u16(origin).u16(1).u32(0).raw(name);
+        named.raw(&vec![0; 32 - name.len()])
+    }
+
+    /// `struct descent_record`: a process that came in, and no package manager.
+    fn descent(self) -> Self {
+        self.u64(20_000_001).u64(0).u32(9).u32(0)
+    }
+
     fn finish(mut self) -> Vec<u8> {
         let size = u32::try_from(self.0.len()).unwrap();
         self.0[4..8].copy_from_slice(&size.to_ne_bytes());
@@ -84,6 +95,8 @@ fn exec_bytes(path: &[u8], args: &[u8], args_full: u32) -> Vec<u8> {
         .u16(2)
         .u16(1)
         .confines()
+        .descent()
+        .file(61, 2, b"busybox")
         .raw(b"sleep\0##########")
         .field(path, 256)
         .field(args, 256)
@@ -141,7 +154,7 @@ fn an_exec_has_its_process_namespaces_path_and_arguments() {
     check(
         &exec_bytes(b"/bin/sleep", b"sleep\x001\x00", 8),
         &expect![[
-            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/sleep", args: "sleep 1", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, script: "", lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }), confines: Some(Confines { root: RootId { device: 8388609, inode: 256 }, has_own_root: true, file: RunFile { device: 8388610, is_in_place: true, is_on_hosts: true, is_roots: true }, has_own_users: false, capabilities: Capabilities(255), pid_inside: 1 }) })"#
+            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/sleep", args: "sleep 1", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, script: "", is_by_loader: false, file: Some(FileFacts { id: FileId { device: 8, inode: 61 }, changed: Time(5000000001), is_mounted_alone: true, name: "busybox" }), descent: Descent { entry: Some(ProcessKey { pid: 9, start_ns: 20000000 }), installer: None }, lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }), confines: Some(Confines { root: RootId { device: 8388609, inode: 256 }, has_own_root: true, file: RunFile { device: 8388610, is_in_place: true, is_on_hosts: true, is_roots: true }, has_own_users: false, capabilities: Capabilities(255), pid_inside: 1 }) })"#
         ]],
     );
 }
@@ -151,7 +164,7 @@ fn a_process_that_executes_nothing_is_told_as_it_is() {
     check(
         &process_bytes(),
         &expect![[
-            r#"Process(Exec { process: ProcessKey { pid: 9, start_ns: 30000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sixteen-bytes-ok", path: "", args: "", streams: Streams { sockets: 0, remote: None }, origin: Unknown, script: "", lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: None, has_terminal: false, user_ns: 26 }), confines: Some(Confines { root: RootId { device: 8388609, inode: 256 }, has_own_root: true, file: RunFile { device: 8388610, is_in_place: true, is_on_hosts: true, is_roots: true }, has_own_users: false, capabilities: Capabilities(255), pid_inside: 1 }) })"#
+            r#"Process(Exec { process: ProcessKey { pid: 9, start_ns: 30000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sixteen-bytes-ok", path: "", args: "", streams: Streams { sockets: 0, remote: None }, origin: Unknown, script: "", is_by_loader: false, file: None, descent: Descent { entry: None, installer: None }, lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: None, has_terminal: false, user_ns: 26 }), confines: Some(Confines { root: RootId { device: 8388609, inode: 256 }, has_own_root: true, file: RunFile { device: 8388610, is_in_place: true, is_on_hosts: true, is_roots: true }, has_own_users: false, capabilities: Capabilities(255), pid_inside: 1 }) })"#
         ]],
     );
     assert_eq!(record(&process_bytes()[..135]).map(|record| record.body), None);
@@ -214,7 +227,7 @@ fn bytes_that_are_not_text_become_text() {
     check(
         &exec_bytes(b"/bin/\xff\x1b[2J", b"", 0),
         &expect![[
-            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/�\u{1b}[2J", args: "", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, script: "", lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }), confines: Some(Confines { root: RootId { device: 8388609, inode: 256 }, has_own_root: true, file: RunFile { device: 8388610, is_in_place: true, is_on_hosts: true, is_roots: true }, has_own_users: false, capabilities: Capabilities(255), pid_inside: 1 }) })"#
+            r#"Exec(Exec { process: ProcessKey { pid: 10, start_ns: 1230000000 }, parent_pid: 1, uid: 1000, cgroup: CgroupId(4242), namespaces: Namespaces { pid: 11, mnt: 12, net: 13 }, name: "sleep", path: "/bin/�\u{1b}[2J", args: "", streams: Streams { sockets: 3, remote: Some(203.0.113.9:4444) }, origin: Written, script: "", is_by_loader: false, file: Some(FileFacts { id: FileId { device: 8, inode: 61 }, changed: Time(5000000001), is_mounted_alone: true, name: "busybox" }), descent: Descent { entry: Some(ProcessKey { pid: 9, start_ns: 20000000 }), installer: None }, lineage: Some(Lineage { parent_cgroup: CgroupId(21), parent_namespaces: Namespaces { pid: 22, mnt: 23, net: 24 }, login_uid: Some(1001), has_terminal: true, user_ns: 26 }), confines: Some(Confines { root: RootId { device: 8388609, inode: 256 }, has_own_root: true, file: RunFile { device: 8388610, is_in_place: true, is_on_hosts: true, is_roots: true }, has_own_users: false, capabilities: Capabilities(255), pid_inside: 1 }) })"#
         ]],
     );
 }

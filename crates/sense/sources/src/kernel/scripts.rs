@@ -43,14 +43,15 @@ impl Scripts {
         Self { host, looker: Looker::new(move |exec| script(&root, exec)), budget: Budget::default() }
     }
 
-    /// Completes a program that was given a script to run; one that cannot be told is not mentioned.
+    /// Completes a program that was given a script to run, or a loader that was given a program; what cannot be told is not
+    /// mentioned.
     pub(super) fn fill(&mut self, exec: &mut Exec) {
-        if exec.script.is_empty() {
+        if exec.script.is_empty() && !exec.is_by_loader {
             return;
         }
         let found = self.look(exec);
         exec.origin = found.as_ref().map(|found| found.origin).unwrap_or_default();
-        exec.script = found.map(|found| found.path).unwrap_or_default();
+        (exec.script, exec.file) = found.map(|found| (found.path, found.file)).unwrap_or_default();
     }
 
     /// Scripts that were not looked for since this was asked last, by container.
@@ -146,6 +147,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use model::event::FileOrigin;
+    use model::program::FileFacts;
     use model::untrusted::Untrusted;
     use testkit::scene::{HOST, Scene};
 
@@ -156,7 +158,11 @@ mod tests {
     }
 
     fn written(_: &Exec) -> Option<Script> {
-        Some(Script { path: "/tmp/x.sh".into(), origin: FileOrigin::Written })
+        Some(Script {
+            path: "/tmp/x.sh".into(),
+            origin: FileOrigin::Written,
+            file: Some(FileFacts::default()),
+        })
     }
 
     fn exec(name: &str) -> Exec {
@@ -204,7 +210,7 @@ mod tests {
             while !may_go.load(Ordering::Acquire) {
                 std::thread::yield_now();
             }
-            Some(Script { path: exec.script.clone(), origin: FileOrigin::Written })
+            Some(Script { path: exec.script.clone(), ..written(exec)? })
         });
         let began = Instant::now();
         for _ in 0..3 {

@@ -1,17 +1,18 @@
 //! Flags programs that somebody outside has run in a container, and who connects to its streams: `docker exec`, `attach`,
 //! `docker cp`.
 //!
-//! T1609, T1059.004. Quiet: health checks that the container declares, commands that people approved, and those that were
-//! run there often before (probes of the kubelet). Not here: entry past the engine (`namespace_entry.rs`).
+//! T1609, T1059.004. What descends from such a program is still run from outside, forks included: a launcher hides no shell.
+//! Quiet: health checks that the container declares, commands that people approved, what descends from those, and what was run
+//! there often before (probes of the kubelet). Not here: entry past the engine (`namespace_entry.rs`).
 
 use std::time::Duration;
 
 use model::event::{Body, Exec};
 use model::finding::{Aspect, Finding};
-use model::identity::Container;
+use model::identity::{Container, Entered};
 use model::runtime::Administered;
 use model::untrusted::Untrusted;
-use state::Early;
+use state::{Command, Early, command};
 
 use crate::Case;
 use crate::provenance::{ALONE_BITS, asked_by, claim, early};
@@ -29,17 +30,17 @@ const HABIT_RUNS: u32 = 3;
 /// How long before its program runs somebody asked for it, at most.
 const ASKED_WITHIN: Duration = Duration::from_secs(10);
 
-const SHELLS: [&str; 9] = ["sh", "bash", "ash", "dash", "zsh", "ksh", "fish", "csh", "tcsh"];
-
 /// Judges what the kernel shows of programs that enter, and what engines tell where the kernel cannot be seen.
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
-    if let Some((container, exec)) = case.seen.entered()
+    if let Some((container, exec, entered)) = case.seen.entered()
         && !container.facts.is_pending()
     {
-        out.extend(entered(case, container, exec, case.novelty.commanded_before));
+        out.extend(came_in(case, container, (exec, entered), case.novelty.commanded_before));
     }
     out.extend(early(case).filter_map(|(container, early)| match early {
-        Early::Entered { exec, commanded_before, .. } => entered(case, container, exec, *commanded_before),
+        Early::Entered { exec, entered, commanded_before, .. } => {
+            came_in(case, container, (exec, *entered), *commanded_before)
+        }
         Early::Ran(_) | Early::Left(_) => None,
     }));
     if let (Body::EngineExec { command, what, .. }, Some(container)) =
@@ -49,30 +50,45 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     }
 }
 
-fn entered(case: &Case, container: &Container, exec: &Exec, commanded_before: u32) -> Option<Finding> {
-    if is_expected(case, container, &exec.args) || commanded_before >= HABIT_RUNS {
+fn came_in(
+    case: &Case,
+    container: &Container,
+    (exec, entered): (&Exec, Entered),
+    commanded_before: u32,
+) -> Option<Finding> {
+    let asked = match entered {
+        Entered::Itself => Some(&exec.args),
+        Entered::Descends(entry) => case.state.entry(entry),
+    };
+    if asked.is_some_and(|asked| is_expected(case, container, asked)) || commanded_before >= HABIT_RUNS {
         return None;
     }
     let has_terminal = exec.lineage.is_some_and(|lineage| lineage.has_terminal);
-    let bits = weight(&exec.args, has_terminal);
+    let bits = match entered {
+        Entered::Itself => weight(command(exec), has_terminal),
+        Entered::Descends(_) => descendant_weight(exec)?,
+    };
+    let from = match asked.filter(|asked| **asked != exec.args) {
+        Some(asked) => format!(", by way of {asked}"),
+        None => String::new(),
+    };
+    let at_terminal = if has_terminal { ", at a terminal" } else { "" };
     let finding = claim(case, container, ID, bits, Aspect::Conduct)
-        .claiming(format!(
-            "somebody outside runs {} in it{}",
-            exec.args,
-            if has_terminal { ", at a terminal" } else { "" }
-        ))
+        .claiming(format!("somebody outside runs {} in it{from}{at_terminal}", exec.args))
         .with("command", &exec.args)
         .with("program_pid", u64::from(exec.process.pid));
-    Some(asked_by(case, container, ASKED_WITHIN, finding))
+    let finding = asked_by(case, container, ASKED_WITHIN, finding);
+    Some(match asked.filter(|_| entered != Entered::Itself) {
+        Some(asked) => finding.with("by_way_of", asked),
+        None => finding,
+    })
 }
 
 fn told(case: &Case, container: &Container, (command, what): (&Untrusted, Administered)) -> Option<Finding> {
     let (bits, how) = match what {
         // The kernel tells the same with more; a command without a terminal is all that an engine tells.
         Administered::Exec if command.is_empty() || is_expected(case, container, command) => return None,
-        Administered::Exec => {
-            (weight(command, false).min(PROGRAM_BITS), format!("has its engine run {command} in it"))
-        }
+        Administered::Exec => (PROGRAM_BITS, format!("has its engine run {command} in it")),
         Administered::Attach => (SCRIPT_BITS, "connects to the streams of its first process".to_owned()),
         Administered::Copy => (SCRIPT_BITS, "copies files into it or out of it".to_owned()),
     };
@@ -97,26 +113,37 @@ fn is_expected(case: &Case, container: &Container, command: &Untrusted) -> bool 
     is_check || case.state.is_approved_command(&container.workload(), command)
 }
 
-fn weight(command: &Untrusted, has_terminal: bool) -> f64 {
-    let mut words = command.raw().split(' ').map(|word| word.rsplit('/').next().unwrap_or_default());
-    let first = words.next().unwrap_or_default().trim_start_matches('-');
-    let program = if first == "busybox" { words.next().unwrap_or_default() } else { first };
-    let has_script = words.any(|word| word == "-c");
-    match SHELLS.contains(&program) {
-        true if has_terminal || !has_script => SHELL_BITS,
-        true => SCRIPT_BITS,
-        false if has_terminal => SCRIPT_BITS,
-        false => PROGRAM_BITS,
+fn weight(command: Command, has_terminal: bool) -> f64 {
+    match command {
+        Command::Shell | Command::ShellFile | Command::Interpreter => SHELL_BITS,
+        Command::ShellText if has_terminal => SHELL_BITS,
+        Command::ShellText | Command::Text => SCRIPT_BITS,
+        Command::Program if has_terminal => SCRIPT_BITS,
+        Command::Program => PROGRAM_BITS,
+    }
+}
+
+/// Of what a launcher runs (`find -exec`, `xargs`, `env`): a shell that is typed into is one whoever starts it, and a text is one.
+/// Programs are the launcher's own affair, and so are scripts: each is judged by its file, when that was found.
+fn descendant_weight(exec: &Exec) -> Option<f64> {
+    match command(exec) {
+        Command::Shell | Command::Interpreter => Some(SHELL_BITS),
+        Command::ShellText | Command::Text => Some(SCRIPT_BITS),
+        Command::ShellFile if exec.script.is_empty() => Some(SCRIPT_BITS),
+        Command::ShellFile | Command::Program => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::weight;
+    use testkit::scene::Scene;
+
+    use super::*;
 
     #[test]
     fn a_shell_weighs_by_whether_somebody_types_into_it() {
-        let bits = |command: &str, has_terminal| weight(&command.into(), has_terminal);
+        let exec = |args: &str| Scene::new(1).next_actor().exec(args);
+        let bits = |args: &str, has_terminal| weight(command(&exec(args)), has_terminal);
         assert!(bits("sh", false) >= 12.5);
         assert!(bits("/bin/bash -l", true) >= 12.5);
         assert!(bits("busybox sh", true) >= 12.5);
@@ -124,5 +151,18 @@ mod tests {
         assert!(bits("sh -c true", true) >= 12.5);
         assert!(bits("sh -c true", false) < 8.5);
         assert!(bits("pg_dump -c shop", false) < 4.0);
+    }
+
+    #[test]
+    fn what_a_launcher_runs_weighs_by_whether_it_is_typed_into() {
+        let bits = |args: &str| descendant_weight(&Scene::new(1).next_actor().exec(args));
+        assert!(bits("sh").is_some_and(|bits| bits >= 12.5));
+        assert!(bits("busybox sh").is_some_and(|bits| bits >= 12.5));
+        assert!(bits("python3 -").is_some_and(|bits| bits >= 12.5));
+        assert!(bits("sh -c true").is_some_and(|bits| bits < 8.5));
+        assert!(bits("sh /tmp/gone").is_some_and(|bits| bits < 8.5), "a file that was not found");
+        let script = Exec { script: "/x.sh".into(), ..Scene::new(1).next_actor().exec("/bin/sh /x.sh") };
+        assert_eq!(descendant_weight(&script), None);
+        assert_eq!(bits("pg_dump -c shop"), None);
     }
 }

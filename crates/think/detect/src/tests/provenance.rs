@@ -13,6 +13,8 @@ use testkit::scene::{Actor, HOST};
 
 use super::*;
 
+mod programs;
+
 /// A host that was approved some time ago, with one container that is fine.
 fn settled(scene: &mut Scene) -> Actor {
     approve_image(scene, "web");
@@ -421,7 +423,7 @@ fn a_file_that_the_image_does_not_hold_is_found_by_where_it_is_from() {
     assert_eq!(told("/tmp/x", FileOrigin::Written), [13.0]);
     assert_eq!(told("/memfd:x", FileOrigin::Memory), [13.0]);
     assert_eq!(told("/tmp/gone", FileOrigin::Deleted), [13.0]);
-    assert_eq!(told("/var/lib/dpkg/info/nginx.postinst", FileOrigin::Written), [4.0]);
+    assert_eq!(told("/var/lib/dpkg/../../../tmp/x", FileOrigin::Written), [13.0], "whatever it is called");
     assert_eq!(told("/data/tool", FileOrigin::Mounted), [1.5]);
     assert!(told("/bin/ls", FileOrigin::Image).is_empty());
     assert!(told("/bin/ls", FileOrigin::Unknown).is_empty());
@@ -445,7 +447,11 @@ fn a_script_that_the_image_does_not_hold_is_named_and_weighs_less_than_a_program
     };
     assert_eq!(bits("/tmp/gone", FileOrigin::Deleted), [9.0]);
     assert_eq!(bits("/memfd:x", FileOrigin::Memory), [13.0]);
-    assert_eq!(bits("/var/lib/dpkg/info/nginx.postinst", FileOrigin::Written), [4.0]);
+    assert_eq!(
+        bits("/var/lib/dpkg/info/nginx.postinst", FileOrigin::Written),
+        [9.0],
+        "no package manager ran"
+    );
     assert!(bits("/docker-entrypoint.sh", FileOrigin::Image).is_empty());
     assert!(bits("/data/backup.sh", FileOrigin::Mounted).is_empty());
     assert!(bits("x.sh", FileOrigin::Unknown).is_empty());
@@ -464,20 +470,6 @@ fn a_script_written_in_a_container_that_nobody_approved_adds_little_to_that() {
             drift tool 6.0
         "#]],
     );
-}
-
-#[test]
-fn many_scripts_hide_no_program_and_are_told_up_to_a_bound() {
-    let mut scene = Scene::new(2);
-    let web = settled(&mut scene);
-    for number in 0..100 {
-        scene.run_script(web, &format!("/data/{number}.sh"), FileOrigin::Mounted);
-        scene.run_script(web, &format!("/tmp/{number}.sh"), FileOrigin::Written);
-    }
-    scene.run_file(web, "/tmp/x", FileOrigin::Written);
-    let found = findings(scene.take()).into_iter().filter(|finding| finding.judge == "drift");
-    let bits: Vec<f64> = found.map(|finding| finding.bits).collect();
-    assert_eq!((bits.len(), bits.last()), (33, Some(&13.0)));
 }
 
 #[test]

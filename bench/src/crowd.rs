@@ -355,6 +355,9 @@ fn exec(process: ProcessKey, cgroup: CgroupId, namespaces: Namespaces, command: 
         streams: Streams::default(),
         origin: FileOrigin::default(),
         script: Untrusted::default(),
+        is_by_loader: false,
+        file: None,
+        descent: model::program::Descent::default(),
         lineage: None,
         confines: None,
     }

@@ -263,6 +263,9 @@ fn exec(pid: u32, cgroup: CgroupId, namespaces: Namespaces, command: &str) -> Ex
         streams: Streams::default(),
         origin: FileOrigin::default(),
         script: Untrusted::default(),
+        is_by_loader: false,
+        file: None,
+        descent: model::program::Descent::default(),
         lineage: None,
         confines: None,
     }

@@ -23,6 +23,7 @@ mod neighbours;
 mod objects;
 mod packets;
 mod processes;
+mod programs;
 mod provenance;
 mod quiet;
 mod ramp;
@@ -74,13 +75,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
 
 /// The live tests by what they are about; a group stands in the file of its own subject.
 /// A line for each group, so that groups can be added side by side.
-const GROUPS: &[&[Case]] = &[
-    &store::CASES,
-    &JUDGES,
-    &hard::CASES,  // the sensor's own protection
-    &watch::CASES, // interference that is noticed
-    &silence::CASES, // engines that do not answer, and what is none
-];
+const GROUPS: &[&[Case]] =
+    &[&store::CASES, &JUDGES, &hard::CASES, &watch::CASES, &silence::CASES, &programs::CASES];
 
 /// An attack for every judge, and the quiet twins.
 const JUDGES: [Case; 79] = [

@@ -71,12 +71,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::approval::Approval;
-use model::event::{Body, Exec};
+use model::event::Body;
 use model::finding::Finding;
 use model::identity::{Container, News, Observation};
 use model::ids::{CgroupId, WorkloadKey};
 use model::novelty::{Novelty, Rate};
-use model::program::Ran;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use model::usage::{HostUsage, ProcessUsage};
@@ -443,25 +442,6 @@ impl State {
         }
         let baselines = &self.baselines;
         self.records = self.histories.close(at, |workload| !baselines.is_flagged(workload, at));
-    }
-
-    /// A program that its workload never ran before may be what takes it over.
-    fn notice_program(&mut self, exec: &Exec, container: Option<&Arc<Container>>, at: Time) {
-        // The account knows its workload: to spell it out anew for each program would be most of the work in a flood.
-        let Some(account) = container.and_then(|it| self.ledger.account(it.key.cgroup)) else { return };
-        let cgroup = account.container().key.cgroup;
-        let usual = self.baselines.usual(account.workload());
-        let ran = container.and_then(|it| self.conduct.ran(exec, it.key.started, at)).filter(Ran::is_grave);
-        let (name, is_new) = match ran {
-            // A name that the workload knows says nothing of a file that its image does not hold.
-            Some(_) => {
-                let name = Untrusted::new(&format!("{} (not of its image)", exec.name.raw()));
-                let is_new = usual.is_some_and(|it| !it.runs(&name));
-                (name, is_new)
-            }
-            None => (exec.name.clone(), usual.is_some_and(|it| it.is_new_program(&exec.name))),
-        };
-        self.ledger.runs(&name, (cgroup, is_new), at);
     }
 
     /// What a closed second teaches: the rates of every running workload, unless it is flagged, and while the host is

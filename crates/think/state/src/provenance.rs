@@ -2,6 +2,7 @@
 //!
 //! Not here: how each of it is remembered (`approvals.rs`, `engines.rs`, `conduct.rs`, `images.rs`, `hours.rs`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::coverage::{Health, Source};
@@ -152,6 +153,25 @@ impl State {
             self.notice_file(container, exec, at);
         }
         self.notice_entry(seen);
+    }
+
+    /// A program that its workload never ran before may be what takes it over.
+    pub(crate) fn notice_program(&mut self, exec: &Exec, container: Option<&Arc<Container>>, at: Time) {
+        // The account knows its workload: to spell it out anew for each program would be most of the work in a flood.
+        let Some(account) = container.and_then(|it| self.ledger.account(it.key.cgroup)) else { return };
+        let cgroup = account.container().key.cgroup;
+        let usual = self.baselines.usual(account.workload());
+        let ran = container.and_then(|it| self.conduct.ran(exec, it.key.started, at)).filter(Ran::is_grave);
+        let (name, is_new) = match ran {
+            // A name that the workload knows says nothing of a file that its image does not hold.
+            Some(_) => {
+                let name = Untrusted::new(&format!("{} (not of its image)", exec.name.raw()));
+                let is_new = usual.is_some_and(|it| !it.runs(&name));
+                (name, is_new)
+            }
+            None => (exec.name.clone(), usual.is_some_and(|it| it.is_new_program(&exec.name))),
+        };
+        self.ledger.runs(&name, (cgroup, is_new), at);
     }
 
     fn notice_file(&mut self, container: &Container, exec: &Exec, at: Time) {

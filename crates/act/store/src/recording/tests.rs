@@ -41,14 +41,11 @@ const CGROUP: CgroupId = CgroupId(4711);
 fn node() -> NodeId {
     NodeId::new("shop-1")
 }
-
-fn process() -> ProcessKey {
-    ProcessKey { pid: 4242, start_ns: 81_230_000_000 }
-}
+const PROCESS: ProcessKey = ProcessKey { pid: 4242, start_ns: 81_230_000_000 };
 
 fn exec() -> Box<Exec> {
     Box::new(Exec {
-        process: process(),
+        process: PROCESS,
         parent_pid: 1,
         uid: 0,
         cgroup: CGROUP,
@@ -145,7 +142,7 @@ fn privileges() -> Privileges {
 
 fn setup() -> Setup {
     Setup {
-        process: process(),
+        process: PROCESS,
         cgroup: CGROUP,
         program: "sh".into(),
         cgroup_path: "/x".into(),
@@ -163,7 +160,7 @@ fn engine_seen() -> EngineSeen {
         view: View::new(EngineKind::Podman, "/var/lib/containers/storage"),
         state: EngineState::Doubtful,
         reason: HOSTILE.into(),
-        process: Some(process()),
+        process: Some(PROCESS),
         program: "/usr/bin/podman".into(),
         cgroup: "/x".into(),
         is_standard: true,
@@ -196,7 +193,7 @@ fn usage() -> Usage {
 
 fn host() -> HostUsage {
     let engine = EngineUsage {
-        process: process(),
+        process: PROCESS,
         role: EngineRole::Shim,
         name: "containerd-shim".into(),
         container_id: Some("4f1c".into()),
@@ -279,7 +276,7 @@ fn deep() -> DeepUsage {
 
 fn process_usage() -> ProcessUsage {
     ProcessUsage {
-        process: process(),
+        process: PROCESS,
         cgroup_path: "/docker/4f1c".into(),
         name: "yes".into(),
         cpu_ns: 30_000_000,
@@ -325,7 +322,7 @@ fn closing() -> Closing {
 fn bodies() -> Vec<Body> {
     let path = || CgroupPath { cgroup: CGROUP, path: "/docker/4f1c".into() };
     let exit = Exit {
-        process: process(),
+        process: PROCESS,
         cgroup: CGROUP,
         status: 0,
         signal: 11,
@@ -340,7 +337,7 @@ fn bodies() -> Vec<Body> {
         Body::CgroupCreated(path()),
         Body::CgroupRemoved(path()),
         Body::CgroupAttached(Attach {
-            process: process(),
+            process: PROCESS,
             cgroup: CGROUP,
             path: "/docker/4f1c".into(),
             namespaces: None,

@@ -336,8 +336,8 @@ fn a_container_of_a_silent_engine_weighs_less_than_a_ghost_for_a_minute() {
         scene.seconds(seconds, &[], 0.0);
         judged(scene.take())
     };
-    assert_eq!(waits(50), "ghost miner 5.0\n");
-    assert_eq!(waits(61), "ghost miner 13.0\nmasquerade miner 13.0\n");
+    assert_eq!(waits(50), "ghost miner 5.0\nblind node 5.0\n");
+    assert_eq!(waits(61), "ghost miner 13.0\nblind node 5.0\nmasquerade miner 13.0\n");
 }
 
 #[test]

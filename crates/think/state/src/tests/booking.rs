@@ -358,7 +358,8 @@ fn a_new_container_in_the_same_cgroup_begins_with_empty_books() {
     scene.seconds(3, &[(web, prints(1.0, MB))], 1.0);
     scene.end(web);
     scene.second(&[], 0.0);
-    let again = Exec { process: model::ids::ProcessKey { pid: 4242, start_ns: 7 }, ..web.exec("httpd") };
+    let process = model::ids::ProcessKey { pid: 4242, start_ns: 7 };
+    let again = model::event::Exec { process, ..web.exec("httpd") };
     scene.emit(Source::Kernel, Body::Exec(Box::new(again)));
     let books = Books::of(scene);
     assert!(books.state.account(web.cgroup()).is_some_and(|account| account.latest().is_none()));

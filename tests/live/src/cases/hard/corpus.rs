@@ -59,8 +59,8 @@ const TOOLS: &[Tool] = &[
         "apt",
         "apt-get",
         "apt",
-        1,
-        "apt-cache policy bash >/dev/null; apt-get -s install -y bash >/dev/null",
+        10,
+        "apt-config dump >/dev/null; apt-get --version >/dev/null; apt-get indextargets >/dev/null",
     ),
     tool(
         "pip",

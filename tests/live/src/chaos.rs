@@ -120,7 +120,9 @@ fn round(stand: &mut Stand, kind: &Kind, number: u32, tally: &mut Tally) -> Resu
             tally.problems.push(format!("{error:#}"));
         }
     }
-    stand.recover()
+    stand.recover()?;
+    stand.close_all();
+    Ok(())
 }
 
 /// The delays of the sample command and of the container made by hand.
@@ -152,13 +154,19 @@ fn wait_for(stand: &Stand, wanted: [(&str, f64); 2]) -> Result<[Option<f64>; 2]>
     while Instant::now() < deadline && found.iter().any(Option::is_none) {
         let known = stand.known();
         for (delay, (name, started)) in found.iter_mut().zip(wanted) {
-            if delay.is_none() && known.iter().any(|known| known.ends_with(name)) {
+            if delay.is_none() && known.iter().any(|text| names(text, name)) {
                 *delay = Some(host::unix_now() - started);
             }
         }
         wait::pause(Duration::from_millis(100))?;
     }
     Ok(found.map(|delay| delay.filter(|delay| *delay <= FOUND_WITHIN.as_secs_f64())))
+}
+
+/// Whether a text names it, and not one whose name begins alike.
+fn names(text: &str, name: &str) -> bool {
+    let goes_on = |rest: &str| rest.starts_with(|next: char| next.is_alphanumeric() || next == '-');
+    text.match_indices(name).any(|(at, found)| !goes_on(&text[at + found.len()..]))
 }
 
 /// `SplitMix64`: enough to choose, and the same everywhere.
@@ -191,6 +199,14 @@ fn print_table(tallies: &BTreeMap<&str, Tally>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_round_is_not_taken_for_a_later_one() {
+        assert!(names("container tw-chaos-1: burns", "tw-chaos-1"));
+        assert!(!names("container tw-chaos-11", "tw-chaos-1"));
+        assert!(!names("/tw-chaos-1-ghost", "tw-chaos-1"));
+        assert!(names("/tw-chaos-1-ghost", "/tw-chaos-1-ghost"));
+    }
 
     #[test]
     fn a_seed_gives_one_order_and_every_kind_comes() {

@@ -10,7 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::wait;
+
+/// What the name of everything of ours holds.
+const MARK: &str = "tw-chaos-";
 
 /// Names and control groups of incidents that were printed.
 #[derive(Default)]
@@ -44,13 +49,35 @@ impl Shown {
     }
 
     fn take(&self, line: &str) {
-        let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else { return };
-        let subject = &value["incident"]["subject"];
-        let fields =
-            ["container", "cgroup"].map(|field| subject[field].as_str().unwrap_or_default().to_owned());
-        self.names
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(fields.into_iter().filter(|it| !it.is_empty()));
+        let Ok(value) = serde_json::from_str::<Value>(line) else { return };
+        let mut found = HashSet::new();
+        collect(&value, &mut found);
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+    }
+}
+
+/// Every text in it that names something of ours: an incident about several containers names them in its findings.
+pub(super) fn collect(value: &Value, into: &mut HashSet<String>) {
+    match value {
+        Value::String(text) if text.contains(MARK) => {
+            into.insert(text.clone());
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, into)),
+        Value::Object(fields) => fields.values().for_each(|value| collect(value, into)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_wherever_they_stand() {
+        let value = serde_json::json!({ "incident": { "subject": { "cgroup": "/tw-chaos-1-ghost" }, "findings": [
+            { "claim": "burns", "evidence": { "container": "tw-chaos-2" } }] } });
+        let mut found = HashSet::new();
+        collect(&value, &mut found);
+        assert_eq!(found, HashSet::from(["/tw-chaos-1-ghost".to_owned(), "tw-chaos-2".to_owned()]));
     }
 }

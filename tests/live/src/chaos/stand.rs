@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::chaos::shown::Shown;
-use crate::docker::Docker;
+use crate::chaos::shown::{Shown, collect};
+use crate::docker::{Container, Docker};
 use crate::host;
 use crate::images::Images;
 use crate::private_engine::{PrivateEngine, unmount_below};
-use crate::tidewatch::{Launch, Room, command, incidents_of, parse};
+use crate::stage::start_benign;
+use crate::tidewatch::{Launch, Room, command, parse};
 use crate::wait;
 
 /// Size of the disk that holds the data.
@@ -33,6 +34,7 @@ pub(super) struct Stand {
     bin: PathBuf,
     config: PathBuf,
     offset: PathBuf,
+    benign: Option<Container>,
     _images: Images,
     pub(super) engine: PrivateEngine,
     disk: Disk,
@@ -52,9 +54,11 @@ impl Stand {
         fs::create_dir_all(&dir)?;
         fs::write(&offset, "+0")?;
         let shown = Arc::<Shown>::default();
+        let benign = Some(start_benign(&engine.docker(), "tw-live-benign")?);
         let mut stand =
-            Self { tidewatch: None, shown, bin, config, offset, _images: images, engine, disk, dir };
+            Self { tidewatch: None, shown, bin, config, offset, benign, _images: images, engine, disk, dir };
         stand.start()?;
+        stand.approve()?;
         Ok(stand)
     }
 
@@ -72,6 +76,16 @@ impl Stand {
             self.ask(&["status", "--json"]).map(Some)
         })?;
         Ok(())
+    }
+
+    /// Accepts the benign container once it is known, so that an attack stands out.
+    fn approve(&self) -> Result<()> {
+        let name = self.benign.as_ref().map(|container| container.name.clone()).unwrap_or_default();
+        wait::until(Duration::from_secs(15), "the benign container is known", || {
+            let status = self.ask(&["status", "--json"])?;
+            Ok(String::from_utf8_lossy(&status).contains(&name).then_some(()))
+        })?;
+        self.ask(&["approve", "--running"]).map(drop)
     }
 
     /// Kills it as the out-of-memory killer would.
@@ -121,11 +135,16 @@ impl Stand {
     /// Names and control groups of every incident shown or listed.
     pub(super) fn known(&self) -> HashSet<String> {
         let mut known = self.shown.names();
-        let listed = self.ask(&["incidents", "list", "--json", "--all"]).and_then(|text| parse(&text));
-        for incident in listed.and_then(|value| incidents_of(&value)).unwrap_or_default() {
-            known.extend([incident.subject.container, incident.subject.cgroup]);
+        if let Ok(listed) = self.ask(&["incidents", "list", "--json", "--all"]).and_then(|text| parse(&text))
+        {
+            collect(&listed, &mut known);
         }
         known
+    }
+
+    /// Closes every incident: the next round's are new ones then. What does not answer now is closed after a later round.
+    pub(super) fn close_all(&self) {
+        let _ = self.ask(&["incidents", "close", "--all", "--verdict", "test"]);
     }
 
     /// Resident memory.

@@ -94,8 +94,8 @@ fn kept_of(held: CapabilitySet) -> CapabilitySet {
 fn drop_bounding(kept: CapabilitySet) -> Option<String> {
     let numbers = (0..u64::BITS).map(|number| CapabilitySet::from_bits_retain(1 << number));
     let dropped = numbers.filter(|one| !kept.contains(*one)).filter(|one| is_bounding(*one));
-    let refused = dropped.filter_map(|one| remove_capability_from_bounding_set(one).err()).last()?;
-    Some(format!("the bounding set cannot be reduced: {refused}"))
+    let refused: Vec<_> = dropped.filter_map(|one| remove_capability_from_bounding_set(one).err()).collect();
+    Some(format!("the bounding set cannot be reduced: {}", refused.first()?))
 }
 
 /// Numbers that this kernel does not have are in no set.

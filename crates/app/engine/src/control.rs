@@ -2,19 +2,20 @@
 //!
 //! Not here: the answers (`live/answer.rs`), who is served when many ask (`control/places.rs`).
 
+mod address;
+
 mod places;
 
 mod serving;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, never};
 use model::approval::{Approval, Scope};
 use model::event::Event;
 use model::expectation::{Expectation, ExpectationId};
@@ -189,21 +190,20 @@ pub(crate) struct Control {
 impl Control {
     /// Listens in the data directory. Fails when another Tidewatch listens there.
     pub(crate) fn listen(dir: &Path) -> Result<Self, EngineError> {
-        let path = dir.join(SOCKET);
-        let failed = |source| EngineError::Control { path: path.clone(), source };
-        if UnixStream::connect(&path).is_ok() {
-            return Err(failed(io::Error::new(
-                io::ErrorKind::AddrInUse,
-                "another Tidewatch runs on this data directory",
-            )));
+        let candidates = address::places(dir);
+        if address::connect(&candidates).is_ok() {
+            let message = "another Tidewatch runs on this data directory";
+            let source = io::Error::new(io::ErrorKind::AddrInUse, message);
+            return Err(EngineError::Control { path: dir.join(SOCKET), source });
         }
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        // The directory is 0700 already; the mode of the socket is a second lock.
-        let listener = UnixListener::bind(&path).map_err(failed)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let (listener, path) = match address::listen(&candidates) {
+            Ok(listening) => listening,
+            // Detection does not depend on anybody being able to ask.
+            Err(error) => {
+                tracing::error!(%error, dir = %dir.display(), "there is no control socket: no command reaches this run");
+                return Ok(Self { path: PathBuf::new(), asked: never(), places: Arc::default() });
+            }
+        };
         let (to_engine, asked) = bounded(PLACES_MAX);
         let places = Arc::<Places>::default();
         let served = Arc::clone(&places);
@@ -293,7 +293,7 @@ pub fn ask_recording(dir: &Path) -> Result<UnixStream, AskError> {
 
 fn send(dir: &Path, request: &Request) -> Result<UnixStream, AskError> {
     let not_running = |source| AskError::NotRunning { dir: dir.to_owned(), source };
-    let mut stream = UnixStream::connect(dir.join(SOCKET)).map_err(not_running)?;
+    let mut stream = address::connect(&address::places(dir)).map_err(not_running)?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     if line.len() as u64 > REQUEST_BYTES_MAX {

@@ -1,6 +1,8 @@
 //! The socket with a stand-in for the engine behind it.
 
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::thread::{JoinHandle, spawn};
 
 use model::coverage::Source;

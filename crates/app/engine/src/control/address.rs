@@ -18,7 +18,11 @@ pub(super) fn places(dir: &Path) -> [PathBuf; 2] {
     // A socket's path has at most 107 bytes, and a data directory's may be longer. The same program asks and listens, so any
     // hash will do; and a lexical path, since links may not be readable when they are needed.
     let mut hash = DefaultHasher::new();
-    std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).components().collect::<PathBuf>().hash(&mut hash);
+    std::path::absolute(dir)
+        .unwrap_or_else(|_| dir.to_owned())
+        .components()
+        .collect::<PathBuf>()
+        .hash(&mut hash);
     [dir.join(SOCKET), Path::new(ELSEWHERE).join(format!("{:016x}.sock", hash.finish()))]
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Not here: what the next run makes of it, which `engine` turns into events.
 
+use std::time::Duration;
+
 use model::integrity::Integrity;
 use model::time::Time;
 
@@ -16,7 +18,13 @@ pub struct LastRun {
     pub boot_id: String,
     /// Whether it ended because it was asked to; `None` in a database of a version that did not note it.
     pub ended_in_order: Option<bool>,
+    /// When the runs before it were last alive that did not end in order either.
+    pub killed_before: Vec<Time>,
 }
+
+/// How long a kill is remembered, and how many are.
+pub(crate) const KILLS_KEPT: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const KILLS_MAX: usize = 16;
 
 /// What a run notes of itself when it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +47,9 @@ impl LastRun {
     /// That it ended without being asked to; `None` when it ended in order, or when it did not note how it ended.
     pub fn killed(&self, boot_id: &str) -> Option<Integrity> {
         let last = self.last_beat.filter(|_| self.ended_in_order == Some(false))?;
-        Some(Integrity::Killed { last, rebooted: self.boot_id != boot_id, times: 0 })
+        let before = self.killed_before.iter().filter(|at| last.since(**at) < KILLS_KEPT).count();
+        let times = u64::try_from(before).unwrap_or(u64::MAX).saturating_add(1);
+        Some(Integrity::Killed { last, rebooted: self.boot_id != boot_id, times })
     }
 }
 
@@ -53,12 +63,13 @@ mod tests {
             first_look: Some(Time::from_secs(1)),
             boot_id: "a".into(),
             ended_in_order,
+            killed_before: Vec::new(),
         }
     }
 
     #[test]
     fn a_run_that_was_not_asked_to_end_was_killed() {
-        let killed = |rebooted| Some(Integrity::Killed { last: Time::from_secs(9), rebooted, times: 0 });
+        let killed = |rebooted| Some(Integrity::Killed { last: Time::from_secs(9), rebooted, times: 1 });
         assert_eq!(run(Some(false)).killed("a"), killed(false));
         assert_eq!(run(Some(false)).killed("b"), killed(true));
     }

@@ -92,6 +92,8 @@ impl Sources {
         if before.is_some_and(|(_, before)| before == report) {
             return;
         }
+        let is_back =
+            report.health == Health::Up && before.is_some_and(|(_, before)| is_blind(before.health));
         if before.is_some_and(|(_, before)| !is_blind(before.health)) && is_blind(report.health) {
             watch.flaps = watch.flaps.saturating_add(1);
         }
@@ -102,6 +104,9 @@ impl Sources {
             self.keep_gap(gap);
         }
         self.reports.insert(report.source, (at, report.clone()));
+        if is_back {
+            self.threads_back(report.source, at);
+        }
     }
 
     /// An event of a source came. Only the host's reading comes each second whatever happens.
@@ -170,6 +175,14 @@ impl Sources {
         if let Some(lost) = self.threads.remove(thread) {
             self.keep_gap(Blind { until: Some(at), ..lost });
         }
+    }
+
+    /// A source that was reported to be blind is well again: what ended or hung of it has been started anew.
+    fn threads_back(&mut self, source: Source, at: Time) {
+        let of_source =
+            |(thread, lost): (&Untrusted, &Blind)| (lost.source == source).then(|| thread.clone());
+        let back: Vec<Untrusted> = self.threads.iter().filter_map(of_source).collect();
+        back.iter().for_each(|thread| self.thread_back(thread, at));
     }
 
     /// Tidewatch did not run in between.
@@ -272,8 +285,9 @@ fn source_of(thread: &Untrusted) -> Source {
     let name = thread.raw().split([' ', ':', '/', '-']).next().unwrap_or_default();
     match name {
         "sampler" => Source::Host,
-        "birth" | "scanner" => Source::Scan,
+        "birth" | "births" | "scanner" => Source::Scan,
         "units" => Source::Systemd,
+        "engines" => Source::Containerd,
         name => Source::from_name(name).unwrap_or(Source::Engine),
     }
 }

@@ -4,11 +4,12 @@ use model::time::Time;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{meta, set_meta};
-use crate::run::{LastRun, ThisRun};
+use crate::run::{KILLS_KEPT, KILLS_MAX, LastRun, ThisRun};
 
 const BOOT: &str = "boot_id";
 const FIRST_LOOK: &str = "first_look_ns";
 const IN_ORDER: &str = "ended_in_order";
+const KILLS: &str = "killed_ns";
 const LAST_BEAT: &str = "last_beat_ns";
 
 /// The text kept under a key; `None` when there is none.
@@ -31,7 +32,26 @@ pub(super) fn last_run(sql: &Connection) -> rusqlite::Result<LastRun> {
         first_look: meta(sql, FIRST_LOOK)?.map(Time::from_ns),
         boot_id: fact(sql, BOOT)?.unwrap_or_default(),
         ended_in_order: meta(sql, IN_ORDER)?.map(|value| value != 0),
+        killed_before: kills(sql)?,
     })
+}
+
+/// When runs that did not end in order were last alive, oldest first.
+fn kills(sql: &Connection) -> rusqlite::Result<Vec<Time>> {
+    let text = fact(sql, KILLS)?.unwrap_or_default();
+    Ok(text.split(' ').filter_map(|ns| ns.parse().ok()).map(Time::from_ns).collect())
+}
+
+/// Notes that the run before this one was killed: what is killed again and again must add up.
+fn note_kill(sql: &Connection, begun: Time) -> rusqlite::Result<()> {
+    let last = last_run(sql)?;
+    let Some(at) = last.last_beat.filter(|_| last.ended_in_order == Some(false)) else { return Ok(()) };
+    let mut kills = last.killed_before;
+    kills.push(at);
+    kills.retain(|kill| begun.since(*kill) < KILLS_KEPT);
+    let kept = kills.iter().rev().take(KILLS_MAX).rev();
+    let text: Vec<String> = kept.map(|kill| kill.ns().to_string()).collect();
+    set_fact(sql, KILLS, &text.join(" "))
 }
 
 /// Notes that a run began; it counts as ended in order only when [`end_run`] says so.
@@ -39,6 +59,7 @@ pub(super) fn begin_run(sql: &Connection, run: &ThisRun) -> rusqlite::Result<()>
     if meta(sql, FIRST_LOOK)?.is_none() {
         set_meta(sql, FIRST_LOOK, run.first_look.unwrap_or(run.begun).ns())?;
     }
+    note_kill(sql, run.begun)?;
     set_fact(sql, BOOT, &run.boot_id)?;
     set_meta(sql, IN_ORDER, 0)?;
     set_meta(sql, LAST_BEAT, run.begun.ns())

@@ -57,11 +57,32 @@ fn a_run_that_ended_without_being_asked_to_is_known_to_the_next_one() {
     database.begin_run(&run(5)).unwrap();
     database.beat(at(7)).unwrap();
     let last = Database::open(dir.path()).unwrap().last_run().unwrap();
-    assert_eq!(last.killed("boot"), Some(Integrity::Killed { last: at(7), rebooted: false, times: 0 }));
+    assert_eq!(last.killed("boot"), Some(Integrity::Killed { last: at(7), rebooted: false, times: 1 }));
     database.begin_run(&run(10)).unwrap();
     database.end_run(at(12)).unwrap();
     let last = Database::open(dir.path()).unwrap().last_run().unwrap();
     assert_eq!((last.killed("boot"), last.first_look(at(20))), (None, at(5)));
+}
+
+#[test]
+fn kills_of_a_day_add_up_and_older_ones_are_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |begun| ThisRun { begun: at(begun), boot_id: "boot".into(), first_look: None };
+    let times = |database: &Database| match database.last_run().unwrap().killed("boot") {
+        Some(Integrity::Killed { times, .. }) => times,
+        other => panic!("{other:?}"),
+    };
+    let mut database = Database::open(dir.path()).unwrap();
+    let mut counted = Vec::new();
+    for begun in [100, 200, 300, 400] {
+        database.begin_run(&run(begun)).unwrap();
+        counted.push(times(&database));
+    }
+    assert_eq!(counted, [1, 2, 3, 4]);
+    database.begin_run(&run(400 + 2 * 86_400)).unwrap();
+    assert_eq!(times(&database), 1, "that was another day");
+    (0..100).for_each(|more| database.begin_run(&run(400 + 2 * 86_400 + more)).unwrap());
+    assert_eq!(times(&database), 17, "what is remembered is bounded");
 }
 
 #[test]

@@ -227,6 +227,14 @@ fn a_dead_thread_takes_its_source_out_of_what_is_seen_and_names_the_strategies_i
     let health =
         fold.state().sources().find(|(source, ..)| *source == Source::Kernel).map(|(_, health, _)| health);
     assert_eq!(health, Some(Health::Down), "its last report says otherwise");
+
+    // The rim starts it anew, and says so of its source.
+    scene.report(Source::Kernel, Health::Down, "its thread ended");
+    scene.report(Source::Kernel, Health::Up, "");
+    step_all(&mut fold, &scene.take());
+    let coverage = fold.state().coverage();
+    assert!(coverage.seen.contains(&Source::Kernel));
+    assert!(coverage.blind.iter().all(|blind| blind.until.is_some()), "{:?}", coverage.blind);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Flags a thread of ours that ended unasked, and one that has not reported within its deadline.
 //!
-//! T1562.001. What it delivered is missing until Tidewatch is started again, whatever its source reported last. Twins: a loaded
+//! T1562.001. What it delivered is missing until it runs again, whatever its source reported last. Twins: a loaded
 //! host makes threads late for seconds. Not here: a source that says itself that it is down (`blind.rs`).
 
 use model::finding::Finding;
@@ -11,7 +11,7 @@ use crate::integrity::{ALONE_BITS, fact, unseen};
 
 pub(crate) const ID: &str = "dead_source";
 
-/// It is gone for good, and so is everything it would have seen. By a bug of ours or by what somebody fed it: both need a
+/// It is gone, and so is everything it would have seen meanwhile. By a bug of ours or by what somebody fed it: both need a
 /// person now.
 const DIED_BITS: f64 = ALONE_BITS;
 /// Overdue for seconds, for half a minute, for minutes: a call that never returns is what a hostile file system does. Prior.
@@ -27,7 +27,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
         Some(Integrity::Died { thread, reason }) => {
             let why = if reason.is_empty() { "it returned".to_owned() } else { reason.to_string() };
             let claim = format!(
-                "the thread {thread} of Tidewatch ended: {why}; what it delivers is missing until a restart"
+                "the thread {thread} of Tidewatch ended: {why}; what it delivers is missing until it runs again"
             );
             let finding = unseen(case, ID, DIED_BITS).on_topic(thread).claiming(claim);
             out.push(finding.with("thread", thread).with("reason", reason));

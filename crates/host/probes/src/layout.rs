@@ -18,9 +18,11 @@ use model::usage::KernelCounts;
 use crate::{Record, dns, script};
 
 /// Size of `struct counters`.
-pub(crate) const COUNTERS_BYTES: usize = 208;
+pub(crate) const COUNTERS_BYTES: usize = 240;
 /// Size of `struct rest`.
-pub(crate) const REST_BYTES: usize = COUNTERS_BYTES + 8;
+pub(crate) const REST_BYTES: usize = COUNTERS_BYTES + 16;
+/// Where in `struct counters` the creator's number is.
+pub(crate) const CREATOR_AT: usize = 200;
 
 const COMM_BYTES: usize = 16;
 const EXEC_PATH_BYTES: usize = 256;

@@ -5,6 +5,7 @@
 
 mod attached;
 mod config;
+mod creators;
 mod dns;
 mod layout;
 mod loader;
@@ -20,12 +21,14 @@ use std::time::{Duration, Instant};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
 use model::event::Body;
 use model::ids::CgroupId;
-use model::traffic::{FlowCounts, FlowKey};
+use model::traffic::{Crowd, FlowCounts, FlowKey};
 use model::usage::KernelCounts;
 
 use crate::attached::Attached;
 pub use crate::config::{Hierarchy, ProbesConfig};
-use crate::layout::{COUNTERS_BYTES, REST_BYTES};
+use crate::creators::Creators;
+pub use crate::creators::{CGROUPS_MAX, Creator, Share};
+use crate::layout::{COUNTERS_BYTES, CREATOR_AT, REST_BYTES};
 pub use crate::programs::{ProgramReport, ProgramState};
 
 /// Longest time a record waits in the ring buffer while fewer wait than wake the reader.
@@ -110,6 +113,17 @@ pub struct Record {
     pub body: Body,
 }
 
+/// The counters of a cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The counts.
+    pub counts: KernelCounts,
+    /// Of whose share it is.
+    pub creator: Creator,
+    /// Whether the cgroup is removed.
+    pub is_removed: bool,
+}
+
 /// Loaded probes; dropping them detaches every program.
 #[derive(Debug)]
 pub struct Probes {
@@ -120,6 +134,8 @@ pub struct Probes {
     cgroups: MapHandle,
     rest: MapHandle,
     flows: MapHandle,
+    crowds: MapHandle,
+    creators: Creators,
     forgotten_submitted: u64,
     links: Vec<Attached>,
 }
@@ -149,6 +165,8 @@ impl Probes {
             cgroups: loaded.cgroups,
             rest: loaded.rest,
             flows: loaded.flows,
+            crowds: loaded.crowds,
+            creators: Creators::new(loaded.creators, loaded.released),
             forgotten_submitted: 0,
             links: loaded.links,
         })
@@ -182,52 +200,76 @@ impl Probes {
         Ok(given)
     }
 
-    /// Counters of every cgroup that has any. `CgroupId(0)` stands for all that have no entry of their own: removed
-    /// cgroups whose sockets live on, and those the table (16,384 entries) had no room for.
+    /// Counters of every cgroup that has an entry of its own (at most [`CGROUPS_MAX`] have). `CgroupId(0)` stands for
+    /// removed cgroups whose sockets live on; what cgroups that were given no entry did is in [`Probes::shares`].
     pub fn counts(&self) -> Result<Vec<KernelCounts>, ProbesError> {
-        let mut counts = Vec::new();
+        Ok(self.entries()?.into_iter().map(|entry| entry.counts).collect())
+    }
+
+    /// The same, with whether each cgroup is removed: then its entry should be forgotten soon.
+    pub fn entries(&self) -> Result<Vec<Entry>, ProbesError> {
+        let mut all = Vec::new();
         let entries = self
             .cgroups
             .lookup_batch(COUNTS_PER_CALL, MapFlags::ANY, MapFlags::ANY)
             .map_err(|source| ProbesError::Libbpf { step: "reading the counters", source })?;
         for (key, value) in entries {
-            let cgroup = layout::u64_at(&key, 0).unwrap_or(0);
-            counts.extend(layout::counters(CgroupId(cgroup), &value));
+            let cgroup = CgroupId(layout::u64_at(&key, 0).unwrap_or(0));
+            let number = layout::u64_at(&value, CREATOR_AT).unwrap_or(0);
+            let (creator, is_removed) = (Creator::of(number), creators::is_gone(number));
+            all.extend(layout::counters(cgroup, &value).map(|counts| Entry { counts, creator, is_removed }));
         }
         let rest = layout::counters(CgroupId(0), &self.rest()?[..COUNTERS_BYTES]);
-        counts.extend(rest.filter(|rest| *rest != KernelCounts::default()));
-        Ok(counts)
+        let rest = rest.filter(|rest| *rest != KernelCounts::default());
+        let creator = Creator::Directory(CgroupId(0));
+        all.extend(rest.map(|counts| Entry { counts, creator, is_removed: false }));
+        Ok(all)
+    }
+
+    /// What each creator of cgroups has of the table of counters, and what it was refused.
+    pub fn shares(&self) -> Result<Vec<Share>, ProbesError> {
+        self.creators.shares()
+    }
+
+    /// Frees what is kept of a creator that has no entry left.
+    pub fn forget_creator(&mut self, share: &Share) -> Result<(), ProbesError> {
+        self.creators.forget(share)?;
+        self.forgotten_submitted += share.counts.submitted;
+        Ok(())
     }
 
     /// Every line of the table of flows: whose, which, and its counts since it began. A line stands until it is
-    /// forgotten; the table has room for 65,536.
+    /// forgotten; the table has room for 65,536. Lines for all that have none of their own are among them.
     pub fn flows(&self) -> Result<Vec<(CgroupId, FlowKey, FlowCounts)>, ProbesError> {
-        let entries = self
-            .flows
-            .lookup_batch(COUNTS_PER_CALL, MapFlags::ANY, MapFlags::ANY)
-            .map_err(|source| ProbesError::Libbpf { step: "reading the flows", source })?;
         let line = |(key, counts): (Vec<u8>, Vec<u8>)| {
             let (cgroup, key) = layout::flow_key(&key)?;
             Some((cgroup, key, layout::flow_counts(&counts)?))
         };
-        Ok(entries.filter_map(line).collect())
+        let mut lines = Vec::new();
+        for table in [&self.flows, &self.crowds] {
+            let entries = table
+                .lookup_batch(COUNTS_PER_CALL, MapFlags::ANY, MapFlags::ANY)
+                .map_err(|source| ProbesError::Libbpf { step: "reading the flows", source })?;
+            lines.extend(entries.filter_map(line));
+        }
+        Ok(lines)
     }
 
-    /// Deletes a line of the table of flows; gives its last counts. Nothing when there was none. An open connection begins
-    /// its line anew when it ends.
+    /// Deletes a line of the table of flows; gives its last counts. Nothing when there was none. What an open connection
+    /// carries from now on begins its line anew.
     pub fn forget_flow(
         &mut self,
         cgroup: CgroupId,
         key: &FlowKey,
     ) -> Result<Option<FlowCounts>, ProbesError> {
-        let value = self
-            .flows
+        let table = if Crowd::of(key.remote).is_some() { &self.crowds } else { &self.flows };
+        let value = table
             .lookup_and_delete(&layout::flow_key_bytes(cgroup, key))
             .map_err(|source| ProbesError::Libbpf { step: "forgetting a flow", source })?;
         Ok(value.and_then(|value| layout::flow_counts(&value)))
     }
 
-    /// How often the table of counters had no room for a cgroup; its events were then booked on `CgroupId(0)`.
+    /// How often the table of creators had no room, so that a cgroup's events were booked on `CgroupId(0)`.
     pub fn untracked(&self) -> Result<u64, ProbesError> {
         Ok(layout::u64_at(&self.rest()?, COUNTERS_BYTES).unwrap_or(0))
     }
@@ -236,7 +278,8 @@ impl Probes {
     /// [`Probes::received`] after a poll that gave nothing, these are lost.
     pub fn submitted(&self) -> Result<u64, ProbesError> {
         let counted: u64 = self.counts()?.iter().map(|counts| counts.submitted).sum();
-        Ok(counted + self.forgotten_submitted)
+        let shared: u64 = self.shares()?.iter().map(|share| share.counts.submitted).sum();
+        Ok(counted + shared + self.forgotten_submitted)
     }
 
     /// Records taken out of the ring buffer, malformed ones included.
@@ -254,13 +297,16 @@ impl Probes {
         self.links.iter_mut().filter_map(Attached::newly_lost).collect()
     }
 
-    /// Frees the entry of a removed cgroup; gives its last counts. Nothing when there was none.
+    /// Frees the entry of a cgroup; gives its last counts. Nothing when there was none. A cgroup that lives gets another
+    /// when it acts again.
     pub fn forget(&mut self, cgroup: CgroupId) -> Result<Option<KernelCounts>, ProbesError> {
         let value = self
             .cgroups
             .lookup_and_delete(&cgroup.0.to_ne_bytes())
             .map_err(|source| ProbesError::Libbpf { step: "forgetting a cgroup", source })?;
-        let counts = value.and_then(|value| layout::counters(cgroup, &value));
+        let Some(value) = value else { return Ok(None) };
+        self.creators.release(layout::u64_at(&value, CREATOR_AT).unwrap_or(0))?;
+        let counts = layout::counters(cgroup, &value);
         self.forgotten_submitted += counts.map_or(0, |counts| counts.submitted);
         Ok(counts)
     }

@@ -30,6 +30,9 @@ pub(crate) struct Loaded {
     pub(crate) cgroups: MapHandle,
     pub(crate) rest: MapHandle,
     pub(crate) flows: MapHandle,
+    pub(crate) crowds: MapHandle,
+    pub(crate) creators: MapHandle,
+    pub(crate) released: MapHandle,
 }
 
 /// ELF files are read in place, and their headers must be aligned.
@@ -66,6 +69,9 @@ pub(crate) fn load(config: &ProbesConfig) -> Result<Loaded, ProbesError> {
         cgroups: map("cgroups")?,
         rest: map("rest")?,
         flows: map("flows")?,
+        crowds: map("crowds")?,
+        creators: map("creators")?,
+        released: map("released")?,
         report,
         links,
     })

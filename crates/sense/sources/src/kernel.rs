@@ -2,13 +2,14 @@
 //!
 //! Not here: the probes (`probes`), and polling where they cannot be loaded (`scan.rs`).
 
+mod counters;
+
 mod flows;
 
 mod translation;
 
 mod scripts;
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -21,10 +22,10 @@ use model::event::{Body, Exec};
 use model::ids::CgroupId;
 use model::integrity::Integrity;
 use model::untrusted::Untrusted;
-use model::usage::KernelCounts;
 use probes::{Probes, ProbesConfig, ProbesError, ProgramState, Record};
 
 use crate::birth::{Births, Sign};
+use crate::kernel::counters::Counters;
 use crate::kernel::flows::FlowTable;
 use crate::kernel::scripts::Scripts;
 use crate::kernel::translation::Translation;
@@ -36,8 +37,6 @@ use crate::sampler::Command;
 const WAIT: Duration = Duration::from_millis(100);
 /// How often counters are read.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
-/// How long the counters of a removed cgroup are kept: its sockets may still close.
-const FORGET_AFTER: Duration = Duration::from_secs(5);
 
 /// Loading the probes is what takes longest.
 const SILENT_MAX: Duration = Duration::from_secs(10);
@@ -108,11 +107,11 @@ struct Follower {
     engines: Sender<u32>,
     outlet: Outlet,
     counted_at: Instant,
-    counts: HashMap<CgroupId, KernelCounts>,
+    root: HostRoot,
+    counters: Counters,
     flows: FlowTable,
     translation: Translation,
     scripts: Scripts,
-    removed: VecDeque<(Instant, CgroupId)>,
     lost: u64,
     malformed: u64,
 }
@@ -126,11 +125,11 @@ impl Follower {
             engines,
             outlet,
             counted_at: Instant::now(),
-            counts: HashMap::new(),
+            counters: Counters::default(),
             flows: FlowTable::default(),
             translation,
             scripts: Scripts::of(&root),
-            removed: VecDeque::new(),
+            root,
             lost: 0,
             malformed: 0,
         }
@@ -172,7 +171,7 @@ impl Follower {
                     let _delayed = self.engines.try_send(pid);
                 }
             }
-            Body::CgroupRemoved(at) => self.removed.push_back((Instant::now(), at.cgroup)),
+            Body::CgroupRemoved(at) => self.counters.removed(at.cgroup),
             _ => {}
         }
         let sign = Sign::of(&record.body);
@@ -183,25 +182,9 @@ impl Follower {
     }
 
     fn count(&mut self, probes: &mut Probes) -> Result<(), ProbesError> {
-        for counts in probes.counts()? {
-            let before = self.counts.insert(counts.cgroup, counts).unwrap_or_default();
-            let unchanged = KernelCounts { cgroup: counts.cgroup, ..before };
-            if unchanged == counts {
-                continue;
-            }
-            self.outlet.send_now(Source::Kernel, Body::Counts(Box::new(counts)));
-            self.lose(Some(counts.cgroup), counts.over_budget.saturating_sub(before.over_budget), "budget");
-            self.lose(Some(counts.cgroup), counts.no_room.saturating_sub(before.no_room), "ring buffer");
-        }
-        while let Some(&(at, cgroup)) = self.removed.front()
-            && at.elapsed() >= FORGET_AFTER
-        {
-            self.removed.pop_front();
-            self.counts.remove(&cgroup);
-            probes.forget(cgroup)?;
-            self.flows.forget(probes, cgroup)?;
-        }
-        Ok(())
+        let (told, gone) = self.counters.read(probes, &self.root)?;
+        told.into_iter().for_each(|body| self.outlet.send_now(Source::Kernel, body));
+        gone.into_iter().try_for_each(|cgroup| self.flows.forget(probes, cgroup))
     }
 
     /// What the kernel handed over must be what we took out.

@@ -19,9 +19,11 @@ struct {
 	__uint(max_entries, 4 * 1024 * 1024);
 } events SEC(".maps");
 
+/* Memory is taken for entries that are there: 512 bytes each, 16 MB when full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, CGROUPS_MAX);
 	__type(key, __u64);
 	__type(value, struct counters);
 } cgroups SEC(".maps");
@@ -37,6 +39,7 @@ struct owner {
 	__u64 id;
 	__u32 is_root;
 	__u32 is_live;
+	struct cgroup *cgroup; /* 0 once it may be gone */
 };
 
 static __always_inline struct owner owner_of_cgroup(struct cgroup *cgroup)
@@ -48,6 +51,7 @@ static __always_inline struct owner owner_of_cgroup(struct cgroup *cgroup)
 	owner.id = BPF_CORE_READ(cgroup, kn, id);
 	owner.is_root = BPF_CORE_READ(cgroup, level) == 0;
 	owner.is_live = (BPF_CORE_READ(cgroup, self.flags) & CSS_ONLINE) != 0;
+	owner.cgroup = cgroup;
 	return owner;
 }
 
@@ -96,31 +100,24 @@ static __always_inline void add(__u64 *counter, __u64 count)
 	__sync_fetch_and_add(counter, count);
 }
 
+#include "creators.h"
+
 /* The counters of a cgroup. Sockets outlive their cgroup by minutes; a removed one gets no new entry, or the
- * table would fill with entries that nobody deletes. */
+ * table would fill with entries that nothing deletes. */
 static __always_inline struct counters *counters_of(const struct owner *owner)
 {
 	struct counters *counters;
-	struct counters fresh = {};
 	struct rest *others;
 	__u64 id = owner->id;
 	__u32 first = 0;
 
 	counters = bpf_map_lookup_elem(&cgroups, &id);
+	if (!counters && owner->is_live)
+		counters = admit(owner->id, owner->cgroup);
 	if (counters)
 		return counters;
-	if (owner->is_live) {
-		bpf_map_update_elem(&cgroups, &id, &fresh, BPF_NOEXIST);
-		counters = bpf_map_lookup_elem(&cgroups, &id);
-		if (counters)
-			return counters;
-	}
 	others = bpf_map_lookup_elem(&rest, &first);
-	if (!others)
-		return 0;
-	if (owner->is_live)
-		add(&others->untracked, 1);
-	return &others->counters;
+	return others ? &others->counters : 0;
 }
 
 /* For what happens often: the helper costs a fraction of reading the owner field by field. */

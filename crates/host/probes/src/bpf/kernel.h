@@ -85,6 +85,7 @@ struct kernfs_node {
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	unsigned int flags;
+	struct cgroup_subsys_state *parent;
 };
 
 struct cgroup_root {
@@ -108,6 +109,9 @@ typedef struct {
 } kuid_t;
 
 struct user_namespace {
+	struct user_namespace *parent;
+	int level;
+	kuid_t owner;
 	struct ns_common ns;
 };
 

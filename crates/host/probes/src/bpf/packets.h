@@ -33,21 +33,23 @@ static __always_inline bool socket_is_of_root(struct __sk_buff *packet)
 	return BPF_CORE_READ(skb, sk, sk_cgrp_data.cgroup, level) == 0;
 }
 
-/* What an open connection carried so far: its end may be hours away. */
-static __always_inline void follow_connection(struct bpf_sock *socket)
+/* What an open connection carried so far: its end may be hours away. Its line may have been deleted while it stood still:
+ * it begins anew with what was carried since. */
+static __always_inline void follow_connection(struct bpf_sock *socket, struct counters *counters)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 	struct connection *connection = bpf_sk_storage_get(&connections, socket, 0, 0);
 	struct bpf_tcp_sock *tcp;
 	struct flow_key key;
 	struct flow *line;
+	bool is_new;
 
 	if (!connection || !connection->key.cgroup || now - connection->written < WRITE_DOWN_NS)
 		return;
 	connection->written = now;
 	tcp = bpf_tcp_sock(socket);
 	key = connection->key;
-	line = tcp ? bpf_map_lookup_elem(&flows, &key) : 0;
+	line = tcp ? line_of(&key, counters, false, &is_new) : 0;
 	if (!line)
 		return;
 	/* One byte acknowledged may be the SYN; the end corrects it. */
@@ -151,7 +153,7 @@ static __always_inline struct flow *line_of_packet(struct flow_key *key, const s
 		return line;
 	key->direction = is_sent ? DIRECTION_OUT : DIRECTION_IN;
 	key->port = is_sent ? ends->remote_port : ends->local_port;
-	return line_of(key, counters, is_new);
+	return line_of(key, counters, false, is_new);
 }
 
 static __always_inline void follow_packet(struct __sk_buff *packet, struct counters *counters, const struct ends *ends,
@@ -213,7 +215,7 @@ static __always_inline void follow(struct __sk_buff *packet, struct counters *co
 	if (!socket)
 		return;
 	if (socket->protocol == IPPROTO_TCP && socket->type == SOCK_STREAM) {
-		follow_connection(socket);
+		follow_connection(socket, counters);
 		return;
 	}
 	if (!read_ends(packet, &ends, is_sent))

@@ -322,8 +322,10 @@ int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup, const char *path)
 {
-	if (in_our_hierarchy(cgroup))
-		tell_cgroup(KIND_CGROUP_REMOVED, cgroup, path, 0);
+	if (!in_our_hierarchy(cgroup))
+		return 0;
+	note_removed(cgroup);
+	tell_cgroup(KIND_CGROUP_REMOVED, cgroup, path, 0);
 	return 0;
 }
 

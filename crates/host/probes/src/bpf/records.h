@@ -15,6 +15,9 @@
 #define CGROUP_PATH_BYTES 512
 /* What UDP carries without fragments since RFC 1035; longer ones are cut, and the parser says so. */
 #define DNS_BYTES 512
+/* Most cgroups with counters of their own, and most that have some made. */
+#define CGROUPS_MAX 32768
+#define CREATORS_MAX 8192
 
 enum kind {
 	KIND_EXEC = 1,
@@ -195,6 +198,23 @@ struct dns_record {
 	__u8 message[DNS_BYTES];
 };
 
+/* What lines of the table of flows are budgeted by, so that none of these uses up the room of another. */
+enum line_class {
+	LINE_LOOPBACK = 0, /* whatever the protocol */
+	LINE_DATAGRAM = 1,
+	LINE_FAILED = 2,   /* a TCP connection that could not be made: it carries nothing */
+	LINE_STREAM = 3,   /* a TCP connection */
+	LINE_CLASSES = 4,
+};
+
+/* How far an address is away. What has no line of its own is counted in the one of its scope, whose address is 100::SCOPE:
+ * 100::/64 goes nowhere (RFC 6666). */
+enum scope {
+	SCOPE_LOOPBACK = 1,
+	SCOPE_INSIDE = 2,  /* private, shared, of one link, for many */
+	SCOPE_OUTSIDE = 3,
+};
+
 enum direction {
 	DIRECTION_OUT = 0,
 	DIRECTION_IN = 1,
@@ -248,13 +268,23 @@ struct counters {
 	__u64 no_room;
 	__u64 due; /* of the budget: when the next event would be due at the steady rate */
 	__u64 crowded;  /* contacts that were given no line of their own in the table of flows */
-	__u64 flow_due; /* of the budget of such lines */
+	__u64 creator;  /* whose share of the table of counters the entry is of */
+	__u64 flow_due[LINE_CLASSES]; /* of the budgets of such lines */
 };
 
-/* Everybody who has no entry: cgroups the table had no room for, and cgroups already removed. */
+/* A creator of cgroups, and all of its cgroups that have no entry of their own. */
+struct creator {
+	struct counters counters;
+	__u64 made;      /* entries that its cgroups were given; `released` has how many of them are gone */
+	__u64 untracked; /* times that one of its cgroups was given none */
+	__u64 latest;    /* the latest of those */
+};
+
+/* Whatever has no entry and no creator: cgroups already removed, and those of creators the table had no room for. */
 struct rest {
 	struct counters counters;
-	__u64 untracked; /* times the table had no room */
+	__u64 untracked; /* times the table of creators had no room */
+	__u64 made;      /* entries that were given to all */
 };
 
 struct settings {
@@ -278,6 +308,7 @@ _Static_assert(sizeof(struct socket_record) == 112, "layout.rs");
 _Static_assert(sizeof(struct dns_record) == 568, "layout.rs");
 _Static_assert(sizeof(struct flow_key) == 32, "layout.rs");
 _Static_assert(sizeof(struct flow) == 72, "layout.rs");
-_Static_assert(sizeof(struct counters) == 208, "layout.rs");
-_Static_assert(sizeof(struct rest) == 216, "layout.rs");
+_Static_assert(sizeof(struct counters) == 240, "layout.rs");
+_Static_assert(sizeof(struct creator) == 264, "layout.rs");
+_Static_assert(sizeof(struct rest) == 256, "layout.rs");
 _Static_assert(sizeof(struct settings) == 48, "layout.rs");

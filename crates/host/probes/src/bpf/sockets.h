@@ -74,8 +74,10 @@ static __always_inline void note_caller(struct connection *connection, int new)
 		return;
 	connection->opened = bpf_ktime_get_boot_ns();
 	bpf_get_current_comm(connection->comm, sizeof(connection->comm));
-	if (settings.is_v1)
+	if (settings.is_v1) {
 		connection->owner = owner_of_current();
+		connection->owner.cgroup = 0;
+	}
 }
 
 /* The cgroup that opened the socket. */
@@ -127,15 +129,18 @@ static __always_inline void meet(struct counters *counters, const struct owner *
 				 __u32 state, struct connection *connection)
 {
 	struct flow_key key = { .cgroup = owner->id };
+	struct flow_key place;
 	struct flow *line;
 	bool is_new;
 
 	read_key(&key, sk, state == SOCKET_ACCEPTED ? DIRECTION_IN : DIRECTION_OUT);
-	line = line_of(&key, counters, &is_new);
+	place = key;
+	line = line_of(&place, counters, state == SOCKET_FAILED, &is_new);
 	if (!line)
 		return;
 	add(state == SOCKET_FAILED ? &line->failed : &line->opened, 1);
 	if (connection) {
+		/* One that has no line of its own now may have one later. */
 		connection->key = key;
 		if (state == SOCKET_ACCEPTED) {
 			connection->opened = bpf_ktime_get_boot_ns();
@@ -161,7 +166,7 @@ static __always_inline void part(struct counters *counters, const struct owner *
 		return;
 	}
 	key = connection->key;
-	line = line_of(&key, counters, &is_new);
+	line = line_of(&key, counters, false, &is_new);
 	if (!line)
 		return;
 	write_down(line, connection, sent_bytes((struct tcp_sock *)sk), received_bytes(sk));

@@ -343,11 +343,12 @@ fn starts_are_cut_to_ticks() {
 
 #[test]
 fn counters_are_read_in_their_order() {
-    let bytes: Vec<u8> = (1..=26_u64).flat_map(u64::to_ne_bytes).collect();
+    let bytes: Vec<u8> = (1..=30_u64).flat_map(u64::to_ne_bytes).collect();
     let read = counters(CgroupId(5), &bytes).unwrap();
     assert_eq!((read.forks, read.core_dumps, read.helper_cpu_ns, read.engine_calls), (1, 5, 8, 12));
     assert_eq!((read.sent_packets, read.received_packets, read.file_syncs), (15, 17, 20));
     assert_eq!((read.submitted, read.no_room, read.crowded), (21, 23, 25));
+    assert_eq!(super::u64_at(&bytes, super::CREATOR_AT), Some(26));
     assert_eq!(counters(CgroupId(5), &bytes[..COUNTERS_BYTES - 1]), None);
 }
 

@@ -7,6 +7,7 @@
 mod cgroups;
 mod confines;
 mod costs;
+mod creators;
 mod flows;
 mod origins;
 mod processes;

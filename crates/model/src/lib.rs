@@ -6,6 +6,8 @@ pub mod time;
 
 pub mod ids;
 
+mod shape;
+
 pub mod untrusted;
 
 pub mod fact;
@@ -25,6 +27,8 @@ pub mod authority;
 pub mod setup;
 
 pub mod view;
+
+pub mod labels;
 
 pub mod runtime;
 

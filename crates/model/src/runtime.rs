@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::labels::Relevance;
 use crate::privilege::Privileges;
 use crate::time::Time;
 use crate::traffic::Protocol;
@@ -14,6 +15,9 @@ use crate::view::{Standing, View};
 
 /// Most labels kept of one container; the rest is counted in [`ContainerFacts::labels_dropped`].
 pub const LABELS_MAX: usize = 64;
+
+/// Most bytes of all labels of one container, keys and values.
+pub const LABEL_BYTES_MAX: usize = 10 * 1024;
 
 /// Most addresses kept of one container.
 pub const ADDRESSES_MAX: usize = 16;
@@ -57,7 +61,7 @@ pub struct ContainerFacts {
     pub digest: Untrusted,
     /// Entry point and arguments, space separated.
     pub command: Untrusted,
-    /// Labels, sorted by key, at most [`LABELS_MAX`].
+    /// Labels, sorted by key, at most [`LABELS_MAX`] in [`LABEL_BYTES_MAX`]; those that say whose it is are kept first.
     pub labels: Vec<(Untrusted, Untrusted)>,
     /// Labels that did not fit.
     pub labels_dropped: u32,
@@ -178,6 +182,19 @@ impl ContainerFacts {
     /// Every digest that its image is known by, the configuration's first.
     pub fn digests(&self) -> impl Iterator<Item = &Untrusted> {
         std::iter::once(&self.digest).filter(|digest| !digest.is_empty()).chain(&self.image_facts.digests)
+    }
+
+    /// How long its labels are together, keys and values.
+    pub fn label_bytes(&self) -> usize {
+        self.labels.iter().map(|(key, value)| key.raw().len() + value.raw().len()).sum()
+    }
+
+    /// Keeps the labels that are at least this relevant, and counts the others.
+    pub fn keep_labels(&mut self, least: Relevance) {
+        let before = self.labels.len();
+        self.labels.retain(|(key, _)| Relevance::of(key.raw()) <= least);
+        let dropped = u32::try_from(before - self.labels.len()).unwrap_or(u32::MAX);
+        self.labels_dropped = self.labels_dropped.saturating_add(dropped);
     }
 
     /// The value of a label, when it has that label.

@@ -116,7 +116,7 @@ pub struct FlowKey {
     pub direction: Direction,
     /// Above IP.
     pub protocol: Protocol,
-    /// The other end; unspecified for whatever had no room in the kernel's table.
+    /// The other end, or the [`Crowd`] that was counted in one line.
     pub remote: IpAddr,
     /// The port that is served; 0 for protocols without ports.
     pub port: u16,
@@ -142,6 +142,48 @@ pub struct FlowCounts {
     pub received_packets: u64,
     /// How long the connections that ended had lasted, in milliseconds in all.
     pub lasted_ms: u64,
+}
+
+/// What flows without a line of their own in the kernel's table are counted in: one line for each scope and protocol. Its
+/// address is of 100::/64, which goes nowhere (RFC 6666).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Crowd {
+    /// The host to itself.
+    Loopback,
+    /// Private and shared networks, single links, and addresses for many.
+    Inside,
+    /// Any other address.
+    Outside,
+    /// It is not told: recordings from before scopes were told apart.
+    Untold,
+}
+
+impl Crowd {
+    /// The scope that an address stands for; `None` for an address that is one end's own.
+    pub fn of(address: IpAddr) -> Option<Self> {
+        match address {
+            address if address.is_unspecified() => Some(Self::Untold),
+            IpAddr::V6(v6) => match v6.segments() {
+                [0x100, 0, 0, 0, 0, 0, 0, 1] => Some(Self::Loopback),
+                [0x100, 0, 0, 0, 0, 0, 0, 2] => Some(Self::Inside),
+                [0x100, 0, 0, 0, 0, 0, 0, 3] => Some(Self::Outside),
+                _ => None,
+            },
+            IpAddr::V4(_) => None,
+        }
+    }
+
+    /// The address that stands for it.
+    pub fn address(self) -> IpAddr {
+        let last = match self {
+            Self::Untold => return IpAddr::from([0_u16; 8]),
+            Self::Loopback => 1,
+            Self::Inside => 2,
+            Self::Outside => 3,
+        };
+        IpAddr::from([0x100, 0, 0, 0, 0, 0, 0, last])
+    }
 }
 
 impl FlowCounts {

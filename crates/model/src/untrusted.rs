@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -11,10 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub const UNTRUSTED_BYTES_MAX: usize = 512;
 
 /// Foreign text of at most [`UNTRUSTED_BYTES_MAX`] bytes. `Display` escapes control characters, invisible and
-/// direction-changing code points, so that showing it can neither steer a terminal nor reorder a line.
+/// direction-changing code points, so that showing it can neither steer a terminal nor reorder a line. Copies share the text.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct Untrusted(Box<str>);
+pub struct Untrusted(Arc<str>);
 
 impl Untrusted {
     /// Takes the text, cut to the limit on a character boundary.

@@ -386,6 +386,75 @@ pub struct KernelCounts {
     pub crowded: u64,
 }
 
+impl KernelCounts {
+    /// These counts and what was counted before they began anew.
+    #[must_use]
+    pub fn after(mut self, earlier: &Self) -> Self {
+        let mut earlier = *earlier;
+        for (sum, more) in self.each_mut().into_iter().zip(earlier.each_mut()) {
+            *sum = sum.saturating_add(*more);
+        }
+        self
+    }
+
+    fn each_mut(&mut self) -> [&mut u64; 24] {
+        // Taken apart by name, so that a new field cannot be forgotten here.
+        let Self {
+            cgroup: _,
+            forks,
+            threads,
+            execs,
+            exits,
+            core_dumps,
+            ended_cpu_ns,
+            helpers,
+            helper_cpu_ns,
+            module_requests,
+            connects,
+            accepts,
+            engine_calls,
+            sent_bytes,
+            received_bytes,
+            sent_packets,
+            sent_packet_bytes,
+            received_packets,
+            received_packet_bytes,
+            whole_syncs,
+            file_syncs,
+            submitted,
+            over_budget,
+            no_room,
+            crowded,
+        } = self;
+        [
+            forks,
+            threads,
+            execs,
+            exits,
+            core_dumps,
+            ended_cpu_ns,
+            helpers,
+            helper_cpu_ns,
+            module_requests,
+            connects,
+            accepts,
+            engine_calls,
+            sent_bytes,
+            received_bytes,
+            sent_packets,
+            sent_packet_bytes,
+            received_packets,
+            received_packet_bytes,
+            whole_syncs,
+            file_syncs,
+            submitted,
+            over_budget,
+            no_room,
+            crowded,
+        ]
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 fn is_zero(count: &u64) -> bool {
     *count == 0

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bollard::models::HealthConfig;
+use model::labels::Relevance;
 use model::runtime::ContainerFacts;
 use model::untrusted::Untrusted;
 use serde::Deserialize;
@@ -44,10 +45,13 @@ impl Declared {
         self.labels.iter().map(|(key, value)| key.raw().len() + value.raw().len()).sum()
     }
 
-    /// The same with all of its labels dropped, and counted so.
-    pub fn without_labels(self) -> Self {
-        let more = u32::try_from(self.labels.len()).unwrap_or(u32::MAX);
-        Self { labels: Vec::new(), labels_dropped: self.labels_dropped.saturating_add(more), ..self }
+    /// The same with only the labels kept by which an orchestrator says whose it is; the others are counted as dropped.
+    pub fn without_other_labels(mut self) -> Self {
+        let before = self.labels.len();
+        self.labels.retain(|(key, _)| Relevance::of(key.raw()) == Relevance::Decisive);
+        let more = u32::try_from(before - self.labels.len()).unwrap_or(u32::MAX);
+        self.labels_dropped = self.labels_dropped.saturating_add(more);
+        self
     }
 }
 
@@ -164,11 +168,12 @@ mod tests {
 
     #[test]
     fn labels_that_are_too_many_are_counted() {
-        let labels: Vec<String> = (0..70).map(|number| format!(r#""k{number:02}":"v""#)).collect();
+        let mut labels: Vec<String> = (0..69).map(|number| format!(r#""k{number:02}":"v""#)).collect();
+        labels.push(r#""io.kubernetes.pod.uid":"v""#.to_owned());
         let body = format!(r#"{{"Id":"ID","Config":{{"Labels":{{{}}}}}}}"#, labels.join(","));
         let declared = answer("200 OK", &body).unwrap();
-        assert_eq!((declared.label_bytes(), declared.labels_dropped), (64 * 4, 6));
-        let without = declared.without_labels();
-        assert_eq!((without.label_bytes(), without.labels_dropped), (0, 70));
+        assert_eq!((declared.label_bytes(), declared.labels_dropped), (63 * 4 + 22, 6));
+        let without = declared.without_other_labels();
+        assert_eq!((without.label_bytes(), without.labels_dropped), (22, 69));
     }
 }

@@ -20,6 +20,8 @@ pub mod containers;
 
 pub mod engines;
 
+mod crowded;
+
 pub mod podman;
 
 pub mod units;

@@ -17,6 +17,7 @@ use model::view::View;
 
 use crate::containers::overdue::{Awaited, Overdue};
 use crate::containers::roster::{Applied, Failed, Room, Roster};
+use crate::crowded;
 
 /// What is known of the list of one view of an engine.
 pub(crate) struct Mirror {
@@ -212,7 +213,11 @@ impl Mirror {
         facts.view = self.view.clone();
         let id = facts.id.clone();
         match self.roster.apply(number, &facts) {
-            Applied::New => self.tell(Body::Container(Box::new(facts))),
+            Applied::New => {
+                let crowded = crowded::labels(&facts);
+                self.tell(Body::Container(Box::new(facts)));
+                crowded.into_iter().for_each(|body| self.tell(body));
+            }
             Applied::Unchanged => {}
             Applied::Stale => return,
         }

@@ -148,7 +148,7 @@ impl Asking {
                 self.refused.remove(&id);
                 self.pause = PAUSE_MIN;
                 let has_room = self.label_bytes + declared.label_bytes() <= LABEL_BYTES_MAX;
-                let declared = if has_room { declared } else { declared.without_labels() };
+                let declared = if has_room { declared } else { declared.without_other_labels() };
                 self.label_bytes += declared.label_bytes();
                 self.answered.insert(id, declared);
             }

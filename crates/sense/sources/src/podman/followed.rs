@@ -17,6 +17,7 @@ use model::time::Time;
 use model::untrusted::Untrusted;
 use model::view::{EngineKind, EngineSeen, EngineState, View};
 
+use crate::crowded;
 use crate::outlet::Outlet;
 use crate::podman::PodmanServer;
 use crate::podman::asking::Asking;
@@ -127,6 +128,8 @@ impl Followed {
             let now = self.now(stored, told.as_ref(), outlet);
             if told.is_none_or(|told| told.facts != now.facts) {
                 outlet.send_now(Source::Podman, Body::Container(Box::new(now.facts.clone())));
+                let crowded = crowded::labels(&now.facts);
+                crowded.into_iter().for_each(|body| outlet.send_now(Source::Podman, body));
             }
             self.containers.insert(stored.id.clone(), now);
         }

@@ -32,14 +32,21 @@ pub(crate) struct Life {
     own_cores: f64,
     /// What a person approved: a pattern of image names.
     approved: &'static str,
+    /// Labels of each container beyond those that an orchestrator sets; each has a value of its own.
+    labels: usize,
 }
 
 /// Approved services that do little.
-pub(crate) const CALM: Life = Life { services: 1_500, own_cores: 0.01, approved: "registry.example/shop/*" };
+pub(crate) const CALM: Life =
+    Life { services: 1_500, own_cores: 0.01, approved: "registry.example/shop/*", labels: 0 };
+
+/// The same with 64 labels each.
+pub(crate) const LABELLED: Life = Life { labels: 58, ..CALM };
 
 /// The worst for the fold: one workload that nobody approved, busy in every container, so that each reading is a finding
 /// against the same subject.
-pub(crate) const HERD: Life = Life { services: 1, own_cores: 0.95, approved: "registry.example/other/*" };
+pub(crate) const HERD: Life =
+    Life { services: 1, own_cores: 0.95, approved: "registry.example/other/*", labels: 0 };
 
 /// Stamps events: one clock, numbers dense per source.
 #[derive(Debug)]
@@ -265,13 +272,20 @@ impl Crowd {
             ("com.docker.compose.service", format!("service-{service}")),
             ("org.opencontainers.image.source", "https://code.example/shop".to_owned()),
         ];
+        let mut labels: Vec<_> =
+            labels.map(|(key, value)| (Untrusted::new(key), Untrusted::new(&value))).into();
+        labels.extend((0..self.life.labels).map(|number| {
+            let value = format!("{container:08}-{number:04}-of-this-container-alone");
+            (Untrusted::new(&format!("example.shop/annotation-{number:02}")), Untrusted::new(&value))
+        }));
+        labels.sort_unstable();
         ContainerFacts {
             id: id(container),
             name: Untrusted::new(&format!("shop-service-{service}-{container}")),
             image: Untrusted::new(&format!("registry.example/shop/image-{}:1.2", service % 40)),
             digest: Untrusted::new(&format!("sha256:{:064x}", service % 40)),
             command: Untrusted::new(&self.command(container)),
-            labels: labels.map(|(key, value)| (Untrusted::new(key), Untrusted::new(&value))).into(),
+            labels,
             labels_dropped: 0,
             pid: Some(init(container).pid),
             state: RunState::Running,

@@ -71,6 +71,8 @@ struct Args {
 enum What {
     /// Bytes that the fold keeps for a container.
     State,
+    /// Bytes that the fold keeps for containers of many labels, and the time that their inventory takes.
+    Labels,
     /// Events a second on one core.
     Fold,
     /// Time for what the kernel tells of traffic, and bytes for an edge.
@@ -113,6 +115,9 @@ fn main() -> Result<()> {
         if args.what == what || args.what == What::All {
             sections.push(Section { name, load: load()?, figures: measure(&stop)? });
         }
+    }
+    if args.what == What::Labels {
+        sections.push(Section { name: "labels", load: load()?, figures: state::measure_labels(&stop)? });
     }
     if args.what == What::Detect {
         let began = load()?;

@@ -4,15 +4,18 @@
 //! free room left there would hide growth. Not here: kernel maps, open files, the store.
 
 use std::io::{self, Write};
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use engine::fold::{Fold, FoldConfig};
 use model::coverage::Source;
 use model::event::Body;
+use model::ids::NodeId;
+use report::inventory_json::inventory_json;
 use sources::outlet::Stop;
 
 use crate::bundles::strategies;
-use crate::crowd::{CALM, Crowd};
+use crate::crowd::{CALM, Crowd, LABELLED};
 use crate::figure::Figure;
 use crate::going_on;
 use crate::process::status_bytes;
@@ -55,6 +58,37 @@ pub(crate) fn measure(stop: &Stop) -> Result<Vec<Figure>> {
         ));
     }
     Ok(figures)
+}
+
+/// Measures with 1,000 containers of 64 labels each: what the fold keeps of them, and how the inventory is told of them. Alone in
+/// a process, as above.
+pub(crate) fn measure_labels(stop: &Stop) -> Result<Vec<Figure>> {
+    let mut crowd = Crowd::new(LABELLED);
+    let mut fold = Fold::new(&strategies()?, FoldConfig::default());
+    for event in crowd.begin() {
+        fold.step(event);
+    }
+    let empty = resident_bytes()?;
+    fill(&mut fold, &mut crowd, 0..SIZES[0]);
+    going_on(stop)?;
+    let resident = resident_bytes()? - empty;
+    let begun = Instant::now();
+    let view = fold.inventory(&NodeId::new("bench"));
+    let document = serde_json::to_vec(&inventory_json(&view))?;
+    let took = begun.elapsed();
+    Ok(vec![
+        Figure::once(
+            "resident, 1,000 containers of 64 labels".to_owned(),
+            "MB in all",
+            resident as f64 / 1e6,
+        ),
+        Figure::once(
+            "`inventory --json` of them, without the socket".to_owned(),
+            "ms",
+            took.as_secs_f64() * 1e3,
+        ),
+        Figure::once("its document".to_owned(), "MB", document.len() as f64 / 1e6),
+    ])
 }
 
 fn fill(fold: &mut Fold, crowd: &mut Crowd, new: std::ops::Range<u64>) {

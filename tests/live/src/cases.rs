@@ -6,6 +6,7 @@ mod beacons;
 mod busy;
 mod calls;
 mod churn;
+mod count;
 mod crash_helpers;
 mod edges;
 mod engine_stopped_and_back;
@@ -76,7 +77,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
 /// The live tests by what they are about; a group stands in the file of its own subject.
 /// A line for each group, so that groups can be added side by side.
 const GROUPS: &[&[Case]] =
-    &[&store::CASES, &JUDGES, &hard::CASES, &watch::CASES, &silence::CASES, &programs::CASES];
+    &[&store::CASES, &JUDGES, &hard::CASES, &watch::CASES, &silence::CASES, &programs::CASES, &count::CASES];
 
 /// An attack for every judge, and the quiet twins.
 const JUDGES: [Case; 79] = [

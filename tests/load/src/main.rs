@@ -23,7 +23,7 @@ use std::time::Duration;
 const USAGE: &str = "usage: load burn THREADS | ramp SECONDS PERCENT | memory MB_PER_SECOND MB | tasks COUNT | \
                      fsync PER_SECOND DIR | sync DIR | udp ADDRESS [PER_SECOND] | drain ADDRESS | connect ADDRESS PER_SECOND | accept ADDRESS | \
                      serve ADDRESS | ask ADDRESS [MILLISECONDS JITTER_PERCENT] | scan ADDRESS FIRST LAST | sweep NETWORK PORT | \
-                     upload ADDRESS MB | churn PER_SECOND THREADS | tunnel SERVER DOMAIN PER_SECOND | lookups SERVER PER_SECOND | \
+                     upload ADDRESS MB [SECONDS] | spread COUNT ADDRESS | churn PER_SECOND THREADS | tunnel SERVER DOMAIN PER_SECOND | lookups SERVER PER_SECOND | \
                      names ADDRESS | engine SOCKET | open COUNT | ptys COUNT | inotify COUNT | calls SOCKET CONTAINER | write FILE MB_PER_SECOND MB | print MB_PER_SECOND";
 
 fn main() -> ExitCode {
@@ -64,6 +64,10 @@ fn act(words: &[&str]) -> Result<(), Box<dyn Error>> {
         ["scan", address, first, last] => talk::scan(number(address)?, number(first)?, number(last)?),
         ["sweep", network, port] => talk::sweep(number(network)?, number(port)?),
         ["upload", address, megabytes] => talk::upload(number(address)?, number(megabytes)?)?,
+        ["upload", address, megabytes, pause] => {
+            talk::upload_later(number(address)?, number(megabytes)?, Duration::from_secs(number(pause)?))?;
+        }
+        ["spread", count, address] => network::spread_datagrams(number(count)?, number(address)?)?,
         ["churn", rate, threads] => talk::churn(number(rate)?, number(threads)?)?,
         ["tunnel", server, domain, rate] => talk::tunnel(number(server)?, domain, number(rate)?)?,
         ["lookups", server, rate] => talk::lookups(number(server)?, number(rate)?)?,

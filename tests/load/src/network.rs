@@ -3,7 +3,7 @@
 //! Not here: names. Addresses are numbers: a static program has no resolver to rely on.
 
 use std::io::{self, Read};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,6 +52,18 @@ pub(crate) fn accept(at: SocketAddr) -> io::Result<()> {
     for stream in listener.incoming() {
         // A client that has gone again is no reason to stop.
         drop(stream);
+    }
+    Ok(())
+}
+
+/// Sends one datagram to each of so many addresses of this host, and to as many ports of an address elsewhere.
+pub(crate) fn spread_datagrams(count: u16, elsewhere: IpAddr) -> io::Result<()> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    for number in 0..count {
+        let [high, low] = number.to_be_bytes();
+        // A port that nothing listens at answers with an error, which is of no interest.
+        let _refused = socket.send_to(b"x", (IpAddr::from([127, 9, high, low]), 9));
+        let _refused = socket.send_to(b"x", (elsewhere, number.max(1)));
     }
     Ok(())
 }

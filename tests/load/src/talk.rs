@@ -93,6 +93,21 @@ pub(crate) fn upload(to: SocketAddr, megabytes: usize) -> io::Result<()> {
     crate::hold(())
 }
 
+/// Opens a connection that stands still for a while, and then sends over it.
+pub(crate) fn upload_later(to: SocketAddr, megabytes: usize, pause: Duration) -> io::Result<()> {
+    let mut stream = TcpStream::connect(to)?;
+    stream.write_all(b"u")?;
+    thread::sleep(pause);
+    let block = vec![b'u'; MEGABYTE];
+    for _ in 0..megabytes {
+        stream.write_all(&block)?;
+        // As fast as a line of 200 Mbit/s: nothing is hidden in one moment.
+        thread::sleep(Duration::from_millis(40));
+    }
+    // It stays open: what it carried shows before its end.
+    crate::hold(stream)
+}
+
 /// Opens and closes connections to itself, so many a second, from that many threads.
 pub(crate) fn churn(per_second: u32, threads: u32) -> io::Result<()> {
     let pause = Duration::from_secs(1) * threads / per_second.max(1);

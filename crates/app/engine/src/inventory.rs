@@ -19,6 +19,13 @@ use model::view::{Row, Standing, Witness};
 use crate::fold::Fold;
 use crate::status::involved::Involvements;
 
+impl Fold {
+    /// All containers that are known, as they are shown.
+    pub fn inventory(&self, node: &NodeId) -> InventoryView {
+        inventory_view(self, node)
+    }
+}
+
 /// All containers that are known, in the order in which they should be read.
 pub(crate) fn inventory_view(fold: &Fold, node: &NodeId) -> InventoryView {
     let involvements = Involvements::of(fold);
@@ -39,12 +46,27 @@ pub(crate) fn inventory_view(fold: &Fold, node: &NodeId) -> InventoryView {
             provenance,
             approvals,
             incidents: named.collect(),
-            container: Arc::clone(container),
+            container: told_once(container),
         }
     };
     let mut containers: Vec<ContainerView> = fold.enrich().containers().map(one).collect();
     containers.sort_by(by_urgency);
     InventoryView { node: node.clone(), at: fold.state().now(), containers, dropped: fold.enrich().dropped() }
+}
+
+/// The container without labels in the words of other engines that are also in those of the first: each of a kubelet's
+/// containers is told by three.
+fn told_once(container: &Arc<Container>) -> Arc<Container> {
+    let Some(first) = container.facts.known().filter(|_| !container.others.is_empty()) else {
+        return Arc::clone(container);
+    };
+    let is_new = |label: &(Untrusted, Untrusted)| first.labels.binary_search(label).is_err();
+    let slim = |facts: &Arc<ContainerFacts>| {
+        let labels = facts.labels.iter().filter(|label| is_new(label)).cloned().collect();
+        Arc::new(ContainerFacts { labels, ..ContainerFacts::clone(facts) })
+    };
+    let others = container.others.iter().map(slim).collect();
+    Arc::new(Container { others, ..Container::clone(container) })
 }
 
 /// What contradicts first, then ghosts, then by kind and name; what has ended after what runs.
@@ -168,6 +190,21 @@ mod tests {
         assert_eq!(web_view.approvals.iter().map(|one| one.id).collect::<Vec<_>>(), [7]);
         assert_eq!(web_view.provenance, Provenance::ImageApproved);
         assert_eq!(view.at, fold.state().now());
+    }
+
+    #[test]
+    fn a_label_that_several_engines_tell_is_told_once() {
+        let label = |key: &str, value: &str| (Untrusted::new(key), Untrusted::new(value));
+        let mut container = Container::clone(&claimed(1, facts("web", "nginx", 'a')).container);
+        let mut first = container.facts.known().unwrap().clone();
+        first.labels = vec![label("app", "web"), label("tier", "front")];
+        let mut other = first.clone();
+        other.labels = vec![label("app", "other"), label("tier", "front"), label("zone", "1")];
+        container.facts = model::fact::Fact::Known(first.clone());
+        container.others = vec![Arc::new(other)];
+        let told = told_once(&Arc::new(container));
+        assert_eq!(told.facts.known(), Some(&first));
+        assert_eq!(told.others[0].labels, [label("app", "other"), label("zone", "1")]);
     }
 
     #[test]

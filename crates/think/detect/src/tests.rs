@@ -1,5 +1,7 @@
 //! Cases of the judges, each beside its quiet twin: scenes folded through the real inventory and the real books.
 
+mod counting;
+
 mod provenance;
 
 mod silence;

@@ -6,13 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::identity::Container;
 use model::ids::CgroupId;
+use model::labels::Relevance;
 use model::runtime::{ContainerFacts, RunState};
 use model::untrusted::Untrusted;
 use model::view::{EngineKind, View};
 use serde::{Deserialize, Serialize};
 
+use crate::texts::Texts;
+
 /// Most claims, those of containers that do not run included.
 const CLAIMS_MAX: usize = 20_000;
+
+/// Bytes of all labels from which only relevant ones are kept of what comes, and from which only those that decide whose a
+/// container is: 10,000 containers with what an orchestrator sets are within the first.
+const LABEL_BYTES_MAX: usize = 8 << 20;
+const RELEVANT_BYTES_MAX: usize = 16 << 20;
 
 /// A container by the name that one engine has for it.
 pub(crate) type ClaimKey = (View, Untrusted);
@@ -30,22 +38,35 @@ pub(crate) struct Claims {
     /// By id alone.
     #[serde(with = "model::pairs")]
     by_id: BTreeMap<(Untrusted, View), ()>,
+    /// Of all claims together.
+    #[serde(default)]
+    label_bytes: usize,
+    #[serde(skip)]
+    texts: Texts,
 }
 
 impl Claims {
-    /// Takes in a claim; whether there was room.
-    pub(crate) fn put(&mut self, facts: &ContainerFacts) -> bool {
+    /// Takes in a claim: as it is kept, or nothing when there was no room.
+    pub(crate) fn put(&mut self, facts: &ContainerFacts) -> Option<&ContainerFacts> {
         let key = key_of(facts);
         if self.claims.len() >= CLAIMS_MAX && !self.claims.contains_key(&key) {
-            return false;
+            return None;
         }
         self.unlist(&key);
         if let Some(pid) = facts.pid.filter(|_| facts.state != RunState::Exited) {
             self.by_pid.insert((pid, key.clone()), ());
         }
         self.by_id.insert((facts.id.clone(), facts.view.clone()), ());
-        self.claims.insert(key, facts.clone());
-        true
+        let mut kept = facts.clone();
+        match self.label_bytes {
+            ..LABEL_BYTES_MAX => {}
+            ..RELEVANT_BYTES_MAX => kept.keep_labels(Relevance::Relevant),
+            _ => kept.keep_labels(Relevance::Decisive),
+        }
+        self.texts.share(&mut kept);
+        self.label_bytes += kept.label_bytes();
+        self.claims.insert(key.clone(), kept);
+        self.claims.get(&key)
     }
 
     pub(crate) fn remove(&mut self, key: &ClaimKey) {
@@ -118,6 +139,7 @@ impl Claims {
 
     fn unlist(&mut self, key: &ClaimKey) {
         let Some(known) = self.claims.get(key) else { return };
+        self.label_bytes = self.label_bytes.saturating_sub(known.label_bytes());
         if let Some(pid) = known.pid {
             self.by_pid.remove(&(pid, key.clone()));
         }
@@ -139,4 +161,34 @@ pub(crate) fn rank(view: &View) -> (u8, View) {
         EngineKind::Containerd => 3,
     };
     (kind, view.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(number: usize, prefix: &str) -> ContainerFacts {
+        let label =
+            |at| (Untrusted::new(&format!("{prefix}{at:02}")), Untrusted::new(&format!("{number:0128}")));
+        let mut labels: Vec<_> = (0..60).map(label).collect();
+        labels.push(("io.kubernetes.pod.uid".into(), "0b5c".into()));
+        ContainerFacts { id: Untrusted::new(&number.to_string()), labels, ..ContainerFacts::default() }
+    }
+
+    #[test]
+    fn labels_of_all_are_bounded_and_those_that_decide_are_kept() {
+        for prefix in ["x", "io.kubernetes."] {
+            let mut claims = Claims::default();
+            for number in 0..5_000 {
+                let kept = claims.put(&facts(number, prefix)).unwrap();
+                assert!(kept.label("io.kubernetes.pod.uid").is_some());
+                assert_eq!(kept.labels.len() + kept.labels_dropped as usize, 61);
+            }
+            assert!(claims.label_bytes < RELEVANT_BYTES_MAX + (1 << 20), "{}", claims.label_bytes);
+            for number in 0..5_000 {
+                claims.remove(&key_of(&facts(number, prefix)));
+            }
+            assert_eq!(claims.label_bytes, 0);
+        }
+    }
 }

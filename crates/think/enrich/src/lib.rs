@@ -18,6 +18,8 @@ mod kind;
 
 mod tally;
 
+mod texts;
+
 mod inventory;
 
 mod traffic;

@@ -17,7 +17,7 @@ use model::identity::{Container, News};
 use model::ids::CgroupId;
 use model::time::Time;
 use model::traffic::{
-    Direction, DnsMessage, FlowKey, Flows, InterfaceAddress, Peer, Protocol, Talk, TalkKind, is_own,
+    Crowd, Direction, DnsMessage, FlowKey, Flows, InterfaceAddress, Peer, Protocol, Talk, TalkKind, is_own,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,8 +33,9 @@ const WAIT: Duration = CLAIM_WAIT.saturating_add(Duration::from_secs(1));
 /// How much later than what they count the counts of flows may come.
 const COUNTED_LATE: Duration = Duration::from_secs(2);
 
-/// Most flows whose ends are remembered.
+/// Most flows whose ends are remembered, and of these those of one cgroup; what goes beyond is told by its address alone.
 const LINKS_MAX: usize = 65_536;
+const LINKS_OF_ONE_MAX: usize = 8_192;
 /// How long the ends of a flow are remembered after it was last heard of; the kernel tells its next contact anew.
 const LINK_KEPT: Duration = Duration::from_secs(300);
 /// How often those not heard of are looked for.
@@ -55,6 +56,9 @@ pub(crate) struct Traffic {
     names: Names,
     #[serde(with = "model::pairs")]
     links: BTreeMap<Place, Link>,
+    /// How many of them each cgroup has.
+    #[serde(default)]
+    held: BTreeMap<CgroupId, usize>,
     /// Flows whose ends are awaited, by until when.
     waiting: BTreeSet<(Time, Place)>,
     swept: Time,
@@ -254,11 +258,22 @@ impl Traffic {
     }
 
     fn insert(&mut self, place: Place, link: Link) {
-        if self.links.len() < LINKS_MAX {
+        let held = self.held.get(&place.0).copied().unwrap_or(0);
+        if self.links.len() < LINKS_MAX && held < LINKS_OF_ONE_MAX {
             self.links.insert(place, link);
+            self.held.insert(place.0, held + 1);
         } else {
             self.dropped += 1;
         }
+    }
+
+    /// What goes on over a flow that there is no room for: its bytes must not be hidden by how many others there are.
+    fn tell_unlinked(&self, place: Place, what: (Time, TalkKind), inventory: &Inventory) -> Option<Talk> {
+        let container = inventory.container_of(place.0)?;
+        let mut link = Link::new(place.1, None, what.0);
+        let found = self.end_of(container, &link, (place.1, what.0), inventory);
+        (link.end, link.port) = found.unwrap_or_else(|| (end_by_address(link.remote), link.port));
+        link.talk(place, what, &self.names, inventory)
     }
 
     /// One thing that went on: told when both ends are known, behind what waited for them, else kept until they are.
@@ -287,7 +302,10 @@ impl Traffic {
             self.resolve(place, believed, inventory);
             self.make_do(place, believed);
         }
-        let Some(link) = self.links.get_mut(&place) else { return };
+        let Some(link) = self.links.get_mut(&place) else {
+            talks.extend(self.tell_unlinked(place, (at, what), inventory));
+            return;
+        };
         if link.end == End::Awaited {
             self.park(place, (at, what));
             return;
@@ -354,8 +372,13 @@ impl Traffic {
     ) -> Option<(End, u16)> {
         let there = |end: End| Some((end, link.port));
         let shares_host = container.namespaces.net == self.host_net_ns;
-        if link.remote.is_loopback() {
-            return there(if shares_host { End::Host } else { End::Itself });
+        let to_itself = if shares_host { End::Host } else { End::Itself };
+        match Crowd::of(link.remote) {
+            Some(Crowd::Loopback) => return there(to_itself),
+            Some(Crowd::Outside) => return there(End::Outside),
+            Some(Crowd::Inside | Crowd::Untold) => return there(End::Inside),
+            None if link.remote.is_loopback() => return there(to_itself),
+            None => {}
         }
         let served = (key.direction == Direction::Out).then_some((key.protocol, link.port));
         if let Some((cgroup, started)) = self.addresses.owner(link.remote, served, at) {
@@ -430,6 +453,10 @@ impl Traffic {
         }
         self.swept = now;
         self.links.retain(|_, link| !link.parked.is_empty() || now.since(link.last) < LINK_KEPT);
+        self.held.clear();
+        for (cgroup, _) in self.links.keys() {
+            *self.held.entry(*cgroup).or_default() += 1;
+        }
         self.addresses.sweep(now);
     }
 }

@@ -27,7 +27,9 @@ use model::event::{Socket, SocketState};
 use model::identity::Container;
 use model::ids::{CgroupId, WorkloadKey};
 use model::time::Time;
-use model::traffic::{Direction, DnsMessage, EdgeKey, Endpoint, Peer, Protocol, Talk, TalkKind};
+use model::traffic::{
+    Crowd, Direction, DnsMessage, EdgeKey, Endpoint, FlowCounts, Peer, Protocol, Talk, TalkKind,
+};
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +92,8 @@ pub struct GraphNews {
     pub meetings: Vec<Meeting>,
     /// Edges to the outside that were used just now.
     pub used: Vec<Use>,
+    /// What containers exchanged with addresses outside that there are too many of to tell them apart.
+    pub crowds: Vec<(Arc<Container>, FlowCounts)>,
     /// Ports that somebody began to serve.
     pub openings: Vec<Opening>,
     /// Containers whose first contacts tell of a search.
@@ -136,6 +140,8 @@ pub struct Use {
     pub edge: Arc<EdgeKey>,
     /// By whom.
     pub container: Arc<Container>,
+    /// What went over it since it was read before; none with a contact or an end.
+    pub counts: FlowCounts,
 }
 
 impl Graph {
@@ -161,10 +167,11 @@ impl Graph {
 
     /// Forgets what the step before showed.
     pub(crate) fn begin_step(&mut self) {
-        let GraphNews { meetings, used, openings, scans, asked } = &mut self.news;
+        let GraphNews { meetings, used, crowds, openings, scans, asked } = &mut self.news;
         asked.clear();
         meetings.clear();
         used.clear();
+        crowds.clear();
         openings.clear();
         scans.clear();
     }
@@ -262,9 +269,14 @@ impl Graph {
 
     /// Takes in one thing that went on.
     pub(crate) fn take(&mut self, talk: &Talk) {
-        if talk.address.is_unspecified() {
+        if let Some(crowd) = Crowd::of(talk.address) {
             // The line of the kernel's table for all that had no line of their own: whom it was with is unknown.
             self.news.scans.extend(self.sources.crowd(talk));
+            if let (Crowd::Outside, Direction::Out, TalkKind::Counted(counts)) =
+                (crowd, talk.key.direction, &talk.what)
+            {
+                self.news.crowds.push((Arc::clone(&talk.container), *counts));
+            }
             return;
         }
         let is_own = talk.key.direction == Direction::Out || !matches!(talk.peer, Peer::Container(_));
@@ -429,7 +441,12 @@ impl Graph {
             (1..counts.opened.min(FLOWS_TAKEN_MAX)).for_each(|_| habits.novelty.take(false));
         }
         if key.to.is_outside() {
-            self.news.used.push(Use { edge: Arc::clone(key), container: Arc::clone(&talk.container) });
+            let counts = match &talk.what {
+                TalkKind::Counted(counts) => *counts,
+                _ => FlowCounts::default(),
+            };
+            let (edge, container) = (Arc::clone(key), Arc::clone(&talk.container));
+            self.news.used.push(Use { edge, container, counts });
         }
     }
 

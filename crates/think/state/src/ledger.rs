@@ -188,7 +188,10 @@ impl Ledger {
     ) {
         let is_known = self.counted.contains_key(&counts.cgroup);
         if !is_known && self.counted.len() >= COUNTED_MAX {
-            self.counted.pop_first();
+            // Those of containers stay, however many cgroups of others come.
+            let mut cgroups = self.counted.keys();
+            let other = cgroups.find(|cgroup| !self.accounts.contains_key(cgroup)).copied();
+            other.and_then(|other| self.counted.remove(&other)).or_else(|| Some(self.counted.pop_first()?.1));
         }
         let before = self.counted.insert(counts.cgroup, *counts);
         if before.is_none() && !is_whole {

@@ -46,6 +46,7 @@ mod images;
 
 mod hours;
 
+mod outflow;
 mod provenance;
 
 mod config;
@@ -112,6 +113,7 @@ pub use crate::lives::End;
 use crate::lives::Lives;
 pub use crate::losses::Flood;
 use crate::losses::Losses;
+pub use crate::outflow::Total;
 use crate::policy::Policy;
 pub use crate::quantities::{Quantities, Quantity};
 pub use crate::recent::SecondCost;
@@ -167,6 +169,8 @@ pub struct State {
     #[serde(default)]
     starts_counted: Option<CgroupId>,
     graph: Graph,
+    #[serde(default)]
+    outflows: outflow::Outflows,
     host_net_ns: Option<u32>,
     /// Time of the first event ever seen.
     first_event: Option<Time>,

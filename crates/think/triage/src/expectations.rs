@@ -12,6 +12,7 @@ use model::expectation::{
     EXPECTATIONS_MAX, Expectation, ExpectationId, Expected, ExplanationKind, Schedule, When,
 };
 use model::finding::Finding;
+use model::ids::WorkloadKey;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
@@ -201,10 +202,9 @@ impl Rule {
                 }
                 Expected::Edge(_) | Expected::NothingElse { .. } => false,
                 // A name may hold what a glob would take for its own: `busybox [yes]`.
-                Expected::Workload { pattern } => finding
-                    .subject
-                    .workload()
-                    .is_some_and(|workload| workload.raw() == pattern.raw() || matches(workload.raw())),
+                Expected::Workload { pattern } => finding.subject.workload().is_some_and(|workload| {
+                    *workload == WorkloadKey::new(pattern.raw()) || matches(workload.raw())
+                }),
             }
     }
 
@@ -227,5 +227,8 @@ impl Rule {
 fn matcher(subject: &Expected) -> Result<GlobMatcher, globset::Error> {
     let has_parts = matches!(subject, Expected::Image { .. });
     let pattern = subject.pattern().map_or("", Untrusted::raw);
+    // A command that was declared as it is typed means its shape, as workloads have it.
+    let workload = (!has_parts).then(|| WorkloadKey::new(pattern));
+    let pattern = workload.as_ref().map_or(pattern, WorkloadKey::raw);
     Ok(GlobBuilder::new(pattern).literal_separator(has_parts).build()?.compile_matcher())
 }

@@ -1,4 +1,5 @@
-//! Flags a container that sends far more outside than it gets from there, and than it usually does.
+//! Flags a container that sends far more outside than it gets from there, and than it usually does; and the young workloads of
+//! one image, or of all images that nobody approved, that do so together.
 //!
 //! T1041, T1048, T1567. Not here: what it sends to others on this host or in its own networks.
 
@@ -6,7 +7,7 @@ use model::finding::Finding;
 use state::graph::Volume;
 
 use crate::Case;
-use crate::communication::about_use;
+use crate::communication::{about_use, channel};
 
 pub(crate) const ID: &str = "volume";
 
@@ -21,6 +22,8 @@ const BITS: f64 = 9.0;
 /// Over an edge that is younger than an hour.
 const YOUNG_BITS: f64 = 2.0;
 const YOUNG_SECONDS: u64 = 3_600;
+/// Of many images together, which may have nothing to do with each other.
+const NODE_BITS: f64 = 6.0;
 
 /// Judges every edge to the outside that was used just now.
 pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
@@ -42,6 +45,29 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
             .with("sent_bytes", volume.sent_bytes)
             .with("received_bytes", volume.received_bytes)
             .with("usual_sent_bytes_per_minute", volume.usual_bytes.unwrap_or(0.0));
+        out.push(finding);
+    }
+    judge_sums(case, out);
+}
+
+/// Judges what many young workloads, or one over many ways, sent together. No edge explains it, and none was accepted.
+fn judge_sums(case: &Case, out: &mut Vec<Finding>) {
+    let images = case.state.much_of_images().map(|it| (it, BITS + YOUNG_BITS, "its image"));
+    let node = case.state.much_of_node().map(|it| (it, NODE_BITS, "images that are not approved"));
+    for ((container, sum), bits, of) in images.chain(node) {
+        let claim = format!(
+            "{} young workloads of {of} sent {:.0} MB outside within {} minutes, and got {:.1} MB",
+            sum.workloads,
+            sum.sent_bytes as f64 / 1e6,
+            sum.minutes,
+            sum.received_bytes as f64 / 1e6
+        );
+        let finding = channel(case, container, ID, bits)
+            .claiming(claim)
+            .with("sent_bytes", sum.sent_bytes)
+            .with("received_bytes", sum.received_bytes)
+            .with("workloads", sum.workloads as u64)
+            .with("largest_edge_bytes", sum.largest_bytes);
         out.push(finding);
     }
 }

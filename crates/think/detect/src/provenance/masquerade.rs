@@ -5,6 +5,7 @@
 //! here: an approved name with another content (`swapped_tag.rs`).
 
 use model::finding::{Aspect, Finding};
+use model::identity::Container;
 use model::novelty::Provenance;
 use model::untrusted::Untrusted;
 
@@ -17,6 +18,8 @@ pub(crate) const ID: &str = "masquerade";
 const BITS: f64 = ALONE_BITS;
 /// An image that nobody approved, one letter away from one that is: together with that, enough.
 const NEAR_BITS: f64 = 9.0;
+/// More labels than any orchestrator or image sets.
+const CROWDED_BITS: f64 = 4.0;
 /// Shorter names lie near each other by chance.
 const NEAR_NAME_MIN: usize = 5;
 
@@ -34,6 +37,7 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
     }
     for container in settled(case) {
         let Some(facts) = container.facts.known() else { continue };
+        judge_labels(case, container, out);
         if case.state.provenance(container) != Provenance::Unapproved {
             continue;
         }
@@ -47,6 +51,18 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
                     facts.image
                 ))
                 .with("approved_image", near),
+        );
+    }
+}
+
+/// More labels than are kept: who has so many may hide others among them.
+fn judge_labels(case: &Case, container: &Container, out: &mut Vec<Finding>) {
+    let dropped = container.claims().map(|facts| facts.labels_dropped).max().unwrap_or(0);
+    if dropped > 0 {
+        out.push(
+            claim(case, container, ID, CROWDED_BITS, Aspect::Standing)
+                .claiming(format!("{dropped} of its labels do not fit into what is kept of them"))
+                .with("labels_dropped", u64::from(dropped)),
         );
     }
 }

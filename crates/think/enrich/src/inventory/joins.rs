@@ -21,10 +21,11 @@ use crate::tally::owner_of;
 impl Inventory {
     /// An engine claims a container, or tells something new about it.
     pub(crate) fn claim(&mut self, facts: &ContainerFacts, at: Time, news: &mut Vec<News>) {
-        if !self.claims.put(facts) {
+        let Some(facts) = self.claims.put(facts).cloned() else {
             self.dropped += 1;
             return;
-        }
+        };
+        let facts = &facts;
         let Some(cgroup) = self.find_claimed(facts) else { return };
         if self.is_about_an_earlier_run(cgroup, facts) {
             return;

@@ -11,7 +11,8 @@ use model::traffic::DnsMessage;
 use model::untrusted::Untrusted;
 use serde::{Deserialize, Serialize};
 
-/// Most addresses with a name, of all containers and of one; the one that was told the longest ago makes room.
+/// Most addresses with a name, of all containers and of one; the one that was told the longest ago makes room, and of all the
+/// older half of the container that has most.
 const NAMES_MAX: usize = 32_768;
 const NAMES_OF_ONE_MAX: usize = 512;
 
@@ -42,6 +43,9 @@ impl Names {
     }
 
     fn put(&mut self, cgroup: CgroupId, address: IpAddr, named: (Untrusted, Time)) {
+        if self.count >= NAMES_MAX {
+            self.make_room();
+        }
         let names = self.by_container.entry(cgroup).or_default();
         if let Some(known) = names.get_mut(&address) {
             *known = named;
@@ -51,9 +55,41 @@ impl Names {
             let oldest = names.iter().min_by_key(|(_, (_, at))| *at).map(|(address, _)| *address);
             self.count -= usize::from(oldest.and_then(|address| names.remove(&address)).is_some());
         }
-        if self.count < NAMES_MAX {
-            names.insert(address, named);
-            self.count += 1;
+        names.insert(address, named);
+        self.count += 1;
+    }
+
+    /// Who has most names loses the older half: those of others are not crowded out.
+    fn make_room(&mut self) {
+        let Some(most) = self.by_container.values_mut().max_by_key(|names| names.len()) else { return };
+        let mut times: Vec<Time> = most.values().map(|(_, at)| *at).collect();
+        let middle = times.len() / 2;
+        let (_, median, _) = times.select_nth_unstable(middle);
+        let (before, median) = (most.len(), *median);
+        most.retain(|_, (_, at)| *at > median);
+        self.count -= before - most.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_that_look_up_very_much_do_not_crowd_out_the_next() {
+        let mut names = Names::default();
+        for number in 0..40_000_u32 {
+            let address = IpAddr::from(number.to_be_bytes());
+            names.put(
+                CgroupId(u64::from(number) / 500),
+                address,
+                ("x.example".into(), Time::from_secs(number.into())),
+            );
         }
+        let address = IpAddr::from([203, 0, 113, 7]);
+        names.put(CgroupId(1_000), address, ("calm.example".into(), Time::from_secs(50_000)));
+        assert_eq!(names.of(CgroupId(1_000), address).map(Untrusted::raw), Some("calm.example"));
+        let held: usize = names.by_container.values().map(BTreeMap::len).sum();
+        assert!(held == names.count && held <= NAMES_MAX, "{held} {}", names.count);
     }
 }

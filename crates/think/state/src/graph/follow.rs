@@ -35,6 +35,7 @@ impl State {
             (Body::Tick, _) => self.graph.time_passes(at),
             _ => {}
         }
+        self.follow_outflow(&seen.identity.news, at);
     }
 
     /// What judges found about edges marks them.

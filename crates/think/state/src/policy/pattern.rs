@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use globset::{Glob, GlobMatcher};
 use ipnet::IpNet;
 use model::expectation::{EndpointPattern, LabelPattern};
+use model::ids::WorkloadKey;
 use model::runtime::ContainerFacts;
 use model::traffic::{Endpoint, OWN_NETWORKS};
 use model::untrusted::Untrusted;
@@ -49,7 +50,9 @@ impl Pattern {
     pub(super) fn new(pattern: &EndpointPattern) -> Self {
         match pattern {
             EndpointPattern::Workload { pattern } => {
-                Self::Workload { name: pattern.clone(), glob: NameGlob::new(pattern.raw()) }
+                // A command that was declared as it is typed means its shape, as workloads have it.
+                let name = Untrusted::new(WorkloadKey::new(pattern.raw()).raw());
+                Self::Workload { glob: NameGlob::new(name.raw()), name }
             }
             EndpointPattern::Labels { namespace, labels } => {
                 Self::Labels { namespace: namespace.clone(), labels: labels.clone() }

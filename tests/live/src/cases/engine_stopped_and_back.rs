@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::by_hand::{BURN, ByHand};
+use crate::bundle::Bundle;
 use crate::cases::Outcome;
+use crate::host;
 use crate::images::Images;
 use crate::private_engine::PrivateEngine;
-use crate::stage::{start_benign, wait_for_incident_in, wait_for_name};
+use crate::stage::{start_benign, wait_for_name};
 use crate::tidewatch::{Launch, Room, Tidewatch};
 use crate::wait;
 
@@ -29,13 +30,12 @@ pub(crate) fn run(room: &Room) -> Result<Outcome> {
     engine.down();
     let said = |health: &str, reason: &str| health == "down" && !reason.is_empty();
     wait_for_health(&tidewatch, said, "down with a reason")?;
-    let name = format!("tw-live-ghost-{}", std::process::id());
-    let ghost = ByHand::start(&name, &["sh", "-c", BURN])?;
-    let in_group =
-        |entry: &serde_json::Value| entry["cgroup"].as_str().is_some_and(|path| path.ends_with(ghost.path()));
-    tidewatch.inventoried(Duration::from_secs(5), "the container made by hand", in_group)?;
-    let incident = wait_for_incident_in(&tidewatch, ghost.path())?;
-    let delay = incident.opened - ghost.started;
+    let ghost = Bundle::run(room, "tw-live-outage", &["/bin/busybox", "sleep", "300"])?;
+    let incident = wait::until(Duration::from_secs(10), "the container of runc is an incident", || {
+        let open = tidewatch.incidents()?.into_iter().find(|incident| incident.latest("ghost").is_ok());
+        Ok(open.filter(|incident| incident.state == "open"))
+    })?;
+    let delay = incident.opened - host::process_start(ghost.pid)?;
     drop(ghost);
 
     engine.up()?;

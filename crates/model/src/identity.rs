@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::confines::RootId;
 use crate::event::{Body, Event, Exec};
 use crate::fact::Fact;
 use crate::ids::{ContainerKey, Namespaces, ProcessKey, WorkloadKey};
@@ -81,6 +82,12 @@ pub struct Container {
     /// What other engines than the one of `facts` claim about it, by engine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Arc<ContainerFacts>>,
+    /// Its root directory, where the kernel told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<RootId>,
+    /// Whether a process of it was seen to run files that are not the host's; `None` where the kernel did not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub has_own_files: Option<bool>,
     /// When it ended; kept for a while so that late facts and findings still find it.
     pub ended: Option<Time>,
 }

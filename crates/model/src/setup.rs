@@ -44,6 +44,9 @@ pub struct Setup {
     pub root: Untrusted,
     /// Whether its root is another than that of the host's init, and there is anything in it.
     pub has_own_root: bool,
+    /// Whether it runs the very file that the host has at the same path, below a root of its own: a sandbox does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub runs_hosts_file: bool,
     /// Whether its user namespace is its own: its capabilities then say nothing about the host.
     pub has_own_users: bool,
     /// What it may do to the host.

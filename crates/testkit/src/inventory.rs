@@ -92,6 +92,8 @@ pub fn bare(number: u32, kind: Kind, program: &str, cgroup: &str) -> ContainerVi
         setup: Fact::Failed { reason: "nobody looked".into() },
         tally: Arc::default(),
         others: Vec::new(),
+        root: None,
+        has_own_files: None,
         ended: None,
     };
     let workload = container.workload();
@@ -152,6 +154,7 @@ fn setup_of(view: &ContainerView, privileges: Privileges, root: &str) -> Arc<Set
         namespaces: container.namespaces,
         root: root.into(),
         has_own_root: !root.is_empty(),
+        runs_hosts_file: false,
         has_own_users: false,
         privileges,
         makers: vec![maker(812, "containerd-shim", shim), maker(1, "systemd", "/sbin/init")],

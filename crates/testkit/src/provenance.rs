@@ -131,6 +131,7 @@ pub fn setup(actor: Actor) -> Setup {
         namespaces: exec.namespaces,
         root: Untrusted::new("/var/lib/docker/overlay2/x/merged"),
         has_own_root: true,
+        runs_hosts_file: false,
         has_own_users: false,
         privileges: Privileges { capabilities: Capabilities::usual(), ..Privileges::default() },
         makers: vec![shim(&moby(), &actor.id())],

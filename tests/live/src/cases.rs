@@ -17,6 +17,7 @@ mod hijack;
 mod history;
 mod honest;
 mod hostile_text;
+mod kernel;
 mod kill_dash_nine;
 mod log_drivers;
 mod memory;
@@ -76,8 +77,16 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
 
 /// The live tests by what they are about; a group stands in the file of its own subject.
 /// A line for each group, so that groups can be added side by side.
-const GROUPS: &[&[Case]] =
-    &[&store::CASES, &JUDGES, &hard::CASES, &watch::CASES, &silence::CASES, &programs::CASES, &count::CASES];
+const GROUPS: &[&[Case]] = &[
+    &store::CASES,
+    &JUDGES,
+    &hard::CASES,
+    &watch::CASES,
+    &silence::CASES,
+    &programs::CASES,
+    &count::CASES,
+    &kernel::CASES,
+];
 
 /// An attack for every judge, and the quiet twins.
 const JUDGES: [Case; 79] = [

@@ -59,6 +59,8 @@ pub mod disk;
 
 pub mod log;
 
+mod confines;
+
 pub mod process;
 
 pub mod executable;

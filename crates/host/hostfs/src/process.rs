@@ -12,6 +12,7 @@ use model::ids::Namespaces;
 use model::program::Descent;
 use model::untrusted::Untrusted;
 
+use crate::confines::confines;
 use crate::error::HostfsError;
 use crate::foreign::Kind;
 use crate::kept::read_into;
@@ -73,6 +74,7 @@ pub(crate) fn exec(
     read_into(&status_path, &mut text, STATUS_BYTES_MAX)
         .map_err(|errno| HostfsError::io(&status_path, errno))?;
     let uid = uid(&text).ok_or_else(|| HostfsError::malformed(&status_path, "has no Uid"))?;
+    let confines = confines(root, pid, &text);
     let path = exe(root, pid);
     let args = arguments(&cmdline(root, pid)?);
     // Whatever was read between two looks at the same start belongs to that process and to no later one of that pid.
@@ -98,7 +100,7 @@ pub(crate) fn exec(
         file: None,
         descent: Descent::default(),
         lineage: None,
-        confines: None,
+        confines,
     })
 }
 

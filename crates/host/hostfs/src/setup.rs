@@ -19,6 +19,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use self::devices::devices;
 use self::mounted::Mounted;
+use crate::confines::runs_hosts_file;
 use crate::error::HostfsError;
 use crate::executable::ExecutableReader;
 use crate::foreign::Kind;
@@ -119,6 +120,7 @@ impl SetupReader {
             namespaces,
             root: text(&mounted.root),
             has_own_root,
+            runs_hosts_file: has_own_root && runs_hosts_file(&self.root, pid),
             has_own_users: !privileges.shares(NamespaceKind::User),
             privileges,
             makers,

@@ -98,10 +98,10 @@ pub(crate) fn tallied<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a Arc<Conta
     })
 }
 
-/// Containers whose facts have just been settled, and that run.
+/// Containers whose facts have just been settled, those included that ended before.
 pub(crate) fn settled<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a Arc<Container>> {
     case.seen.identity.news.iter().filter_map(|news| match news {
-        News::Settled(container) if container.ended.is_none() => Some(container),
+        News::Settled(container) => Some(container),
         _ => None,
     })
 }

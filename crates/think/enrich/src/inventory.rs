@@ -7,7 +7,11 @@ mod joins;
 
 mod unanswered;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod within;
+
+mod ending;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,13 +56,16 @@ pub(crate) struct Inventory {
     authorities: Authorities,
     /// Containers that run, by their mount namespace, when that is not the host's.
     by_mounts: HashMap<u32, CgroupId, FixedState>,
-    /// Containers without a cgroup of their own: by pid namespace, and by first process.
+    /// Containers without a cgroup of their own: by the pid or mount namespace that only they have, and by first process.
     homeless: HashMap<u32, CgroupId, FixedState>,
     homeless_inits: BTreeMap<ProcessKey, CgroupId>,
     /// When which container is to be looked at again.
     due: BTreeSet<(Time, CgroupId)>,
     /// Ended containers in the order they ended.
     ended: BTreeSet<(Time, CgroupId)>,
+    /// Ended containers whose cgroup another one has, and when they are judged.
+    #[serde(default)]
+    leaving: VecDeque<(Time, Arc<Container>)>,
     dropped: u64,
 }
 
@@ -83,10 +90,10 @@ impl Inventory {
         own.or_else(|| self.containers.get(&self.cgroups.around(cgroup)?))
     }
 
-    /// The container of a process: by its cgroup, or by its pid namespace when that container has no cgroup of its own.
+    /// The container of a process: by its namespaces when that container has no cgroup of its own, else by its cgroup.
     pub(crate) fn container_of_process(&self, exec: &Exec) -> Option<&Arc<Container>> {
-        let homeless = || self.containers.get(self.homeless.get(&exec.namespaces.pid)?);
-        self.container_of(exec.cgroup).or_else(homeless)
+        let within = self.known_within(exec).and_then(|cgroup| self.containers.get(&cgroup));
+        within.or_else(|| self.container_of(exec.cgroup))
     }
 
     /// The running container that has this mount namespace.
@@ -135,32 +142,36 @@ impl Inventory {
     }
 
     pub(crate) fn cgroup_removed(&mut self, cgroup: CgroupId, at: Time, news: &mut Vec<News>) {
+        self.end_within(cgroup, at, news);
         self.cgroups.removed(cgroup);
         self.end(cgroup, at, news);
     }
 
-    /// A process runs. It is in a container when its cgroup and at least one namespace differ from init's, whatever
-    /// made it.
+    /// A process runs. It is in a container when its cgroup and at least one namespace differ from init's, or its files
+    /// do, whatever made it.
     pub(crate) fn runs(&mut self, exec: &Exec, event: &Event, news: &mut Vec<News>) {
-        let is_contained =
-            self.host.is_some_and(|host| exec.cgroup != host.cgroup && exec.namespaces != host.namespaces);
-        if !is_contained || self.is_nested(exec) {
+        let Some(host) = self.host else { return };
+        if let Some(known) = self.known_within(exec) {
+            self.changes(known, exec, event);
             return;
         }
-        if let Some(container) = self.containers.get_mut(&exec.cgroup) {
-            if container.ended.is_none() {
-                // A runtime's first program joins another's namespaces before it becomes the container's.
-                if container.init == Some(exec.process) && container.namespaces != exec.namespaces {
-                    Arc::make_mut(container).namespaces = exec.namespaces;
-                    self.note_mounts(exec.cgroup, exec.namespaces.mnt);
-                }
-                return;
-            }
-            // The same cgroup is used again after everything in it had ended: a new container.
-            let ended = container.ended.unwrap_or(event.time);
-            self.ended.remove(&(ended, exec.cgroup));
-        } else if self.containers.len() >= CONTAINERS_MAX {
-            self.dropped += 1;
+        if self.is_made_beside(exec, host) {
+            self.appear_within(exec.namespaces.pid, exec, event, news);
+            return;
+        }
+        let is_own = self.containers.get(&exec.cgroup).is_some_and(|it| it.ended.is_none());
+        let around = if is_own { Some(exec.cgroup) } else { self.nested_in(exec) };
+        if let Some(around) = around {
+            self.runs_within(around, exec, event, news);
+            return;
+        }
+        let has_own_files = exec.confines.is_some_and(|it| it.has_own_files(exec.uid, None));
+        // Of what was cloned and executes nothing yet the namespaces alone say little: a runtime's helper has them, too.
+        let executes = !within::is_told_alone(event, exec);
+        let differs = (executes && exec.namespaces != host.namespaces)
+            || (has_own_files && !self.is_units(exec.cgroup));
+        if exec.cgroup == host.cgroup || !differs || !self.has_room_at(exec.cgroup, exec.process, event.time)
+        {
             return;
         }
         self.appear(self.new_container(exec, event), event, news);
@@ -170,12 +181,18 @@ impl Inventory {
 
     /// How a process is set up. It can be the first of a container that has no cgroup of its own.
     pub(crate) fn set_up(&mut self, setup: &Setup, event: &Event, news: &mut Vec<News>) {
-        let lives_apart = setup.has_own_root && self.differs(setup, |namespaces| namespaces.pid);
-        if lives_apart && self.shares_its_cgroup(setup) {
-            self.found_homeless(setup, event, news);
+        let within = self.homeless_inits.get(&setup.process).copied();
+        let has_own_files = setup.has_own_root && !setup.runs_hosts_file;
+        let lives_apart = has_own_files && self.differs(setup, |namespaces| namespaces.pid);
+        if within.is_none() && lives_apart && self.shares_its_cgroup(setup) {
+            self.found_within(setup, event, news);
             return;
         }
-        let Some(container) = self.containers.get_mut(&setup.cgroup) else { return };
+        let cgroup = within.unwrap_or(setup.cgroup);
+        if has_own_files {
+            self.found_alone(setup, event, news);
+        }
+        let Some(container) = self.containers.get_mut(&cgroup) else { return };
         let is_its = container.init == Some(setup.process) || container.setup.known().is_none();
         if container.ended.is_some()
             || !is_its
@@ -189,7 +206,7 @@ impl Inventory {
             changed.cgroup_path.clone_from(&setup.cgroup_path);
         }
         if changed.facts.is_pending() {
-            self.schedule(setup.cgroup);
+            self.schedule(cgroup);
         } else {
             news.push(News::Settled(Arc::clone(container)));
         }
@@ -208,6 +225,7 @@ impl Inventory {
 
     /// Looks at what has waited long enough, and forgets what ended long ago.
     pub(crate) fn settle(&mut self, now: Time, views: &Views, news: &mut Vec<News>) {
+        self.judge_leaving(now, views, news);
         while let Some(&(at, cgroup)) = self.due.first()
             && at <= now
         {
@@ -240,27 +258,6 @@ impl Inventory {
         is_hosts || is_units
     }
 
-    fn found_homeless(&mut self, setup: &Setup, event: &Event, news: &mut Vec<News>) {
-        // With a container's mounts it is one of its processes that left, or one of the host that stepped in.
-        let is_anothers = self.by_mounts.contains_key(&setup.namespaces.mnt);
-        if is_anothers || self.homeless.contains_key(&setup.namespaces.pid) {
-            return;
-        }
-        if self.containers.len() >= CONTAINERS_MAX {
-            self.dropped += 1;
-            return;
-        }
-        let cgroup = CgroupId::of_namespace(setup.namespaces.pid);
-        let mut container = self.begun(cgroup, setup.process, setup.namespaces, event);
-        container.cgroup_path.clone_from(&setup.cgroup_path);
-        container.program = setup.program.clone();
-        container.setup = Fact::Known(Arc::new(setup.clone()));
-        self.homeless.insert(setup.namespaces.pid, cgroup);
-        self.homeless_inits.insert(setup.process, cgroup);
-        self.appear(container, event, news);
-        self.join_by_pid(cgroup, news);
-    }
-
     fn appear(&mut self, container: Container, event: &Event, news: &mut Vec<News>) {
         let (cgroup, mounts) = (container.key.cgroup, container.namespaces.mnt);
         let container = Arc::new(container);
@@ -278,9 +275,11 @@ impl Inventory {
     }
 
     fn new_container(&self, exec: &Exec, event: &Event) -> Container {
-        let program = if exec.args.is_empty() { exec.path.clone() } else { exec.args.clone() };
         let begun = self.begun(exec.cgroup, exec.process, exec.namespaces, event);
-        Container { program, ..begun }
+        let around = self.root_around(exec.cgroup, false);
+        let has_own_files = exec.confines.map(|confines| confines.has_own_files(exec.uid, around));
+        let root = exec.confines.map(|confines| confines.root);
+        Container { program: within::program(exec), root, has_own_files, ..begun }
     }
 
     fn begun(&self, cgroup: CgroupId, init: ProcessKey, namespaces: Namespaces, event: &Event) -> Container {
@@ -297,6 +296,8 @@ impl Inventory {
             setup: Fact::Pending { since },
             tally: Arc::default(),
             others: Vec::new(),
+            root: None,
+            has_own_files: None,
             ended: None,
         }
     }
@@ -317,10 +318,12 @@ impl Inventory {
 
     /// Every view had its time: settles it when nobody claims it, and compares what they say.
     fn review(&mut self, cgroup: CgroupId, now: Time, views: &Views, news: &mut Vec<News>) {
-        let Some(container) = self.containers.get(&cgroup).filter(|it| it.ended.is_none()) else { return };
+        let Some(container) = self.containers.get(&cgroup) else { return };
+        if container.ended.is_some() && !container.facts.is_pending() {
+            return;
+        }
         if let Fact::Pending { since } = container.facts {
-            let host = self.host_namespaces();
-            let (kind, reason) = kind::unclaimed(container, views, host, now);
+            let (kind, reason) = self.kind_unclaimed(container, views, now);
             let at_once = kind == Kind::Service && !is_doubted(container, views);
             let at = kind::settles(container, views, since, wait(container), now);
             if at > now && !at_once {
@@ -364,52 +367,23 @@ impl Inventory {
         }
     }
 
-    fn end(&mut self, cgroup: CgroupId, at: Time, news: &mut Vec<News>) {
-        let Some(container) = self.containers.get_mut(&cgroup) else { return };
-        if container.ended.is_some() || at < container.key.started {
-            return;
-        }
-        let changed = Arc::make_mut(container);
-        changed.ended = Some(at);
-        if changed.facts.is_pending() {
-            changed.facts =
-                Fact::Failed { reason: Untrusted::new("it ended before a runtime could be asked") };
-        }
-        if changed.setup.is_pending() {
-            changed.setup = Fact::Failed { reason: Untrusted::new("it ended before it could be looked at") };
-        }
-        let (mounts, pids) = (changed.namespaces.mnt, changed.namespaces.pid);
-        news.push(News::Ended(Arc::clone(container)));
-        self.ended.insert((at, cgroup));
-        if self.by_mounts.get(&mounts) == Some(&cgroup) {
-            self.by_mounts.remove(&mounts);
-        }
-        if self.homeless.get(&pids) == Some(&cgroup) {
-            self.homeless.remove(&pids);
-        }
-    }
-
     fn forget(&mut self, cgroup: CgroupId) {
         let Some(container) = self.containers.remove(&cgroup) else { return };
         self.claims.part(&container);
         self.cgroups.empty(cgroup);
     }
 
-    /// Whether the process runs in a cgroup that a container made below its own (systemd in a container does).
-    fn is_nested(&mut self, exec: &Exec) -> bool {
-        if self.cgroups.around(exec.cgroup).is_some() {
-            return true;
+    /// The container in whose cgroup the process runs further down: one that this container made (systemd in a container
+    /// does).
+    fn nested_in(&mut self, exec: &Exec) -> Option<CgroupId> {
+        if let Some(around) = self.cgroups.around(exec.cgroup) {
+            return Some(around);
         }
         let path = self.cgroups.path(exec.cgroup).filter(|_| !self.containers.contains_key(&exec.cgroup));
-        let above = path.and_then(|path| self.cgroups.above(path, |at| self.containers.contains_key(&at)));
-        let shares = |above: &CgroupId| {
-            self.containers
-                .get(above)
-                .is_some_and(|container| container.namespaces.pid == exec.namespaces.pid)
-        };
-        let Some(above) = above.filter(shares) else { return false };
-        self.cgroups.nest(exec.cgroup, above);
-        true
+        let above = path.and_then(|path| self.cgroups.above(path, |at| self.containers.contains_key(&at)))?;
+        let container = self.containers.get(&above)?;
+        (container.namespaces.pid == exec.namespaces.pid).then(|| self.cgroups.nest(exec.cgroup, above))?;
+        Some(above)
     }
 }
 

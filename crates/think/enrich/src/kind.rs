@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use model::fact::Fact;
 use model::identity::{Container, Kind};
 use model::ids::Namespaces;
 use model::time::Time;
@@ -23,10 +22,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Whether it lives as a container does: files of its own, or processes and mounts of its own. A browser's sandbox and a
 /// service with a private `/tmp` have neither.
 pub(crate) fn lives_apart(container: &Container, host: Option<Namespaces>) -> bool {
-    if let Fact::Known(setup) = &container.setup
-        && setup.has_own_root
-    {
-        return true;
+    let own_root = container.setup.known().filter(|setup| setup.has_own_root);
+    match (container.has_own_files, own_root) {
+        (Some(true), _) => return true,
+        // A sandbox: its root is its own, and what runs there is what is around it.
+        (Some(false), Some(_)) => return false,
+        (None, Some(setup)) => return !setup.runs_hosts_file,
+        (_, None) => {}
     }
     host.is_none_or(|host| container.namespaces.pid != host.pid && container.namespaces.mnt != host.mnt)
 }

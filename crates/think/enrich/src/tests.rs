@@ -18,6 +18,7 @@ use super::Enrich;
 mod silence;
 
 mod tally;
+mod within;
 
 /// Plays the scene; what changed in the inventory, one line each: second, what, kind, name, why.
 fn check(act: impl FnOnce(&mut Scene), changes: &Expect) {
@@ -373,7 +374,7 @@ fn a_late_word_about_the_run_before_does_not_end_the_restarted_container() {
 }
 
 #[test]
-fn one_that_ends_before_anybody_claims_it_says_so() {
+fn one_that_ends_before_an_engine_claims_it_can_still_be_claimed() {
     check(
         |scene| {
             let short = scene.start_unclaimed("true");
@@ -383,7 +384,8 @@ fn one_that_ends_before_anybody_claims_it_says_so() {
         },
         &expect![[r#"
             1.0 appeared unsettled true
-            1.0 ended unsettled true: it ended before a runtime could be asked
+            1.0 ended unsettled true
+            1.0 settled managed short
         "#]],
     );
 }

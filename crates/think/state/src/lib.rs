@@ -346,6 +346,8 @@ impl State {
     fn take_news(&mut self, news: &News) {
         match news {
             News::Appeared(container) | News::Tallied(container) => self.open(container),
+            // One that ended is judged late; by then its cgroup may be another container's.
+            News::Settled(container) if container.ended.is_some() && !self.has_account_of(container) => {}
             News::Settled(container) => {
                 self.open(container);
                 if self.ran_before_us(container) {
@@ -362,6 +364,11 @@ impl State {
                 self.graph.ended(container.key.cgroup);
             }
         }
+    }
+
+    fn has_account_of(&self, container: &Container) -> bool {
+        let account = self.ledger.account(container.key.cgroup);
+        account.is_some_and(|account| account.container().key == container.key)
     }
 
     fn open(&mut self, container: &Arc<Container>) {

@@ -149,6 +149,7 @@ fn setup() -> Setup {
         namespaces: Namespaces { pid: 1, mnt: 2, net: 3 },
         root: HOSTILE.into(),
         has_own_root: true,
+        runs_hosts_file: false,
         has_own_users: true,
         privileges: privileges(),
         makers: vec![Maker { pid: 4, name: "unshare".into(), args: HOSTILE.into(), executable: None }],

@@ -31,28 +31,34 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
         }
         let place = match container.key.cgroup.is_real() {
             true => "namespaces and a cgroup of its own",
-            false => "namespaces of its own, in a cgroup of the host",
+            false => "namespaces of its own, in a cgroup of others",
         };
+        let runs = if container.ended.is_some() { "ran" } else { "runs" };
         let mut finding = claim(case, container, ID, bits, Aspect::Standing)
-            .claiming(format!("{reason}: {} runs in {place}", container.program))
+            .claiming(format!("{reason}: {} {runs} in {place}", container.program))
             .with("program", &container.program)
             .with("pid_namespace", u64::from(container.namespaces.pid))
             .with("mount_namespace", u64::from(container.namespaces.mnt))
             .with("network_namespace", u64::from(container.namespaces.net));
+        if let Some(root) = container.root.filter(|_| container.setup.known().is_none()) {
+            finding = finding.with("root_device", u64::from(root.device)).with("root_inode", root.inode);
+        }
         finding.unresolved = container.kind == Kind::Unanswered;
         out.push(finding);
     }
 }
 
 fn bits(case: &Case, container: &Container) -> Option<f64> {
-    let has_hosts_files = container.setup.known().is_some_and(|setup| !setup.has_own_root);
+    // What the kernel told when it executed stands, also where nothing could be looked at any more.
+    let has_own_files = container.has_own_files == Some(true);
+    let has_hosts_files = !has_own_files && container.setup.known().is_none_or(|setup| !setup.has_own_root);
     match container.kind {
+        // Over, and seen to do nothing that a tool of the host does not do as well.
+        Kind::Ghost | Kind::Unanswered if has_hosts_files && container.ended.is_some() => None,
         // With an engine out of sight it is judged after the same wait, for less, and marked.
         Kind::Unanswered => Some(UNANSWERED_BITS),
         Kind::Ghost if case.state.is_from_before(container) => Some(BEFORE_BITS),
         Kind::Ghost if has_hosts_files => Some(HOSTS_FILES_BITS),
-        // Unlooked at (it lived too short, or there is nobody to look): what is known is that nobody claims it.
-        Kind::Ghost if container.setup.known().is_none() => Some(HOSTS_FILES_BITS),
         Kind::Ghost => Some(OWN_FILES_BITS),
         Kind::Managed | Kind::Service | Kind::Unwatched | Kind::Unsettled | Kind::Sandbox | Kind::Own => None,
     }

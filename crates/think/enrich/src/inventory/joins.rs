@@ -122,7 +122,7 @@ impl Inventory {
     }
 
     fn find_claimed(&self, facts: &ContainerFacts) -> Option<CgroupId> {
-        let runs = |cgroup: &CgroupId| self.containers.get(cgroup).is_some_and(|it| it.ended.is_none());
+        let runs = |cgroup: &CgroupId| self.containers.get(cgroup).is_some_and(|it| can_be_claimed(it));
         let joined = self.claims.joined(&facts.view, &facts.id);
         joined.filter(runs).or_else(|| {
             let by_cgroup =
@@ -135,8 +135,10 @@ impl Inventory {
     fn find_by_name(&self, facts: &ContainerFacts) -> Option<CgroupId> {
         let is_meant = |container: &&Arc<Container>| {
             let same_pid = facts.pid.is_some() && container.init.map(|init| init.pid) == facts.pid;
-            let same_id = matches!(read(container.cgroup_path.raw()), Suggests::Container(_, id) if id == facts.id.raw());
-            container.ended.is_none() && (same_pid || same_id)
+            // What has no cgroup of its own lies in one that is called like another container.
+            let same_id = container.key.cgroup.is_real()
+                && matches!(read(container.cgroup_path.raw()), Suggests::Container(_, id) if id == facts.id.raw());
+            can_be_claimed(container) && (same_pid || same_id)
         };
         let unclaimed = self.containers.values().filter(|it| {
             it.facts.known().is_none_or(|known| known.view != facts.view)
@@ -186,6 +188,11 @@ impl Inventory {
             self.schedule_in(cgroup, Time::from_ns(0));
         }
     }
+}
+
+/// One that ended may still be claimed until it is judged.
+fn can_be_claimed(container: &Container) -> bool {
+    container.ended.is_none() || container.facts.is_pending()
 }
 
 fn put_other(others: &mut Vec<Arc<ContainerFacts>>, facts: ContainerFacts) {

@@ -80,6 +80,8 @@ fn container(labels: &BTreeMap<String, String>) -> Container {
         init: None,
         program: "".into(),
         facts: Fact::Known(facts),
+        root: None,
+        has_own_files: None,
         ended: None,
         setup: Fact::Failed { reason: Untrusted::default() },
         tally: Arc::default(),

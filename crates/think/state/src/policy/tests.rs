@@ -45,6 +45,8 @@ fn container(cgroup: u64, labels: &[&str]) -> Container {
         init: None,
         program: "".into(),
         facts: Fact::Known(facts),
+        root: None,
+        has_own_files: None,
         ended: None,
         setup: Fact::Failed { reason: Untrusted::default() },
         tally: Arc::default(),

@@ -57,6 +57,8 @@ impl Replica {
             init: None,
             program: Untrusted::default(),
             facts: Fact::Known(facts),
+            root: None,
+            has_own_files: None,
             ended: None,
             setup: Fact::Failed { reason: Untrusted::default() },
             tally: Arc::default(),

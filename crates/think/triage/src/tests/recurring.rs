@@ -163,6 +163,8 @@ impl Desk {
             init: None,
             program: Untrusted::default(),
             facts: Fact::Known(facts),
+            root: None,
+            has_own_files: None,
             ended: None,
             setup: Fact::Failed { reason: Untrusted::default() },
             tally: Arc::default(),

@@ -1,0 +1,184 @@
+//! Containers without a cgroup or a life of their own, told apart by what the kernel shows of who made them.
+//!
+//! Not here: containers that are the first in their cgroup.
+
+use expect_test::expect;
+use model::confines::{Confines, RootId, RunFile};
+use model::coverage::Source;
+use model::event::{Body, Exec, Exit, Lineage};
+use model::ids::{CgroupId, Namespaces, ProcessKey};
+use model::untrusted::Untrusted;
+use testkit::scene::{Actor, HOST, Scene};
+
+use super::check;
+
+/// The root of containers that an engine makes, and of one made by hand.
+const IMAGE: RootId = RootId { device: 40, inode: 1 };
+const BY_HAND: RootId = RootId { device: 41, inode: 1 };
+
+fn lives_at(root: RootId) -> Option<Confines> {
+    let file = RunFile { device: root.device, ..RunFile::default() };
+    Some(Confines { root, has_own_root: true, file, pid_inside: 1, ..Confines::default() })
+}
+
+fn from(cgroup: CgroupId, namespaces: Namespaces) -> Option<Lineage> {
+    let (login_uid, has_terminal, user_ns) = (None, false, 0);
+    Some(Lineage { parent_cgroup: cgroup, parent_namespaces: namespaces, login_uid, has_terminal, user_ns })
+}
+
+/// A program of a root made by hand, in these namespaces and in the cgroup of `around`.
+fn made(around: Actor, namespaces: Namespaces) -> Exec {
+    Exec {
+        process: ProcessKey { pid: 777, start_ns: 7_770_000_000 },
+        namespaces,
+        lineage: from(around.cgroup(), HOST),
+        confines: lives_at(BY_HAND),
+        ..around.exec("miner")
+    }
+}
+
+fn approved(scene: &mut Scene) -> Actor {
+    let path = format!("/docker/{}", scene.next_actor().id());
+    let web = scene.appear_with(&path, "httpd", |exec| exec.confines = lives_at(IMAGE));
+    scene.claim(web, "web", "busybox", |_| ());
+    scene.second(&[], 0.0);
+    web
+}
+
+const APART: Namespaces = Namespaces { pid: 900, mnt: 901, net: 902 };
+
+#[test]
+fn one_in_the_cgroup_of_a_managed_container_is_a_container_of_its_own() {
+    check(
+        |scene| {
+            let web = approved(scene);
+            scene.emit(Source::Kernel, Body::Exec(Box::new(made(web, APART))));
+            scene.seconds(3, &[], 0.0);
+        },
+        &expect![[r#"
+            1.0 appeared unsettled httpd
+            1.0 settled managed web
+            2.0 appeared unsettled miner
+            4.0 settled ghost miner: no container runtime claims it
+        "#]],
+    );
+}
+
+#[test]
+fn what_an_engine_runs_in_its_container_and_a_sandbox_there_are_the_containers() {
+    check(
+        |scene| {
+            let web = approved(scene);
+            let own = web.exec("sh").namespaces;
+            let entered = Exec { confines: lives_at(IMAGE), ..made(web, own) };
+            scene.emit(Source::Kernel, Body::Exec(Box::new(entered)));
+            let apart = Exec { confines: lives_at(IMAGE), ..made(web, APART) };
+            scene.emit(Source::Kernel, Body::Exec(Box::new(apart)));
+            let file = RunFile { device: IMAGE.device, is_in_place: true, ..RunFile::default() };
+            let sandbox = lives_at(BY_HAND).map(|confines| Confines { file, ..confines });
+            let sandbox = Exec { confines: sandbox, ..made(web, APART) };
+            scene.emit(Source::Kernel, Body::Exec(Box::new(sandbox)));
+            scene.seconds(4, &[], 0.0);
+        },
+        &expect![[r#"
+            1.0 appeared unsettled httpd
+            1.0 settled managed web
+        "#]],
+    );
+}
+
+#[test]
+fn a_scan_that_meets_unshare_before_what_it_made_finds_the_container() {
+    check(
+        |scene| {
+            let cgroup = scene.next_actor();
+            let outside = |exec: &mut Exec| {
+                exec.namespaces = Namespaces { mnt: APART.mnt, ..HOST };
+                exec.confines = Some(Confines::default());
+            };
+            scene.appear_with("/made", "unshare -p -f", outside);
+            let first = Exec { lineage: None, ..made(cgroup, APART) };
+            scene.emit(Source::Scan, Body::Process(Box::new(first)));
+            scene.seconds(4, &[], 0.0);
+        },
+        &expect![[r#"
+            1.0 appeared unsettled unshare -p -f
+            3.0 settled ghost miner: no container runtime claims it
+        "#]],
+    );
+}
+
+#[test]
+fn one_that_ends_before_it_is_settled_is_judged_all_the_same() {
+    check(
+        |scene| {
+            let short = scene.appear_with("/made", "miner", |exec| exec.confines = lives_at(BY_HAND));
+            scene.end(short);
+            scene.seconds(4, &[], 0.0);
+        },
+        &expect![[r#"
+            1.0 appeared unsettled miner
+            1.0 ended unsettled miner
+            3.0 settled ghost miner: no container runtime claims it
+        "#]],
+    );
+}
+
+#[test]
+fn one_after_the_other_in_one_cgroup_are_all_judged() {
+    check(
+        |scene| {
+            let first = scene.appear_with("/made", "first", |exec| exec.confines = lives_at(BY_HAND));
+            scene.end(first);
+            let again = Exec { cgroup: first.cgroup(), ..made(first, APART) };
+            scene.emit(Source::Kernel, Body::Exec(Box::new(again)));
+            scene.seconds(4, &[], 0.0);
+        },
+        &expect![[r#"
+            1.0 appeared unsettled first
+            1.0 ended unsettled first
+            1.0 appeared unsettled miner
+            3.0 settled ghost first: no container runtime claims it
+            3.0 settled ghost miner: no container runtime claims it
+        "#]],
+    );
+}
+
+#[test]
+fn a_root_of_its_own_in_a_cgroup_of_its_own_needs_no_namespace() {
+    check(
+        |scene| {
+            scene.appear_with("/made", "miner", |exec| {
+                exec.namespaces = HOST;
+                exec.confines = lives_at(BY_HAND);
+            });
+            scene.seconds(4, &[], 0.0);
+        },
+        &expect![[r#"
+            1.0 appeared unsettled miner
+            3.0 settled ghost miner: no container runtime claims it
+        "#]],
+    );
+}
+
+#[test]
+fn the_end_of_a_container_that_the_engine_told_first_makes_no_other() {
+    check(
+        |scene| {
+            let web = approved(scene);
+            scene.emit(Source::Docker, Body::gone(web.id()));
+            let last =
+                Exec { lineage: from(web.cgroup(), HOST), confines: lives_at(IMAGE), ..web.exec("httpd") };
+            scene.emit(Source::Kernel, Body::Process(Box::new(last)));
+            let (process, cgroup, name) = (web.process(), web.cgroup(), Untrusted::new("httpd"));
+            let exit = Exit { process, cgroup, status: 0, signal: 9, core_dumped: false, name };
+            scene.emit(Source::Kernel, Body::Exit(exit));
+            scene.seconds(4, &[], 0.0);
+        },
+        &expect![[r#"
+            1.0 appeared unsettled httpd
+            1.0 settled managed web
+            2.0 ended managed web
+        "#]],
+    );
+}

@@ -31,6 +31,7 @@ mod quiet;
 mod ramp;
 mod recording;
 mod restarts;
+mod rim;
 mod sample_command;
 mod searches;
 mod service_flood;
@@ -86,6 +87,7 @@ const GROUPS: &[&[Case]] = &[
     &programs::CASES,
     &count::CASES,
     &kernel::CASES,
+    &rim::CASES,
 ];
 
 /// An attack for every judge, and the quiet twins.

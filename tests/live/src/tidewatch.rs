@@ -101,11 +101,13 @@ impl Tidewatch {
 
     fn wait_until_it_answers(&mut self) -> Result<()> {
         let deadline = Duration::from_secs(10);
-        wait::until(deadline, "Tidewatch answers `status`", || {
+        wait::until(deadline, "Tidewatch answers `status`, and its probes are loaded or reported", || {
             if self.child.try_wait()?.is_some() {
                 return Ok(Some(()));
             }
-            self.status().map(|_| Some(()))
+            let status = self.status()?;
+            let has_reported = array(&status, "sources")?.iter().any(|source| source["source"] == "kernel");
+            Ok(has_reported.then_some(()))
         })?;
         self.check_alive()
     }

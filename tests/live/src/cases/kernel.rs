@@ -148,29 +148,22 @@ fn short(room: &Room) -> Result<Outcome> {
     for (mut child, _group) in made {
         child.wait()?;
     }
-    let count = || {
+    let missing = || -> Result<Vec<usize>> {
         let all = attack.scene.tidewatch.inventory(true)?;
-        let is_found = |number: &usize| {
-            all.iter().any(|entry| {
-                entry["kind"] == "ghost" && entry.to_string().contains(&format!("short-{number}."))
-            })
+        let ghosts: Vec<String> =
+            all.iter().filter(|entry| entry["kind"] == "ghost").map(ToString::to_string).collect();
+        let is_missing = |number: &usize| {
+            let marker = format!("short-{number}.");
+            !ghosts.iter().any(|ghost| ghost.contains(&marker))
         };
-        Ok((0..SHORT).filter(is_found).count())
+        Ok((0..SHORT).filter(is_missing).collect())
     };
-    let found = wait::until(Duration::from_secs(8), "short ghosts in the inventory", || {
-        count().map(|found: usize| (found >= SHORT_FOUND).then_some(found))
+    let few = wait::until(Duration::from_secs(8), "short ghosts in the inventory", || {
+        missing().map(|missing| (missing.len() <= SHORT - SHORT_FOUND).then_some(missing))
     });
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            let all = attack.scene.tidewatch.inventory(true)?;
-            let told = |entry: &serde_json::Value| {
-                format!("{} {} {}", entry["kind"], entry["name"], entry["cgroup"])
-            };
-            let others: Vec<String> =
-                all.iter().map(told).filter(|entry| !entry.contains("short-")).collect();
-            return Err(anyhow!("{error:#}: {} of {SHORT}; {others:?}", count()?));
-        }
+    let found = match few {
+        Ok(missing) => SHORT - missing.len(),
+        Err(error) => return Err(anyhow!("{error:#}: missing {:?}", missing()?)),
     };
     let open = attack.scene.open_incidents()?;
     ensure!(open.iter().any(|incident| incident.latest("ghost").is_ok()), "no incident about any of them");

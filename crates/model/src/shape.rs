@@ -51,7 +51,7 @@ fn split(command: &str) -> (&str, Option<&str>) {
                 return (&command[..end], command.get(end..));
             }
             Some(_) if word.starts_with(['-', '+']) => {
-                is_value = matches!(word, "-o" | "+o" | "-O" | "-W" | "-X")
+                is_value = matches!(word, "-o" | "+o" | "-O" | "-W" | "-X");
             }
             _ => flags = interpreter(word),
         }

@@ -64,6 +64,9 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Print completions for a shell.
     Completions(CompletionsArgs),
+    /// Answer a question about the store as JSON: for other commands, which leave this one behind when a disk hangs.
+    #[command(hide = true)]
+    ReadStore(ReadStoreArgs),
 }
 
 /// Where Tidewatch keeps its data.
@@ -72,6 +75,15 @@ pub(crate) struct DataDir {
     /// Data directory: store, journal, control socket.
     #[arg(long, value_name = "DIR", env = "TIDEWATCH_DATA_DIR", default_value = "/var/lib/tidewatch")]
     pub(crate) data_dir: PathBuf,
+}
+
+/// A question to the store.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReadStoreArgs {
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// The question, as JSON.
+    pub(crate) question: String,
 }
 
 /// Where settings come from.

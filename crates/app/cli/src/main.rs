@@ -36,6 +36,7 @@ mod record;
 mod replay;
 
 mod status;
+
 mod stored;
 
 mod top;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::ReadStore(args) => stored::apart::run(&args),
     };
     match outcome {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,

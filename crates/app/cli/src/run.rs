@@ -34,7 +34,7 @@ const END_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Outcome> {
     // Before any thread: they inherit what is given up here.
-    let guard = Guard::restrict(args.config.config.iter().cloned().collect());
+    let guard = Guard::restrict(args.config.config.as_slice());
     let shows_view = is_terminal() && !args.json;
     let pulses = Pulses::default();
     let log = log(shows_view, &pulses)?;

@@ -2,23 +2,24 @@
 //!
 //! Not here: showing it. A store that cannot be read, or does not answer, is a complaint beside what memory holds.
 
+pub(crate) mod apart;
+
 use std::collections::BTreeSet;
-use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use engine::control::{Answer, Request, Unstored, ask};
 use model::approval::Approval;
 use model::incident::{Incident, IncidentId, State};
-use store::database::Database;
-use store::error::StoreError;
-use store::incident_store::{IncidentQuery, IncidentStore};
+use store::incident_store::IncidentQuery;
 
 use crate::args::DataDir;
 use crate::output::complain;
 
-/// How long a command waits for the store, which may lie on a disk that does not answer.
+/// How long a command waits for the store, which may lie on a disk that does not answer; and how long while a running Tidewatch
+/// has what matters in memory.
 const STORE_WAIT: Duration = Duration::from_secs(5);
+const STORE_WAIT_BESIDE_MEMORY: Duration = Duration::from_secs(1);
 
 /// Incidents from both places.
 #[derive(Debug, Default)]
@@ -33,10 +34,13 @@ pub(crate) struct Incidents {
 
 /// Incidents that were asked for, stored or not.
 pub(crate) fn incidents(data: &DataDir, query: &IncidentQuery) -> anyhow::Result<Incidents> {
-    let memory = in_memory(data);
-    let wanted = query.clone();
-    let read = read(data, move |store| store.incidents(&wanted));
+    let mut memory = in_memory(data);
+    let read = apart::incidents(&data.data_dir, query, patience(&memory));
     let mut listed = Incidents::default();
+    if read.is_err() && memory.is_some() {
+        // Time passed meanwhile, and more may have opened.
+        memory = in_memory(data);
+    }
     match (read, &memory) {
         (Ok(loaded), _) => {
             loaded.problems.iter().for_each(|problem| complain(&format!("tidewatch: {problem}")));
@@ -70,7 +74,7 @@ pub(crate) fn incident(data: &DataDir, id: &IncidentId) -> anyhow::Result<(Incid
 /// Approvals in force, stored or not; the numbers of those that are not stored.
 pub(crate) fn approvals(data: &DataDir) -> anyhow::Result<(Vec<Approval>, BTreeSet<u64>)> {
     let memory = in_memory(data);
-    let mut rows = match (read(data, IncidentStore::approvals), &memory) {
+    let mut rows = match (apart::approvals(&data.data_dir, patience(&memory)), &memory) {
         (Ok(loaded), _) => {
             loaded.problems.iter().for_each(|problem| complain(&format!("tidewatch: {problem}")));
             loaded.rows
@@ -90,27 +94,16 @@ pub(crate) fn approvals(data: &DataDir) -> anyhow::Result<(Vec<Approval>, BTreeS
     Ok((rows, unstored))
 }
 
+fn patience(memory: &Option<Unstored>) -> Duration {
+    if memory.is_some() { STORE_WAIT_BESIDE_MEMORY } else { STORE_WAIT }
+}
+
 /// What a running Tidewatch has in memory; none when none runs or answers.
 fn in_memory(data: &DataDir) -> Option<Unstored> {
     match ask(&data.data_dir, &Request::Unstored) {
         Ok(Answer::Unstored(unstored)) => Some(*unstored),
         _ => None,
     }
-}
-
-/// Reads the store without waiting for a disk that does not answer.
-fn read<T: Send + 'static>(
-    data: &DataDir,
-    query: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
-) -> anyhow::Result<T> {
-    let (send, answer) = mpsc::channel();
-    let dir = data.data_dir.clone();
-    // Left to itself when it hangs: the command ends without it.
-    std::thread::spawn(move || {
-        drop(send.send(Database::open_read_only(&dir).and_then(|store| query(&store))));
-    });
-    let read = answer.recv_timeout(STORE_WAIT);
-    Ok(read.context("the store does not answer")??)
 }
 
 /// Puts what is in memory over what is stored.

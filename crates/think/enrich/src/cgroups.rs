@@ -137,20 +137,20 @@ fn directory(path: &Untrusted) -> Untrusted {
 mod tests {
     use super::*;
 
-    fn path(text: String) -> Untrusted {
-        Untrusted::new(&text)
+    fn path(text: &str) -> Untrusted {
+        Untrusted::new(text)
     }
 
     #[test]
     fn what_fills_one_directory_leaves_room_for_the_others() {
         let mut cgroups = Cgroups::default();
-        let mut made = |id: u64, text: String| cgroups.made(CgroupId(id), &path(text));
+        let mut made = |id: u64, text: &str| cgroups.made(CgroupId(id), &path(text));
         let refused = (0..40_000)
-            .filter(|id| made(*id, format!("/docker/0a/x{}/y{id}", id % 64)) == Made::NoRoom)
+            .filter(|id| made(*id, &format!("/docker/0a/x{}/y{id}", id % 64)) == Made::NoRoom)
             .count();
         assert_eq!(refused, 40_000 - CGROUPS_MAX / 2);
-        assert_eq!(made(50_000, "/ghost".to_owned()), Made::Named);
-        assert_eq!(made(50_001, "/docker/0b".to_owned()), Made::Named);
+        assert_eq!(made(50_000, "/ghost"), Made::Named);
+        assert_eq!(made(50_001, "/docker/0b"), Made::Named);
         for id in 0..CGROUPS_MAX as u64 / 2 {
             cgroups.removed(CgroupId(id));
         }

@@ -58,10 +58,10 @@ impl Claims {
         }
         self.by_id.insert((facts.id.clone(), facts.view.clone()), ());
         let mut kept = facts.clone();
-        match self.label_bytes {
-            ..LABEL_BYTES_MAX => {}
-            ..RELEVANT_BYTES_MAX => kept.keep_labels(Relevance::Relevant),
-            _ => kept.keep_labels(Relevance::Decisive),
+        if self.label_bytes >= RELEVANT_BYTES_MAX {
+            kept.keep_labels(Relevance::Decisive);
+        } else if self.label_bytes >= LABEL_BYTES_MAX {
+            kept.keep_labels(Relevance::Relevant);
         }
         self.texts.share(&mut kept);
         self.label_bytes += kept.label_bytes();

@@ -155,7 +155,10 @@ impl Inventory {
             self.changes(known, exec, event);
             return;
         }
-        if self.is_made_beside(exec, host) {
+        // Of what was cloned and executes nothing yet the namespaces alone say little: a runtime's helper has them, too. Whose
+        // files it runs is not known either, since its own was executed outside.
+        let executes = !within::is_told_alone(event, exec);
+        if executes && self.is_made_beside(exec, host) {
             self.appear_within(exec.namespaces.pid, exec, event, news);
             return;
         }
@@ -166,8 +169,6 @@ impl Inventory {
             return;
         }
         let has_own_files = exec.confines.is_some_and(|it| it.has_own_files(exec.uid, None));
-        // Of what was cloned and executes nothing yet the namespaces alone say little: a runtime's helper has them, too.
-        let executes = !within::is_told_alone(event, exec);
         let differs = (executes && exec.namespaces != host.namespaces)
             || (has_own_files && !self.is_units(exec.cgroup));
         if exec.cgroup == host.cgroup || !differs || !self.has_room_at(exec.cgroup, exec.process, event.time)

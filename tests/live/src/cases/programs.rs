@@ -130,7 +130,7 @@ const LAUNCHED: [(&str, &[&str]); 6] = [
     ("tw-live-xargs", &["xargs", "sh"]),
     ("tw-live-awk", &["awk", "BEGIN{system(\"ash\")}"]),
     ("tw-live-env", &["env", "timeout", "9", "setsid", "sh"]),
-    ("tw-live-nice", &["nice", "-n", "1", "nohup", "sh"]),
+    ("tw-live-nice", &["busybox", "nice", "-n", "1", "busybox", "nohup", "sh"]),
     ("tw-live-fork", &["sh", "-c", "( ( busybox sh; true ); true ); true"]),
 ];
 
@@ -139,7 +139,7 @@ fn launched(room: &Room) -> Result<Outcome> {
     let mut stage = Stage::set(0)?;
     for (name, _) in &LAUNCHED {
         // A command of its own each, or they would be one workload, which knows its commands after three runs.
-        let serve = format!(": {name}; {SERVE}");
+        let serve = format!("echo {name} >/dev/null; {SERVE}");
         stage.add(name, &["--network", "none", WEB, "sh", "-c", &serve])?;
     }
     let scene = Scene::open_with(room, stage, None)?;

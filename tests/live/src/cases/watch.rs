@@ -42,7 +42,9 @@ fn stopped(room: &Room) -> Result<Outcome> {
     stage.approve(&tidewatch)?;
     wait::pause(Duration::from_secs(3))?;
     host::signal(tidewatch.pid(), Signal::STOP);
-    let ghost = ghost(room);
+    // What happens at the edge of a stop may have been before it.
+    let begun = wait::pause(Duration::from_secs(1));
+    let ghost = begun.and_then(|()| ghost(room));
     let paused = wait::pause(STOPPED);
     host::signal(tidewatch.pid(), Signal::CONT);
     let (ghost, resumed) = (ghost?, host::unix_now());

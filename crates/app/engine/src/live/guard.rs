@@ -32,9 +32,9 @@ pub struct Guard {
 impl Guard {
     /// Restricts this thread and all that it starts from now on: call it before any other thread exists. Watches our program
     /// and `files`.
-    pub fn restrict(files: Vec<PathBuf>) -> Self {
+    pub fn restrict(files: &[PathBuf]) -> Self {
         // Before the limits: what the watch sees is then what the loader left.
-        let watch = Watch::new(&files);
+        let watch = Watch::new(files);
         let refused = hardening::restrict();
         Self { refused, seals: true, noticed: watch_from_a_thread(watch) }
     }
@@ -62,7 +62,8 @@ impl Guard {
     /// What was noticed since the last tick.
     pub(super) fn noticed(&self, tick: u64, control: &Control) -> Vec<Integrity> {
         let found = self.noticed.iter().flat_map(Receiver::try_iter).map(integrity);
-        let turned_away = tick.is_multiple_of(REFUSED_TICKS).then(|| control.take_refused()).unwrap_or(0);
+        let is_due = tick.is_multiple_of(REFUSED_TICKS);
+        let turned_away = if is_due { control.take_refused() } else { 0 };
         let refused = (turned_away > 0)
             .then(|| Integrity::Refused { what: Untrusted::new("control clients"), count: turned_away });
         found.chain(refused).collect()

@@ -129,6 +129,17 @@ fn absurd_bodies(cgroup: CgroupId, id: &Untrusted, number: u64) -> Vec<Body> {
             lasted_ms: number,
             ..Socket::new(cgroup, SocketState::Closed, address, address)
         })),
+        Body::Revoked { id: number },
+        Body::Tick,
+    ]
+    .into_iter()
+    .chain(absurd_facts(id, number))
+    .collect()
+}
+
+/// What Tidewatch notices about itself, likewise.
+fn absurd_facts(id: &Untrusted, number: u64) -> Vec<Body> {
+    vec![
         Body::Resumed { last: Time::from_ns(i64::MIN) },
         Body::FirstLook { at: Time::from_ns(i64::MAX) },
         Body::Integrity(Box::new(Integrity::late(Time::from_ns(i64::MIN), Time::from_ns(i64::MAX)))),
@@ -139,8 +150,6 @@ fn absurd_bodies(cgroup: CgroupId, id: &Untrusted, number: u64) -> Vec<Body> {
             rebooted: false,
             times: number,
         })),
-        Body::Revoked { id: number },
-        Body::Tick,
     ]
 }
 

@@ -230,6 +230,13 @@ fn line_when(
     }
 }
 
+fn poll_for(probes: &mut Probes, span: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < span {
+        probes.poll(Duration::from_millis(20), |_| ()).unwrap();
+    }
+}
+
 #[test]
 fn datagrams_leave_room_for_a_connection() {
     let cgroup = TestCgroup::new();
@@ -259,7 +266,8 @@ fn a_line_deleted_while_its_connection_stands_still_begins_anew() {
     let mut client = cgroup.command(&script).stdin(std::process::Stdio::piped()).spawn().unwrap();
     let mut go_on = client.stdin.take().unwrap();
     let key = out(port, Protocol::TCP);
-    std::thread::sleep(Duration::from_millis(700));
+    // Longer than the pause between two times that an open connection is written down.
+    poll_for(&mut probes, Duration::from_millis(700));
     let first = probes.forget_flow(cgroup.id, &key).unwrap().unwrap();
     go_on.write_all(b"\n").unwrap();
     let anew = line_when(&mut probes, (cgroup.id, &key), |line| line.sent_bytes >= 500_000);

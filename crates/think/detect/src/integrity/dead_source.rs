@@ -34,9 +34,9 @@ pub(crate) fn judge(case: &Case, out: &mut Vec<Finding>) {
         }
         Some(Integrity::Overdue { thread, silent_ms }) => {
             let bits = match *silent_ms {
-                ..OVERDUE_MS => LATE_BITS,
-                ..HUNG_MS => OVERDUE_BITS,
-                _ => HUNG_BITS,
+                HUNG_MS.. => HUNG_BITS,
+                OVERDUE_MS..HUNG_MS => OVERDUE_BITS,
+                _ => LATE_BITS,
             };
             let seconds = *silent_ms as f64 / 1e3;
             let claim = format!(

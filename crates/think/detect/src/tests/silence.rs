@@ -149,7 +149,7 @@ proptest! {
             more.into_iter().map(|word| Word { state: silent_of(word.state), ..word }).collect();
         let change = |setup: &mut Setup| setup.has_own_root = !has_hosts_root;
         let alone = bits(scene_of(&base, which, &path, change));
-        let beside = bits(scene_of(&[base, silent.clone()].concat(), which, &path, change));
+        let beside = bits(scene_of(&[base, silent].concat(), which, &path, change));
         prop_assert!(alone >= 6.0, "{alone}");
         prop_assert!(beside >= alone, "{beside} < {alone}");
     }

@@ -182,3 +182,25 @@ fn the_end_of_a_container_that_the_engine_told_first_makes_no_other() {
         "#]],
     );
 }
+
+#[test]
+fn a_sandbox_in_a_cgroup_of_the_host_whose_first_process_executes_nothing_is_none() {
+    check(
+        |scene| {
+            let shell = scene.next_actor();
+            let file = RunFile { is_in_place: true, is_on_hosts: true, ..RunFile::default() };
+            let program = Exec {
+                process: ProcessKey { pid: 778, start_ns: 7_780_000_000 },
+                confines: lives_at(BY_HAND).map(|confines| Confines { file, pid_inside: 2, ..confines }),
+                cgroup: CgroupId(1),
+                ..made(shell, APART)
+            };
+            scene.emit(Source::Kernel, Body::Exec(Box::new(program)));
+            // As bubblewrap's: it made the root, waits for the program, and its file is the host's.
+            let first = Exec { cgroup: CgroupId(1), lineage: from(CgroupId(1), HOST), ..made(shell, APART) };
+            scene.emit(Source::Kernel, Body::Process(Box::new(first)));
+            scene.seconds(4, &[], 0.0);
+        },
+        &expect![[r#""#]],
+    );
+}

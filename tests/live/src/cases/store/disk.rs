@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::host;
 use crate::tidewatch::Room;
@@ -32,7 +32,10 @@ impl DataDisk {
             make.args(["-N", &inodes.to_string()]);
         }
         host::succeed(make.arg(&file), COMMAND)?;
-        host::succeed(Command::new("mount").args(["-o", "loop"]).arg(&file).arg(&dir), COMMAND)?;
+        host::succeed(
+            Command::new("mount").args(["-o", "loop,errors=remount-ro"]).arg(&file).arg(&dir),
+            COMMAND,
+        )?;
         Ok(Self { dir, filled: 0 })
     }
 
@@ -56,7 +59,7 @@ impl DataDisk {
         let mut count = 0;
         while File::create(self.dir.join(format!("inode-{count}"))).is_ok() {
             count += 1;
-            anyhow::ensure!(count < 100_000, "this disk has inodes without end");
+            ensure!(count < 100_000, "this disk has inodes without end");
         }
         Ok(count)
     }
@@ -84,17 +87,14 @@ impl DataDisk {
         host::succeed(Command::new("fsfreeze").arg("--unfreeze").arg(&self.dir), COMMAND).map(drop)
     }
 
-    /// Refuses every write, also to files that are open, as a disk with errors does.
-    pub(super) fn set_read_only(&self, read_only: bool) -> Result<()> {
-        let device = host::succeed(
-            Command::new("findmnt").args(["-n", "-o", "SOURCE", "--target"]).arg(&self.dir),
-            COMMAND,
-        )?;
-        let flag = if read_only { "--setro" } else { "--setrw" };
-        host::succeed(Command::new("blockdev").args([flag, device.trim()]), COMMAND)?;
-        let mode = if read_only { "remount,ro,abort" } else { "remount,rw" };
-        // A file system that was aborted is read-only at once, and cannot be made writable again.
-        host::run(Command::new("mount").args(["-o", mode]).arg(&self.dir), COMMAND).map(drop)
+    /// Refuses every write from now on, also to files that are open: an error of the file system is reported to it.
+    pub(super) fn set_read_only(&self) -> Result<()> {
+        let find = ["-n", "-o", "SOURCE", "--target"];
+        let device = host::succeed(Command::new("findmnt").args(find).arg(&self.dir), COMMAND)?;
+        let name = device.trim().rsplit('/').next().unwrap_or_default().to_owned();
+        ensure!(name.starts_with("loop"), "{name} is not the disk of this test");
+        let trigger = format!("/sys/fs/ext4/{name}/trigger_fs_error");
+        fs::write(&trigger, "a live test").with_context(|| format!("cannot write {trigger}"))
     }
 }
 

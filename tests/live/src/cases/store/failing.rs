@@ -66,7 +66,7 @@ pub(crate) fn read_only(room: &Room) -> Result<Outcome> {
     let stage = Stage::set(1)?;
     let tidewatch = Tidewatch::start(room, Launch::default())?;
     stage.approve(&tidewatch)?;
-    disk.set_read_only(true)?;
+    disk.set_read_only()?;
     let (delay, id) = shown(&stage, &tidewatch, "tw-live-attack-read-only")?;
     decide(&tidewatch, "read-only/one")?;
     ensure!(!is_stored(&tidewatch)?, "status says that all is stored on a read-only disk");

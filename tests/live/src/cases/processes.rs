@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
@@ -12,6 +13,7 @@ use crate::host;
 use crate::images::BUSYBOX;
 use crate::scene::{Expected, Found, Scene, start_of};
 use crate::tidewatch::Room;
+use crate::wait;
 
 const FORKS: &str = "tw-live-attack-forks";
 const TASKS: &str = "tw-live-attack-tasks";
@@ -23,6 +25,8 @@ const FORK: &str = "while :; do (:); done";
 pub(crate) fn storm(room: &Room) -> Result<Outcome> {
     let mut scene = Scene::open(room)?;
     let forks = attack(&mut scene, FORKS, &["--pids-limit", "200"], &["sh", "-c", FORK])?;
+    // Losses are told once a second: the last of them come after their container.
+    wait::pause(Duration::from_secs(2))?;
     scene.close_all()?;
     let tasks = attack(&mut scene, TASKS, &["--pids-limit", "300"], &["load", "tasks", "1000"])?;
     let note = format!(

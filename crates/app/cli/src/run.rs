@@ -162,6 +162,7 @@ impl Show for Lines {
                     status::welcome(&status).iter().for_each(|line| tracing::info!("{line}"));
                 }
             }
+            Notice::Trouble(trouble) if trouble.is_empty() => tracing::info!("data is kept again"),
             Notice::Trouble(trouble) => tracing::error!(%trouble, "data cannot be kept"),
         }
     }

@@ -86,7 +86,7 @@ pub enum Notice {
     NotStored(Vec<Change>),
     /// A second passed.
     Status(Box<Status>),
-    /// Something of our own needs a person: data could not be kept.
+    /// Something of our own needs a person: data could not be kept. Empty when that is over.
     Trouble(String),
 }
 
@@ -116,6 +116,8 @@ pub struct Engine {
     boot_id: String,
     events: u64,
     ticks: u64,
+    /// Changes that wait for the next ones.
+    aside: Vec<Change>,
     trouble: String,
     guard: Guard,
     watchdog: Watchdog,
@@ -155,6 +157,7 @@ impl Engine {
             rim,
             events: 0,
             ticks: 0,
+            aside: Vec::new(),
             trouble: String::new(),
             guard,
             watchdog: Watchdog::default(),
@@ -236,6 +239,13 @@ impl Engine {
         self.take(event)
     }
 
+    /// Folds an event of our own for one who has no use for what it changes: any event lets time pass, and what changes with
+    /// it is kept and shown with the next changes.
+    fn own_aside(&mut self, source: Source, body: Body) {
+        let changes = self.own(source, body);
+        self.aside.extend(changes);
+    }
+
     fn time_passes(&mut self, show: &mut dyn Show) {
         let mut changes = self.look_after_ourselves();
         changes.extend(self.own(Source::Engine, Body::Tick));
@@ -275,16 +285,14 @@ impl Engine {
         if trouble != self.trouble {
             self.trouble.clone_from(&trouble);
             self.report_self();
-            if !trouble.is_empty() {
-                show.show(Notice::Trouble(trouble));
-            }
+            show.show(Notice::Trouble(trouble));
         }
     }
 
     fn report_self(&mut self) {
         let health = if self.trouble.is_empty() { Health::Up } else { Health::Degraded };
         let reason = Untrusted::new(&self.trouble);
-        self.own(Source::Engine, Body::Report(SourceReport { source: Source::Engine, health, reason }));
+        self.own_aside(Source::Engine, Body::Report(SourceReport { source: Source::Engine, health, reason }));
     }
 
     fn status(&self) -> Status {

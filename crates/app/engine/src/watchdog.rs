@@ -79,8 +79,11 @@ impl Watchdog {
     pub(crate) fn note(&mut self, body: &Body) {
         if let Body::Report(report) = body {
             let words = self.sources.entry(report.source).or_default();
-            words.own = Some(report.clone());
-            words.told = Some(report.clone());
+            // What was just said here comes back as an event, and is not the source's own account.
+            if words.told.as_ref() != Some(report) {
+                words.own = Some(report.clone());
+                words.told = Some(report.clone());
+            }
         }
     }
 

@@ -211,7 +211,7 @@ impl Inventory {
         } else {
             news.push(News::Settled(Arc::clone(container)));
         }
-        self.claim_again(setup.cgroup, news);
+        self.claim_again(cgroup, news);
     }
 
     pub(crate) fn process_ended(&mut self, exit: &Exit, at: Time, news: &mut Vec<News>) {

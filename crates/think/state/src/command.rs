@@ -59,7 +59,7 @@ pub fn command(exec: &Exec) -> Command {
     let mut words = exec.args.raw().split(' ').peekable();
     let asked = base(words.next().unwrap_or_default()).trim_start_matches('-');
     let path = base(exec.path.raw());
-    let file = exec.file.as_ref().filter(|_| exec.script.is_empty()).map_or("", |file| file.name.raw());
+    let file = exec.file.as_ref().filter(|_| !has_script(exec)).map_or("", |file| file.name.raw());
     let is_shell = |name: &str| SHELLS.contains(&name);
     // A file that is many programs goes by what it is asked as, whatever link leads to it.
     let is_many = [asked, path, file].iter().any(|name| MANY_PROGRAMS.contains(name));
@@ -71,9 +71,18 @@ pub fn command(exec: &Exec) -> Command {
     }
     let names = [asked, path, file];
     match INTERPRETERS.iter().find(|(known, _)| names.iter().any(|name| unversioned(name) == *known)) {
-        Some((_, letters)) if exec.script.is_empty() => of_interpreter(words, letters),
+        Some((_, letters)) if !has_script(exec) => of_interpreter(words, letters),
         _ => Command::Program,
     }
+}
+
+/// Whether a file was found that it runs; what the caller hands over, as `/dev/stdin`, is none.
+fn has_script(exec: &Exec) -> bool {
+    !exec.script.is_empty() && !is_handed_over(exec.script.raw())
+}
+
+fn is_handed_over(file: &str) -> bool {
+    HANDED_OVER.iter().any(|place| file.starts_with(place))
 }
 
 fn of_shell<'a>(exec: &Exec, words: impl Iterator<Item = &'a str>) -> Command {
@@ -89,11 +98,11 @@ fn of_shell<'a>(exec: &Exec, words: impl Iterator<Item = &'a str>) -> Command {
             words.next();
         }
     }
-    let is_given = |file: &&str| !file.is_empty() && !HANDED_OVER.iter().any(|place| file.starts_with(place));
+    let is_given = |file: &&str| !file.is_empty() && !is_handed_over(file);
     match words.peek().filter(|file| is_given(file)) {
         Some(_) if !is_typed => Command::ShellFile,
         // The kernel or a look at the process found the file.
-        _ if !exec.script.is_empty() && !is_typed => Command::ShellFile,
+        _ if has_script(exec) && !is_typed => Command::ShellFile,
         _ => Command::Shell,
     }
 }
@@ -141,6 +150,18 @@ mod tests {
 
     fn check(args: &str, expected: Command) {
         assert_eq!(told("/bin/program", "program", args), expected, "{args}");
+    }
+
+    #[test]
+    fn what_is_handed_over_is_no_script_also_when_it_was_looked_at() {
+        let of = |args: &str| {
+            let script = args.rsplit(' ').next().unwrap().into();
+            command(&Exec { script, ..Scene::new(1).next_actor().exec(args) })
+        };
+        assert_eq!(of("python3 /dev/stdin"), Command::Interpreter);
+        assert_eq!(of("sh /dev/stdin"), Command::Shell);
+        assert_eq!(of("sh /proc/self/fd/0"), Command::Shell);
+        assert_eq!(of("sh /run.sh"), Command::ShellFile);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use model::event::{Attach, Exec};
-use model::identity::Entered;
+use model::identity::{Container, Entered};
 use model::ids::{CgroupId, ProcessKey, WorkloadKey};
 use model::program::Ran;
 use model::time::Time;
@@ -211,8 +211,12 @@ impl Conduct {
         self.early.remove(&cgroup);
     }
 
-    pub(crate) fn ended(&mut self, cgroup: CgroupId) {
+    pub(crate) fn ended(&mut self, container: &Container) {
+        let cgroup = container.key.cgroup;
         self.files.ended(cgroup);
-        self.early.remove(&cgroup);
+        // One that ended before it was known whose it is will be judged yet, with what was done in it.
+        if !container.facts.is_pending() {
+            self.early.remove(&cgroup);
+        }
     }
 }

@@ -360,7 +360,7 @@ impl State {
             News::Ended(container) => {
                 self.open(container);
                 self.lives.ended(container);
-                self.conduct.ended(container.key.cgroup);
+                self.conduct.ended(container);
                 self.graph.ended(container.key.cgroup);
             }
         }

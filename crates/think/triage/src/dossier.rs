@@ -51,6 +51,15 @@ impl Dossier {
         }
     }
 
+    /// What this run has found about the same subject already, beside what is restored. An incident that this run has opened
+    /// goes on; the restored one then stays as it is stored.
+    pub(crate) fn joined(mut self, present: Self) -> Self {
+        present.findings.into_iter().for_each(|finding| self.add(finding));
+        self.dropped += present.dropped;
+        self.incident = present.incident.or(self.incident);
+        self
+    }
+
     pub(crate) fn incident(&self) -> Option<&Incident> {
         self.incident.as_ref()
     }

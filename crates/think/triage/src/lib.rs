@@ -211,7 +211,12 @@ impl Triage {
     fn restore(&mut self, incident: &Incident, weighed: &mut Weighed) {
         if incident.state == State::Open {
             self.make_room(&incident.subject);
-            self.subjects.insert(incident.subject.clone(), Dossier::restored(incident.clone()));
+            let restored = Dossier::restored(incident.clone());
+            let dossier = match self.subjects.remove(&incident.subject) {
+                Some(present) => restored.joined(present),
+                None => restored,
+            };
+            self.subjects.insert(incident.subject.clone(), dossier);
         } else if let (Some(closing), Some(workload)) = (&incident.closing, incident.subject.workload())
             && closing.verdict == Verdict::Malicious
         {

@@ -11,6 +11,7 @@ const FIRST_LOOK: &str = "first_look_ns";
 const IN_ORDER: &str = "ended_in_order";
 const KILLS: &str = "killed_ns";
 const LAST_BEAT: &str = "last_beat_ns";
+const RUN_BEGUN: &str = "run_begun_ns";
 
 /// The text kept under a key; `None` when there is none.
 pub(super) fn fact(sql: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
@@ -59,7 +60,12 @@ pub(super) fn begin_run(sql: &Connection, run: &ThisRun) -> rusqlite::Result<()>
     if meta(sql, FIRST_LOOK)?.is_none() {
         set_meta(sql, FIRST_LOOK, run.first_look.unwrap_or(run.begun).ns())?;
     }
+    // A store that this run opens anew has noted it already, and has its later signs of life.
+    if meta(sql, RUN_BEGUN)? == Some(run.begun.ns()) {
+        return Ok(());
+    }
     note_kill(sql, run.begun)?;
+    set_meta(sql, RUN_BEGUN, run.begun.ns())?;
     set_fact(sql, BOOT, &run.boot_id)?;
     set_meta(sql, IN_ORDER, 0)?;
     set_meta(sql, LAST_BEAT, run.begun.ns())

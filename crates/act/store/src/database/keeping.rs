@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use model::approval::{APPROVALS_MAX, Approval};
-use model::incident::{Change, ChangeKind, Closing, IncidentId};
+use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
@@ -239,7 +239,12 @@ fn close(
     let open = writing.run(|sql| incidents::list(sql, &query))?.rows;
     let is_open = |id: &&IncidentId| !open.iter().any(|incident| incident.id == **id);
     kept.unknown.extend(ids.iter().filter(is_open).cloned());
-    let wanted = open.into_iter().filter(|incident| ids.is_empty() || ids.contains(&incident.id));
+    // All that were open then: what opened since is not what the operator looked at.
+    let is_wanted = |incident: &Incident| match ids {
+        [] => incident.opened <= closing.at,
+        ids => ids.contains(&incident.id),
+    };
+    let wanted = open.into_iter().filter(is_wanted);
     let changes: Vec<Change> = wanted
         .map(|incident| Change { kind: ChangeKind::Closed, incident: incident.closed(closing) })
         .collect();

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use model::ids::WorkloadKey;
-use model::incident::ChangeKind;
+use model::incident::{ChangeKind, Closing, Verdict};
 use model::integrity::Integrity;
 use testkit::incidents::IncidentBuilder;
 
@@ -15,6 +15,7 @@ use super::*;
 use crate::audit::{AuditAction, StoredEntry};
 use crate::contract;
 use crate::incident_store::RIGHTS_MAX;
+use crate::storage::{Batch, Decision};
 
 fn at(secs: i64) -> Time {
     Time::from_secs(secs)
@@ -49,6 +50,19 @@ fn what_was_recorded_is_there_after_reopening() {
 }
 
 #[test]
+fn closing_all_closes_what_was_open_then_and_not_what_opened_before_it_was_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut database = Database::open(dir.path()).unwrap();
+    database.record(&[opened(1)]).unwrap();
+    let later = IncidentBuilder::attack().workload("later").opened(at(9)).build();
+    let incidents = vec![Change { kind: ChangeKind::Opened, incident: later.clone() }];
+    let closing = Closing { at: at(5), verdict: Verdict::Test, note: "".into(), owner: "ann".into() };
+    let decisions = vec![Decision::Close { ids: Vec::new(), closing }];
+    let kept = database.keep(&Batch { incidents, decisions, ..Batch::default() }).unwrap();
+    assert_eq!((kept.closed.len(), database.open_incidents().unwrap().rows), (1, vec![later]));
+}
+
+#[test]
 fn a_run_that_ended_without_being_asked_to_is_known_to_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let run = |begun| ThisRun { begun: at(begun), boot_id: "boot".into(), first_look: None };
@@ -56,7 +70,10 @@ fn a_run_that_ended_without_being_asked_to_is_known_to_the_next_one() {
     assert_eq!(database.last_run().unwrap(), LastRun::default());
     database.begin_run(&run(5)).unwrap();
     database.beat(at(7)).unwrap();
-    let last = Database::open(dir.path()).unwrap().last_run().unwrap();
+    let mut again = Database::open(dir.path()).unwrap();
+    again.begin_run(&run(5)).unwrap();
+    let last = again.last_run().unwrap();
+    assert!(last.killed_before.is_empty(), "the same run opened its store anew");
     assert_eq!(last.killed("boot"), Some(Integrity::Killed { last: at(7), rebooted: false, times: 1 }));
     database.begin_run(&run(10)).unwrap();
     database.end_run(at(12)).unwrap();

@@ -17,7 +17,10 @@ const CHANGES_MAX: usize = 4096;
 /// The engine's end.
 pub(crate) struct ToView {
     queue: Sender<Notice>,
-    changes: BTreeMap<IncidentId, Change>,
+    /// The last change of each incident, and whether it is stored.
+    changes: BTreeMap<IncidentId, (Change, bool)>,
+    /// The last trouble, or that there is none any more.
+    trouble: Option<String>,
     left_out: u64,
 }
 
@@ -25,13 +28,13 @@ impl ToView {
     /// Both ends.
     pub(crate) fn new() -> (Self, Receiver<Notice>) {
         let (queue, notices) = bounded(NOTICES_MAX);
-        (Self { queue, changes: BTreeMap::new(), left_out: 0 }, notices)
+        (Self { queue, changes: BTreeMap::new(), trouble: None, left_out: 0 }, notices)
     }
 
-    fn keep(&mut self, changes: Vec<Change>) {
+    fn keep(&mut self, changes: Vec<Change>, is_stored: bool) {
         for change in changes {
             if self.changes.len() < CHANGES_MAX || self.changes.contains_key(&change.incident.id) {
-                self.changes.insert(change.incident.id.clone(), change);
+                self.changes.insert(change.incident.id.clone(), (change, is_stored));
             } else {
                 self.left_out += 1;
             }
@@ -39,13 +42,15 @@ impl ToView {
     }
 
     fn flush(&mut self) {
-        if !self.changes.is_empty() {
-            let changes = std::mem::take(&mut self.changes).into_values().collect();
-            if let Err(TrySendError::Full(Notice::Changed(changes))) =
-                self.queue.try_send(Notice::Changed(changes))
-            {
-                self.keep(changes);
-            }
+        let (stored, unstored): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.changes).into_values().partition(|(_, is_stored)| *is_stored);
+        self.hand_on(stored, Notice::Changed);
+        self.hand_on(unstored, Notice::NotStored);
+        if let Some(trouble) = self.trouble.take()
+            && let Err(TrySendError::Full(Notice::Trouble(trouble))) =
+                self.queue.try_send(Notice::Trouble(trouble))
+        {
+            self.trouble = Some(trouble);
         }
         if self.left_out > 0 {
             let left_out = self.left_out;
@@ -57,10 +62,24 @@ impl ToView {
     }
 }
 
+impl ToView {
+    fn hand_on(&mut self, changes: Vec<(Change, bool)>, notice: fn(Vec<Change>) -> Notice) {
+        let Some(is_stored) = changes.first().map(|(_, is_stored)| *is_stored) else { return };
+        let changes = changes.into_iter().map(|(change, _)| change).collect();
+        if let Err(TrySendError::Full(Notice::Changed(changes) | Notice::NotStored(changes))) =
+            self.queue.try_send(notice(changes))
+        {
+            self.keep(changes, is_stored);
+        }
+    }
+}
+
 impl Show for ToView {
     fn show(&mut self, notice: Notice) {
         match notice {
-            Notice::Changed(changes) => self.keep(changes),
+            Notice::Changed(changes) => self.keep(changes, true),
+            Notice::NotStored(changes) => self.keep(changes, false),
+            Notice::Trouble(trouble) => self.trouble = Some(trouble),
             // The next one is due in a second; what finds no room is out of date by then.
             other => drop(self.queue.try_send(other)),
         }

@@ -118,7 +118,7 @@ impl Engine {
         let at = self.rim.outlet.now();
         let approval =
             self.keeping.keeper.approve(scope, owner, note, at).map_err(|error| error.to_string())?;
-        self.own(Source::Operator, Body::Approved(Box::new(approval.clone())));
+        self.own_aside(Source::Operator, Body::Approved(Box::new(approval.clone())));
         Ok(approval)
     }
 
@@ -126,7 +126,7 @@ impl Engine {
         let at = self.rim.outlet.now();
         match self.keeping.keeper.revoke(id, owner, at).map_err(|error| error.to_string())? {
             Some(approval) => {
-                self.own(Source::Operator, Body::Revoked { id });
+                self.own_aside(Source::Operator, Body::Revoked { id });
                 Ok(Answer::Revoked(Box::new(approval)))
             }
             None => Err(format!("no approval {id} is in force")),
@@ -141,7 +141,7 @@ impl Engine {
         }
         let kept = self.keeping.keeper.declare(wanted).map_err(|error| error.to_string())?;
         for expectation in &kept {
-            self.own(Source::Operator, Body::Expected(Box::new(expectation.clone())));
+            self.own_aside(Source::Operator, Body::Expected(Box::new(expectation.clone())));
         }
         Ok(Answer::Expected(kept))
     }
@@ -158,7 +158,7 @@ impl Engine {
         let at = self.rim.outlet.now();
         match self.keeping.keeper.undeclare(id, owner, at).map_err(|error| error.to_string())? {
             Some(expectation) => {
-                self.own(Source::Operator, Body::Unexpected { id: id.clone() });
+                self.own_aside(Source::Operator, Body::Unexpected { id: id.clone() });
                 Ok(Answer::Unexpected(Box::new(expectation)))
             }
             None => Err(format!("no expectation {id} is kept")),
@@ -177,11 +177,11 @@ impl Engine {
             let body = Body::Closed { id: id.clone(), closing: closing.clone() };
             changes.extend(self.own(Source::Operator, body));
         }
+        self.keep_and_show(changes, show);
         // None means every open one: those that have left the fold's memory are still in the store.
         if all || !others.is_empty() {
             self.keeping.keeper.close(others, closing).map_err(|error| error.to_string())?;
         }
-        self.keep_and_show(changes, show);
         Ok(Answer::Closed(mine))
     }
 

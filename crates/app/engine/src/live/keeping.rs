@@ -81,7 +81,8 @@ impl Engine {
     pub(super) fn keep_and_show(&mut self, changes: Vec<Change>, show: &mut dyn Show) {
         let now = Instant::now();
         let keeper = &mut self.keeping.keeper;
-        changes.into_iter().for_each(|change| keeper.add_incident(change, now));
+        let aside = std::mem::take(&mut self.aside);
+        aside.into_iter().chain(changes).for_each(|change| keeper.add_incident(change, now));
         keeper.hand_over(now);
         let overdue = keeper.overdue(now);
         if !overdue.is_empty() {
@@ -164,7 +165,7 @@ impl Engine {
         let mut changes = Vec::new();
         let is_first = !std::mem::replace(&mut self.keeping.is_taken_up, true);
         if is_first {
-            changes.extend(self.take_up_last_run(&contents.last_run));
+            self.take_up_last_run(&contents.last_run);
         }
         let open: BTreeSet<IncidentId> =
             self.fold.triage().open_incidents().map(|incident| incident.id.clone()).collect();
@@ -183,19 +184,17 @@ impl Engine {
         }
         let lost = self.fold.triage().open_incidents().filter(|incident| taken.lost.contains(&incident.id));
         changes.extend(lost.cloned().map(|incident| Change { kind: ChangeKind::Updated, incident }));
-        notes.into_iter().for_each(|note| changes.extend(self.note(note)));
+        // After what is restored, which it may be one more finding of.
+        let killed = contents.last_run.killed(&self.boot_id).filter(|_| is_first);
+        killed.into_iter().chain(notes).for_each(|note| changes.extend(self.note(note)));
         changes
     }
 
-    /// When this host was first looked at, the gap since the last run, and whether that run ended in order.
-    fn take_up_last_run(&mut self, last: &LastRun) -> Vec<Change> {
-        let mut changes = self.own(Source::Engine, Body::FirstLook { at: last.first_look(self.since) });
+    /// When this host was first looked at, and the gap since the last run.
+    fn take_up_last_run(&mut self, last: &LastRun) {
+        self.own_aside(Source::Engine, Body::FirstLook { at: last.first_look(self.since) });
         if let Some(last) = last.last_beat {
-            changes.extend(self.own(Source::Engine, Body::Resumed { last }));
+            self.own_aside(Source::Engine, Body::Resumed { last });
         }
-        if let Some(killed) = last.killed(&self.boot_id) {
-            changes.extend(self.note(killed));
-        }
-        changes
     }
 }

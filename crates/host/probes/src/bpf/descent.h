@@ -51,11 +51,12 @@ static __always_inline bool comes_from_outside(const struct exec_record *record,
 	       !(level > 0 && BPF_CORE_READ(last, nr) == 1);
 }
 
-/* Completes a record with what the task descends from. */
-static __always_inline void read_descent(struct exec_record *record, struct task_struct *task)
+/* Completes a record with what the task descends from. A program goes by the name of its file, which no link to it changes;
+ * a script by what it is asked as, since its file is not at hand here. */
+static __always_inline void read_descent(struct exec_record *record, struct task_struct *task, bool is_script)
 {
 	bool is_entry = comes_from_outside(record, plain(task));
-	bool is_installer = is_called_installer(record->comm);
+	bool is_installer = is_called_installer(is_script ? record->comm : record->file.name);
 	struct descent_record *descent =
 		bpf_task_storage_get(&descents, task, 0, is_entry || is_installer ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 

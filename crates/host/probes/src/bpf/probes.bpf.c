@@ -136,7 +136,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	read_arguments(record, task);
 	read_streams(record, task);
 	read_file(&record->file, task, BPF_CORE_READ(bprm, file));
-	read_descent(record, task);
+	read_descent(record, task, is_interpreted(bprm));
 	record->origin = record->file.origin;
 	if ((record->origin == ORIGIN_IMAGE || record->origin == ORIGIN_UNKNOWN) && is_interpreted(bprm))
 		record->origin = ORIGIN_SCRIPT;

@@ -60,7 +60,11 @@ fn came_in(
         Entered::Itself => Some(&exec.args),
         Entered::Descends(entry) => case.state.entry(entry),
     };
-    if asked.is_some_and(|asked| is_expected(case, container, asked)) || commanded_before >= HABIT_RUNS {
+    let is_habit = commanded_before >= HABIT_RUNS;
+    if asked.is_some_and(|asked| is_expected(case, container, asked))
+        || is_check_script(container, exec)
+        || is_habit
+    {
         return None;
     }
     let has_terminal = exec.lineage.is_some_and(|lineage| lineage.has_terminal);
@@ -111,6 +115,16 @@ fn is_expected(case: &Case, container: &Container, command: &Untrusted) -> bool 
         check.raw() == told || (told.len() >= 200 && check.raw().starts_with(told))
     });
     is_check || case.state.is_approved_command(&container.workload(), command)
+}
+
+/// Whether it is a declared check that is a script: the kernel names the interpreter before it.
+fn is_check_script(container: &Container, exec: &Exec) -> bool {
+    let check =
+        container.facts.known().map(|facts| facts.health_check.raw()).filter(|check| !check.is_empty());
+    check.is_some_and(|check| {
+        let is_asked_for = check.split(' ').next() == Some(exec.path.raw());
+        !exec.script.is_empty() && is_asked_for && exec.args.raw().ends_with(&format!(" {check}"))
+    })
 }
 
 fn weight(command: Command, has_terminal: bool) -> f64 {

@@ -473,6 +473,23 @@ fn a_script_written_in_a_container_that_nobody_approved_adds_little_to_that() {
 }
 
 #[test]
+fn what_was_done_in_a_container_that_ended_before_its_engine_told_of_it_is_judged_when_it_has() {
+    check(
+        |scene| {
+            let short = scene.start_unclaimed("httpd -f");
+            scene.run_from_outside(short, "sh", |_| ());
+            scene.end(short);
+            scene.claim(short, "short", "web", |_| ());
+            scene.seconds(3, &[], 0.0);
+        },
+        &expect![[r#"
+            unapproved_image short 4.0
+            administration short 13.0
+        "#]],
+    );
+}
+
+#[test]
 fn a_shell_from_outside_before_the_engine_has_told_of_the_container_is_judged_when_it_has() {
     check_after(
         |scene, _| {

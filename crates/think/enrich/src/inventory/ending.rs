@@ -52,7 +52,8 @@ impl Inventory {
         let Some(path) = self.cgroups.path(cgroup).filter(|_| !self.homeless.is_empty()) else { return };
         let is_there =
             |within: &&CgroupId| self.containers.get(within).is_some_and(|it| it.cgroup_path == *path);
-        let gone: Vec<CgroupId> = self.homeless.values().filter(is_there).copied().collect();
+        let mut gone: Vec<CgroupId> = self.homeless.values().filter(is_there).copied().collect();
+        gone.sort_unstable();
         gone.into_iter().for_each(|within| self.end(within, at, news));
     }
 

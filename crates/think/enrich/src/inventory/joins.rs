@@ -105,10 +105,18 @@ impl Inventory {
     pub(super) fn join_by_path(&mut self, cgroup: CgroupId, news: &mut Vec<News>) {
         let Some(container) = self.containers.get(&cgroup) else { return };
         let Suggests::Container(_, id) = read(container.cgroup_path.raw()) else { return };
-        let claims: Vec<_> = self.claims.of_id(&Untrusted::new(id)).cloned().collect();
-        for facts in claims {
+        let id = Untrusted::new(id);
+        let claims = self.claims.of_id(&id);
+        let free: Vec<_> = claims.filter(|facts| !self.is_anothers(facts, cgroup)).cloned().collect();
+        for facts in free {
             self.join(cgroup, facts, news);
         }
+    }
+
+    /// Whether a claim means another container that runs: a second cgroup of that name proves nothing.
+    fn is_anothers(&self, facts: &ContainerFacts, cgroup: CgroupId) -> bool {
+        let joined = self.claims.joined(&facts.view, &facts.id).filter(|joined| *joined != cgroup);
+        joined.and_then(|joined| self.containers.get(&joined)).is_some_and(|it| it.ended.is_none())
     }
 
     /// Takes claims that came before, of a container whose cgroup path names no runtime.

@@ -134,8 +134,7 @@ impl Inventory {
         let has_more =
             next.is_deeper || (next.has_own_files == Some(true) && container.has_own_files != Some(true));
         let is_unclaimed = container.facts.known().is_none();
-        let mounts = next.namespaces.mnt;
-        let is_moved = container.namespaces.mnt != mounts;
+        let (mounts, mounts_before) = (next.namespaces.mnt, container.namespaces.mnt);
         let changed = Arc::make_mut(container);
         if next.is_deeper {
             changed.init = Some(exec.process);
@@ -146,7 +145,11 @@ impl Inventory {
         }
         (changed.namespaces, changed.root, changed.has_own_files) =
             (next.namespaces, next.root, next.has_own_files);
-        if is_moved {
+        if mounts_before != mounts {
+            // The kernel gives the number to others once the namespace is gone.
+            if self.by_mounts.get(&mounts_before) == Some(&cgroup) {
+                self.by_mounts.remove(&mounts_before);
+            }
             self.note_mounts(cgroup, mounts);
         }
         if has_more && is_unclaimed {

@@ -204,3 +204,21 @@ fn a_sandbox_in_a_cgroup_of_the_host_whose_first_process_executes_nothing_is_non
         &expect![[r#""#]],
     );
 }
+
+#[test]
+fn a_second_cgroup_called_like_a_running_container_is_not_that_container() {
+    check(
+        |scene| {
+            let web = approved(scene);
+            let path = format!("/user.slice/docker-{}.scope", web.id());
+            scene.appear_with(&path, "miner", |exec| exec.confines = lives_at(BY_HAND));
+            scene.seconds(4, &[], 0.0);
+        },
+        &expect![[r#"
+            1.0 appeared unsettled httpd
+            1.0 settled managed web
+            2.0 appeared unsettled miner
+            4.0 settled ghost miner: no container runtime claims it
+        "#]],
+    );
+}

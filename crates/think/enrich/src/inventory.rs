@@ -159,6 +159,7 @@ impl Inventory {
         // files it runs is not known either, since its own was executed outside.
         let executes = !within::is_told_alone(event, exec);
         if executes && self.is_made_beside(exec, host) {
+            self.outgrows(exec, event, news);
             self.appear_within(exec.namespaces.pid, exec, event, news);
             return;
         }

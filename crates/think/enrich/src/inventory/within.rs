@@ -47,6 +47,15 @@ impl Inventory {
             && !self.by_mounts.get(&exec.namespaces.mnt).is_some_and(|of| self.is_claimed(*of))
     }
 
+    /// A process that was taken for the first of its whole cgroup, and turns out to be one of a container within: as the
+    /// former it is over.
+    pub(super) fn outgrows(&mut self, exec: &Exec, event: &Event, news: &mut Vec<News>) {
+        let around = self.containers.get(&exec.cgroup);
+        if around.is_some_and(|it| it.init == Some(exec.process) && it.facts.known().is_none()) {
+            self.end(exec.cgroup, event.time, news);
+        }
+    }
+
     /// A container without a cgroup of its own, by a namespace that only it has.
     pub(super) fn appear_within(&mut self, namespace: u32, exec: &Exec, event: &Event, news: &mut Vec<News>) {
         let cgroup = CgroupId::of_namespace(namespace);

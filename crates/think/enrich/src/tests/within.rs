@@ -222,3 +222,27 @@ fn a_second_cgroup_called_like_a_running_container_is_not_that_container() {
         "#]],
     );
 }
+
+#[test]
+fn one_made_in_a_units_cgroup_is_one_container_also_when_it_executes_twice() {
+    check(
+        |scene| {
+            let unit = scene.appear_with("/system.slice/session.scope", "chroot", |exec| {
+                exec.namespaces = APART;
+                exec.lineage = from(exec.cgroup, HOST);
+                exec.confines = Some(Confines::default());
+            });
+            let (process, lineage) = (unit.process(), from(unit.cgroup(), APART));
+            let miner = Exec { process, lineage, ..made(unit, APART) };
+            scene.emit(Source::Kernel, Body::Exec(Box::new(miner)));
+            scene.seconds(14, &[], 0.0);
+        },
+        &expect![[r#"
+            1.0 appeared unsettled chroot
+            1.0 ended unsettled chroot
+            1.0 appeared unsettled miner
+            11.0 settled ghost chroot: no container runtime claims it
+            11.0 settled ghost miner: no container runtime claims it
+        "#]],
+    );
+}

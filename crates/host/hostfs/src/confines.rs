@@ -20,7 +20,9 @@ use crate::text::{lines, number};
 pub(crate) fn confines(root: &HostRoot, pid: u32, status: &[u8]) -> Option<Confines> {
     let own = seen(&pid_path(root, pid, "root"))?;
     let host = seen(&pid_path(root, 1, "root")).or_else(|| seen(root.path()))?;
-    let has_own_root = identity(&own) != identity(&host);
+    // Browsers lock themselves into an empty directory without executing anything in it, as the probes know as well.
+    let is_used = executed_inside(root, pid) || holds_directories(&own);
+    let has_own_root = identity(&own) != identity(&host) && is_used;
     let file = if has_own_root { run_file(root, pid, &host) } else { RunFile::default() };
     let users = |pid| namespace(root, pid, "user").ok();
     Some(Confines {
@@ -37,15 +39,31 @@ pub(crate) fn confines(root: &HostRoot, pid: u32, status: &[u8]) -> Option<Confi
 /// that by which the host reaches it.
 pub(crate) fn runs_hosts_file(root: &HostRoot, pid: u32) -> bool {
     let exe = pid_path(root, pid, "exe");
+    let Some(inside) = path_inside(root, pid) else { return false };
+    let (Some(own), Some(hosts)) = (seen(&exe), seen(&root.path().join(inside))) else { return false };
+    identity(&own) == identity(&hosts)
+}
+
+/// Whether the file that a process runs lies below its root: what changed its root since it executed runs one from outside.
+fn executed_inside(root: &HostRoot, pid: u32) -> bool {
+    path_inside(root, pid).is_some()
+}
+
+/// The path, below its own root, of the file that a process runs.
+fn path_inside(root: &HostRoot, pid: u32) -> Option<PathBuf> {
     let target = |file: &str| {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let told = link(&pid_path(root, pid, file), &mut buffer).ok()?;
         Some(PathBuf::from(OsStr::from_bytes(told)))
     };
-    let (Some(told), Some(own_root)) = (target("exe"), target("root")) else { return false };
-    let Ok(inside) = told.strip_prefix(&own_root) else { return false };
-    let (Some(own), Some(hosts)) = (seen(&exe), seen(&root.path().join(inside))) else { return false };
-    identity(&own) == identity(&hosts)
+    let (told, own_root) = (target("exe")?, target("root")?);
+    told.strip_prefix(&own_root).ok().map(Path::to_path_buf)
+}
+
+/// Whether there are directories in a directory, by its links; overlayfs and Btrfs count none, and say 1. One that was
+/// removed has no link left.
+fn holds_directories(directory: &Statx) -> bool {
+    !matches!(directory.stx_nlink, 0 | 2)
 }
 
 fn run_file(root: &HostRoot, pid: u32, host: &Statx) -> RunFile {
@@ -60,7 +78,7 @@ fn run_file(root: &HostRoot, pid: u32, host: &Statx) -> RunFile {
 }
 
 fn seen(path: &Path) -> Option<Statx> {
-    statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::INO | StatxFlags::UID).ok()
+    statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::INO | StatxFlags::UID | StatxFlags::NLINK).ok()
 }
 
 /// As the kernel numbers devices in its own memory.
@@ -82,6 +100,8 @@ fn hexadecimal(status: &[u8], key: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use testkit::host_tree::FakeHost;
+
     use super::*;
 
     #[test]
@@ -92,6 +112,20 @@ mod tests {
         assert!(!confines.has_own_root && !confines.has_own_users);
         assert!(confines.pid_inside > 0);
         assert!(runs_hosts_file(&root, std::process::id()));
+        assert!(executed_inside(&root, std::process::id()));
+    }
+
+    #[test]
+    fn an_empty_directory_holds_none() {
+        let tree = FakeHost::v2().unwrap();
+        let plain = tree.root().join("plain");
+        std::fs::create_dir(&plain).unwrap();
+        std::fs::write(plain.join("file"), "").unwrap();
+        let links = |path: &Path| seen(path).unwrap().stx_nlink;
+        // Where directories are not counted all of them count as held.
+        assert_eq!(holds_directories(&seen(&plain).unwrap()), links(&plain) == 1);
+        std::fs::create_dir(plain.join("bin")).unwrap();
+        assert!(holds_directories(&seen(&plain).unwrap()));
     }
 
     #[test]

@@ -130,7 +130,7 @@ const LAUNCHED: [(&str, &[&str]); 6] = [
     ("tw-live-xargs", &["xargs", "sh"]),
     ("tw-live-awk", &["awk", "BEGIN{system(\"ash\")}"]),
     ("tw-live-env", &["env", "timeout", "9", "setsid", "sh"]),
-    ("tw-live-nice", &["busybox", "nice", "-n", "1", "busybox", "nohup", "sh"]),
+    ("tw-live-nice", &["busybox", "taskset", "1", "busybox", "time", "sh"]),
     ("tw-live-fork", &["sh", "-c", "( ( busybox sh; true ); true ); true"]),
 ];
 

@@ -21,8 +21,8 @@ pub(crate) fn confines(root: &HostRoot, pid: u32, status: &[u8]) -> Option<Confi
     let own = seen(&pid_path(root, pid, "root"))?;
     let host = seen(&pid_path(root, 1, "root")).or_else(|| seen(root.path()))?;
     // Browsers lock themselves into an empty directory without executing anything in it, as the probes know as well.
-    let is_used = executed_inside(root, pid) || holds_directories(&own);
-    let has_own_root = identity(&own) != identity(&host) && is_used;
+    let has_own_root =
+        identity(&own) != identity(&host) && (executed_inside(root, pid) || holds_directories(&own));
     let file = if has_own_root { run_file(root, pid, &host) } else { RunFile::default() };
     let users = |pid| namespace(root, pid, "user").ok();
     Some(Confines {

@@ -8,14 +8,15 @@ mod libraries;
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::in_force::Hardening;
 use crate::tampering::file::Watched;
+use crate::tampering::libraries::Libraries;
 
-/// Variables by which the loader or the C library of a process is made to run other code.
-const LOADER_VARIABLES: [&str; 5] =
-    ["LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "GCONV_PATH", "GLIBC_TUNABLES"];
+/// Variables that name code for the loader to run. One that only names a place to search, as `LD_LIBRARY_PATH`, is set on
+/// honest hosts too; it counts by the library that it led to.
+const LOADER_VARIABLES: [&str; 2] = ["LD_PRELOAD", "LD_AUDIT"];
 /// Files whose libraries the loader puts into every process; absent on an honest host.
 const PRELOAD: &str = "/etc/ld.so.preload";
 /// Looks between two at the files: one `stat` each is cheap, but a process that is traced has to be seen sooner.
@@ -47,6 +48,7 @@ pub struct Watch {
     protection: Option<Hardening>,
     traced_by: Option<u32>,
     at_start: Vec<Tampering>,
+    libraries: Libraries,
     looks: u64,
 }
 
@@ -60,7 +62,8 @@ impl Watch {
             files: paths.map(Watched::now).collect(),
             protection: None,
             traced_by: None,
-            at_start: at_start(program.as_deref()),
+            at_start: named_code(),
+            libraries: Libraries::of(program),
             looks: 0,
         }
     }
@@ -72,6 +75,8 @@ impl Watch {
         if self.looks.is_multiple_of(FILES_EVERY) {
             found.extend(self.files.iter_mut().filter_map(Watched::look));
             found.extend(self.protection());
+            let foreign = self.libraries.look().into_iter();
+            found.extend(foreign.map(|path| process("process", format!("runs with the library {path}"))));
         }
         self.looks += 1;
         found
@@ -102,12 +107,10 @@ fn process(what: &'static str, how: String) -> Tampering {
     Tampering::Process { what, how }
 }
 
-/// What was there before we could watch: variables of the loader, libraries from where no system keeps them.
-fn at_start(program: Option<&Path>) -> Vec<Tampering> {
+/// The variables of the loader that were set when this process started.
+fn named_code() -> Vec<Tampering> {
     let variables = LOADER_VARIABLES.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-    let variables = variables.map(|(name, value)| process("environment", variable(name, &value)));
-    let foreign = libraries::foreign(program).into_iter();
-    variables.chain(foreign.map(|path| process("process", format!("runs with the library {path}")))).collect()
+    variables.map(|(name, value)| process("environment", variable(name, &value))).collect()
 }
 
 fn variable(name: &str, value: &OsString) -> String {
@@ -129,6 +132,13 @@ mod tests {
         assert_eq!(tracer_in("Name:\tx\nTracerPid:\t0\n"), None);
         assert_eq!(tracer_in("Name:\tx\nTracerPid:\t77\nUid:\t0\n"), Some(77));
         assert_eq!(tracer_in(""), None);
+    }
+
+    #[test]
+    fn a_search_path_that_led_to_no_library_is_not_interference() {
+        // Cargo sets `LD_LIBRARY_PATH` for every test.
+        assert!(std::env::var_os("LD_LIBRARY_PATH").is_some());
+        assert_eq!(Watch::new(&[]).look(), []);
     }
 
     #[test]

@@ -38,6 +38,18 @@ impl Authorities {
         is_news
     }
 
+    /// Whether the kernel shows that the engine of a view can have made a container: one whose process was not found is not
+    /// verified.
+    pub(crate) fn is_verified(&self, view: &View, container: &Container) -> bool {
+        let known = self.known.get(&view.of_namespace(&Untrusted::default()));
+        known.is_some_and(|it| !it.is_unknown()) && self.may_claim(view, container)
+    }
+
+    /// Whether the engine of a view is known not to be one.
+    pub(crate) fn is_refused(&self, view: &View) -> bool {
+        self.known.get(&view.of_namespace(&Untrusted::default())).is_some_and(Authority::is_refused)
+    }
+
     /// Whether the engine of a view can have made a container.
     pub(crate) fn may_claim(&self, view: &View, container: &Container) -> bool {
         match self.known.get(&view.of_namespace(&Untrusted::default())) {

@@ -15,6 +15,8 @@ use testkit::scene::{Actor, START, Scene, Spends};
 
 use super::Enrich;
 
+mod leaving;
+
 mod silence;
 
 mod tally;

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use model::fact::Fact;
 use model::identity::{Container, Kind, News};
 use model::ids::CgroupId;
+use model::runtime::ContainerFacts;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use model::view::EngineKind;
 
 use super::{Inventory, kind_of};
 use crate::cgroup_path::{Suggests, read};
+use crate::made_by::{MadeBy, made_by};
 use crate::views::Views;
 use crate::{CLAIM_WAIT, kind};
 
@@ -83,11 +85,25 @@ impl Inventory {
         }
     }
 
+    /// Whether a verified engine claims the container by the id that its own cgroup is called by. The cgroup of a container
+    /// without its own is called like another container.
     fn is_claimed_by_name(&self, container: &Container) -> bool {
-        match read(container.cgroup_path.raw()) {
-            Suggests::Container(_, id) => self.claims.of_id(&Untrusted::new(id)).next().is_some(),
-            _ => false,
-        }
+        self.claims_by_name(container).any(|facts| self.authorities.is_verified(&facts.view, container))
+    }
+
+    /// Claims by the id in the path of a container's own cgroup, without those that name another cgroup or another container
+    /// that runs.
+    fn claims_by_name<'a>(&'a self, container: &'a Container) -> impl Iterator<Item = &'a ContainerFacts> {
+        let cgroup = container.key.cgroup;
+        let id = match read(container.cgroup_path.raw()) {
+            Suggests::Container(_, id) if cgroup.is_real() => Some(Untrusted::new(id)),
+            _ => None,
+        };
+        let claims = id.map(|id| self.claims.of_id(&id).collect::<Vec<_>>()).unwrap_or_default();
+        let is_meant = move |facts: &&ContainerFacts| {
+            !self.is_anothers(facts, cgroup) && is_told_there(facts, container)
+        };
+        claims.into_iter().filter(is_meant)
     }
 
     /// The container as it is judged when nobody claims it.
@@ -97,17 +113,36 @@ impl Inventory {
         Container { kind, facts: Fact::Failed { reason: Untrusted::new(&reason) }, ..container.clone() }
     }
 
-    /// The kind of a container that nobody claims. A life shorter than the pause between two looks at Podman's files is
-    /// one that these need not show.
+    /// The kind of a container that no engine claims. Podman's files need not show a life shorter than the pause between two
+    /// readings of them: such a container stays unanswered when a store lists its id, or when Podman's helper made it. The
+    /// name of its cgroup alone does not suffice.
     pub(super) fn kind_unclaimed(&self, container: &Container, views: &Views, now: Time) -> (Kind, String) {
         let (kind, reason) = kind::unclaimed(container, views, self.host_namespaces(), now);
         let is_named =
             matches!(read(container.cgroup_path.raw()), Suggests::Container(Some(EngineKind::Podman), _));
-        let is_unseen = container.ended.is_some_and(|at| at.since(container.key.started) < CLAIM_WAIT);
-        if kind == Kind::Ghost && is_named && is_unseen && views.of_kind(EngineKind::Podman).next().is_some()
-        {
-            return (Kind::Unanswered, "it lived too short for a look at Podman's files".to_owned());
+        let is_short = container.ended.is_some_and(|at| at.since(container.key.started) < CLAIM_WAIT);
+        let has_podman = views.of_kind(EngineKind::Podman).next().is_some();
+        let is_doubtful = kind == Kind::Ghost && is_named && is_short && has_podman;
+        if is_doubtful && (self.is_in_a_store(container) || is_by_conmon(container)) {
+            return (Kind::Unanswered, "it ended before Podman's files were read again".to_owned());
         }
         (kind, reason)
     }
+
+    /// Whether a store of Podman that is not refused lists the id by which the container's cgroup is called.
+    fn is_in_a_store(&self, container: &Container) -> bool {
+        self.claims_by_name(container)
+            .any(|facts| facts.view.engine == EngineKind::Podman && !self.authorities.is_refused(&facts.view))
+    }
+}
+
+/// Whether the engine names no cgroup, the container's own, or one above it.
+fn is_told_there(facts: &ContainerFacts, container: &Container) -> bool {
+    let told = facts.cgroup.raw().trim_end_matches('/');
+    let below = container.cgroup_path.raw().strip_prefix(told);
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn is_by_conmon(container: &Container) -> bool {
+    matches!(made_by(container), Some(MadeBy::Conmon { .. }))
 }

@@ -114,7 +114,7 @@ impl Inventory {
     }
 
     /// Whether a claim means another container that runs: a second cgroup of that name proves nothing.
-    fn is_anothers(&self, facts: &ContainerFacts, cgroup: CgroupId) -> bool {
+    pub(super) fn is_anothers(&self, facts: &ContainerFacts, cgroup: CgroupId) -> bool {
         let joined = self.claims.joined(&facts.view, &facts.id).filter(|joined| *joined != cgroup);
         joined.and_then(|joined| self.containers.get(&joined)).is_some_and(|it| it.ended.is_none())
     }

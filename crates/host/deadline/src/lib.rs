@@ -2,6 +2,8 @@
 //!
 //! Not here: any call. No thread of this crate is ever joined without a deadline.
 
+pub mod inherited;
+
 pub mod lent;
 
 pub mod pulse;

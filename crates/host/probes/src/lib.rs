@@ -14,7 +14,7 @@ mod programs;
 mod rights;
 mod script;
 
-use std::mem;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -143,8 +143,9 @@ pub struct Probes {
 /// Filled by the ring buffer's callback.
 #[derive(Debug, Default)]
 struct Inbox {
-    records: Vec<Record>,
-    received: u64,
+    records: VecDeque<Record>,
+    /// Records whose taker has returned.
+    taken: u64,
     malformed: u64,
 }
 
@@ -178,7 +179,7 @@ impl Probes {
     }
 
     /// Gives every record that waits to `each`, after waiting at most `timeout` for the first; how many it gave.
-    /// At most 4,096 at once: call again.
+    /// At most 4,096 at once: call again. A record at which `each` panics is lost; those after it are given by the next call.
     pub fn poll(&mut self, timeout: Duration, each: impl FnMut(Record)) -> Result<usize, ProbesError> {
         let start = Instant::now();
         let mut code = self.ring.consume_raw();
@@ -194,10 +195,7 @@ impl Probes {
             self.ring.poll_raw(left.clamp(Duration::from_millis(1), LATENCY_MAX));
             code = self.ring.consume_raw();
         }
-        let records = mem::take(&mut lock(&self.inbox).records);
-        let given = records.len();
-        records.into_iter().for_each(each);
-        Ok(given)
+        Ok(hand_over(&self.inbox, each))
     }
 
     /// Counters of every cgroup that has an entry of its own (at most [`CGROUPS_MAX`] have). `CgroupId(0)` stands for
@@ -282,9 +280,10 @@ impl Probes {
         Ok(counted + shared + self.forgotten_submitted)
     }
 
-    /// Records taken out of the ring buffer, malformed ones included.
+    /// Records that were given and taken, and malformed ones.
     pub fn received(&self) -> u64 {
-        lock(&self.inbox).received
+        let inbox = lock(&self.inbox);
+        inbox.taken + inbox.malformed
     }
 
     /// Records that could not be read: too short, of no known kind, or with lengths beyond their end.
@@ -326,11 +325,21 @@ fn open_ring(events: &MapHandle, inbox: Arc<Mutex<Inbox>>) -> Result<RingBuffer<
     builder.build()
 }
 
+/// Gives all that wait, one by one: a panic of `each` leaves the rest here.
+fn hand_over(inbox: &Mutex<Inbox>, mut each: impl FnMut(Record)) -> usize {
+    let next = || lock(inbox).records.pop_front();
+    std::iter::from_fn(next)
+        .map(|record| {
+            each(record);
+            lock(inbox).taken += 1;
+        })
+        .count()
+}
+
 impl Inbox {
     fn take(&mut self, bytes: &[u8]) -> i32 {
-        self.received += 1;
         match layout::record(bytes) {
-            Some(record) => self.records.push(record),
+            Some(record) => self.records.push_back(record),
             None => self.malformed += 1,
         }
         if self.records.len() < BATCH_RECORDS_MAX { 0 } else { BATCH_FULL }
@@ -344,7 +353,10 @@ fn lock(inbox: &Mutex<Inbox>) -> MutexGuard<'_, Inbox> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BATCH_FULL, BATCH_RECORDS_MAX, Inbox, Probes};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Mutex;
+
+    use super::{BATCH_FULL, BATCH_RECORDS_MAX, Inbox, Probes, hand_over};
 
     #[test]
     fn probes_can_move_to_their_own_thread() {
@@ -357,7 +369,18 @@ mod tests {
         let mut inbox = Inbox::default();
         assert_eq!(inbox.take(&[1, 2, 3]), 0);
         assert_eq!(inbox.take(&crate::layout::tests::exit_bytes(0)), 0);
-        assert_eq!((inbox.received, inbox.malformed, inbox.records.len()), (2, 1, 1));
+        assert_eq!((inbox.malformed, inbox.records.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_panic_at_one_record_loses_that_one_and_counts_only_what_was_taken() {
+        let mut inbox = Inbox::default();
+        (0..3).for_each(|_| assert_eq!(inbox.take(&crate::layout::tests::exit_bytes(0)), 0));
+        let inbox = Mutex::new(inbox);
+        let fails = catch_unwind(AssertUnwindSafe(|| hand_over(&inbox, |_| panic!("on purpose"))));
+        assert!(fails.is_err());
+        assert_eq!(hand_over(&inbox, drop), 2);
+        assert_eq!(inbox.into_inner().unwrap().taken, 2, "three were received: one is lost");
     }
 
     #[test]

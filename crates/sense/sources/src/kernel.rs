@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use deadline::inherited::Inherited;
 use deadline::pulse::{Pulse, Watched};
 use hostfs::root::HostRoot;
 use model::coverage::{Health, Loss, Source, SourceReport};
@@ -57,10 +58,38 @@ pub struct Links {
     pub outlet: Outlet,
     /// The host.
     pub root: HostRoot,
+    /// The probes and what was counted by them, once they are loaded.
+    pub loaded: Inherited<Loaded>,
+}
+
+/// Loaded probes, and what was read of their tables so far. Both outlive the thread that reads: a process that is sealed can
+/// load no others, and what was counted must not be counted again.
+#[derive(Debug)]
+pub struct Loaded {
+    probes: Probes,
+    counters: Counters,
+    flows: FlowTable,
+    lost: u64,
+    malformed: u64,
+}
+
+impl Loaded {
+    fn load(config: &ProbesConfig) -> Result<Self, ProbesError> {
+        let (counters, flows) = (Counters::default(), FlowTable::default());
+        Ok(Self { probes: Probes::load(config)?, counters, flows, lost: 0, malformed: 0 })
+    }
+
+    fn has_essential(&self) -> bool {
+        let report = self.probes.report();
+        let runs =
+            |name: &str| report.iter().any(|p| p.name.contains(name) && p.state == ProgramState::Attached);
+        ESSENTIAL.into_iter().all(runs)
+    }
 }
 
 /// Loads the probes and follows them. Nothing is emitted before `first_scan` closes: only then is it known what the
-/// host's own namespaces are. Where no probe loads, the thread says why and ends.
+/// host's own namespaces are. Where no probe loads, the thread says why and ends. A thread that is started in the place of one
+/// that died goes on with its probes.
 pub fn spawn(
     config: ProbesConfig,
     probes_work: Arc<AtomicBool>,
@@ -69,30 +98,47 @@ pub fn spawn(
     stop: Stop,
 ) -> Watched {
     let outlet = links.outlet.clone();
-    outlet.spawn("kernel", SILENT_MAX, move |pulse| {
-        let mut probes = match Probes::load(&config) {
-            Ok(probes) => probes,
-            Err(error) => return give_up(pulse, &links.outlet, &error),
-        };
-        let runs = |name: &str| {
-            probes.report().iter().any(|p| p.name.contains(name) && p.state == ProgramState::Attached)
-        };
-        probes_work.store(ESSENTIAL.into_iter().all(runs), Ordering::Release);
-        let translation = Translation::open(&links.root.at("proc/1/ns/net"));
-        report_programs(&probes, &translation, &links.outlet);
-        while first_scan.recv_timeout(WAIT) == Err(RecvTimeoutError::Timeout) && !stop.is_set() {
-            pulse.beat();
+    outlet.clone().spawn("kernel", SILENT_MAX, move |pulse| {
+        let (works, inherited) = (Works(probes_work), links.loaded.clone());
+        let follow = |loaded: &mut Loaded| follow(loaded, links, (&works, &first_scan), pulse, &stop);
+        match inherited.with(|| Loaded::load(&config), follow) {
+            Ok(Ok(())) => pulse.retire(),
+            // It has died, and is started anew with the same probes.
+            Ok(Err(error)) => report(&outlet, Health::Down, &error.to_string()),
+            Err(error) => give_up(pulse, &outlet, &error),
         }
-        let mut follower = Follower::new(links, translation);
-        while !stop.is_set() {
-            pulse.beat();
-            if let Err(error) = follower.round(&mut probes) {
-                probes_work.store(false, Ordering::Release);
-                return give_up(pulse, &follower.outlet, &error);
-            }
-        }
-        pulse.retire();
     })
+}
+
+/// Follows loaded probes until the stop.
+fn follow(
+    loaded: &mut Loaded,
+    links: Links,
+    (works, first_scan): (&Works, &Receiver<()>),
+    pulse: &Pulse,
+    stop: &Stop,
+) -> Result<(), ProbesError> {
+    works.0.store(loaded.has_essential(), Ordering::Release);
+    let translation = Translation::open(&links.root.at("proc/1/ns/net"));
+    report_programs(&loaded.probes, &translation, &links.outlet);
+    while first_scan.recv_timeout(WAIT) == Err(RecvTimeoutError::Timeout) && !stop.is_set() {
+        pulse.beat();
+    }
+    let mut follower = Follower::new(links, translation);
+    while !stop.is_set() {
+        pulse.beat();
+        follower.round(loaded)?;
+    }
+    Ok(())
+}
+
+/// Whether the probes replace scanning; they do not once their reader has ended, however it did.
+struct Works(Arc<AtomicBool>);
+
+impl Drop for Works {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 /// The thread ends as it should: it has said why.
@@ -108,57 +154,55 @@ struct Follower {
     outlet: Outlet,
     counted_at: Instant,
     root: HostRoot,
-    counters: Counters,
-    flows: FlowTable,
     translation: Translation,
     scripts: Scripts,
-    lost: u64,
-    malformed: u64,
 }
 
 impl Follower {
     fn new(links: Links, translation: Translation) -> Self {
-        let Links { sampler, births, engines, outlet, root } = links;
+        let Links { sampler, births, engines, outlet, root, loaded: _ } = links;
         Self {
             sampler,
             births,
             engines,
             outlet,
             counted_at: Instant::now(),
-            counters: Counters::default(),
-            flows: FlowTable::default(),
             translation,
             scripts: Scripts::of(&root),
             root,
-            lost: 0,
-            malformed: 0,
         }
     }
 
-    fn round(&mut self, probes: &mut Probes) -> Result<(), ProbesError> {
-        let given = probes.poll(WAIT, |record| self.take(record))?;
+    fn round(&mut self, loaded: &mut Loaded) -> Result<(), ProbesError> {
+        let counters = &mut loaded.counters;
+        let given = loaded.probes.poll(WAIT, |record| self.take(record, counters))?;
         if self.counted_at.elapsed() >= COUNT_EVERY {
             self.counted_at = Instant::now();
-            for name in probes.lost() {
-                let program = Untrusted::new(name);
-                let fact = Integrity::ProbeDetached { program };
-                self.outlet.send_now(Source::Kernel, Body::Integrity(Box::new(fact)));
-            }
-            self.count(probes)?;
-            for (cgroup, count) in self.scripts.next_second() {
-                self.lose(Some(cgroup), count, "scripts");
-            }
-            for body in self.flows.look(probes)? {
-                self.outlet.send_now(Source::Kernel, body);
-            }
+            self.each_second(loaded)?;
             if given == 0 {
-                self.tally(probes)?;
+                self.tally(loaded)?;
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, mut record: Record) {
+    fn each_second(&mut self, loaded: &mut Loaded) -> Result<(), ProbesError> {
+        for name in loaded.probes.lost() {
+            let program = Untrusted::new(name);
+            let fact = Integrity::ProbeDetached { program };
+            self.outlet.send_now(Source::Kernel, Body::Integrity(Box::new(fact)));
+        }
+        self.count(loaded)?;
+        for (cgroup, count) in self.scripts.next_second() {
+            self.lose(Some(cgroup), count, "scripts");
+        }
+        for body in loaded.flows.look(&mut loaded.probes)? {
+            self.outlet.send_now(Source::Kernel, body);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, mut record: Record, counters: &mut Counters) {
         let time = self.outlet.clock().boot().plus(Duration::from_nanos(record.ktime_boot_ns));
         match &mut record.body {
             Body::Socket(socket) => self.translation.fill(socket),
@@ -171,7 +215,7 @@ impl Follower {
                     let _delayed = self.engines.try_send(pid);
                 }
             }
-            Body::CgroupRemoved(at) => self.counters.removed(at.cgroup),
+            Body::CgroupRemoved(at) => counters.removed(at.cgroup),
             _ => {}
         }
         let sign = Sign::of(&record.body);
@@ -181,20 +225,20 @@ impl Follower {
         }
     }
 
-    fn count(&mut self, probes: &mut Probes) -> Result<(), ProbesError> {
-        let (told, gone) = self.counters.read(probes, &self.root)?;
+    fn count(&self, Loaded { probes, counters, flows, .. }: &mut Loaded) -> Result<(), ProbesError> {
+        let (told, gone) = counters.read(probes, &self.root)?;
         told.into_iter().for_each(|body| self.outlet.send_now(Source::Kernel, body));
-        gone.into_iter().try_for_each(|cgroup| self.flows.forget(probes, cgroup))
+        gone.into_iter().try_for_each(|cgroup| flows.forget(probes, cgroup))
     }
 
     /// What the kernel handed over must be what we took out.
-    fn tally(&mut self, probes: &Probes) -> Result<(), ProbesError> {
-        let lost = probes.submitted()?.saturating_sub(probes.received());
-        self.lose(None, lost.saturating_sub(self.lost), "between kernel and reader");
-        self.lost = self.lost.max(lost);
-        let malformed = probes.malformed();
-        self.lose(None, malformed - self.malformed, "malformed records");
-        self.malformed = malformed;
+    fn tally(&self, loaded: &mut Loaded) -> Result<(), ProbesError> {
+        let lost = loaded.probes.submitted()?.saturating_sub(loaded.probes.received());
+        self.lose(None, lost.saturating_sub(loaded.lost), "between kernel and reader");
+        loaded.lost = loaded.lost.max(lost);
+        let malformed = loaded.probes.malformed();
+        self.lose(None, malformed - loaded.malformed, "malformed records");
+        loaded.malformed = malformed;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::{Receiver, bounded};
+use deadline::inherited::Inherited;
 use hostfs::error::HostfsError;
 use hostfs::layout::CgroupLayout;
 use hostfs::root::HostRoot;
@@ -50,6 +51,7 @@ pub(super) fn all(
         engines,
         outlet: host.outlet.clone(),
         root: host.root.clone(),
+        loaded: Inherited::default(),
     };
     let mut threads = Threads::default();
     threads.start(kernel(host, config, (Arc::clone(&probes_work), first_scan), links))?;

@@ -29,10 +29,6 @@ const PREFIXES: [(&str, EngineKind); 4] = [
 const FOLDERS: [(&str, EngineKind); 3] =
     [("docker", EngineKind::Docker), ("kubepods", EngineKind::Cri), ("libpod_parent", EngineKind::Podman)];
 
-/// Runtimes without a view of their own here, by the mark they leave in a path.
-const UNWATCHED: [(&str, &str); 3] =
-    [("lxc.payload", "LXC"), ("machine-", "systemd-machined"), ("buildkit", "BuildKit")];
-
 /// Reads a path such as `/docker/<id>`, `/system.slice/docker-<id>.scope` or `/system.slice/cron.service`.
 pub(crate) fn read(path: &str) -> Suggests<'_> {
     let leaf = path.rsplit('/').next().unwrap_or_default();
@@ -46,7 +42,7 @@ pub(crate) fn read(path: &str) -> Suggests<'_> {
             return Suggests::Container(Some(kind), id);
         }
     }
-    if let Some((_, runtime)) = UNWATCHED.iter().find(|(mark, _)| path.contains(mark)) {
+    if let Some(runtime) = unwatched(path) {
         return Suggests::Unwatched(runtime);
     }
     // Docker lets `--cgroup-parent` choose the folder, so any folder of that shape may be an engine's.
@@ -58,6 +54,20 @@ pub(crate) fn read(path: &str) -> Suggests<'_> {
     match path.split('/').find(|part| is_unit(part)) {
         Some(unit) => Suggests::Unit(unit),
         None => Suggests::Nothing,
+    }
+}
+
+/// The runtime without a view here that makes cgroups at this place. The same name elsewhere is not that runtime's.
+fn unwatched(path: &str) -> Option<&'static str> {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    match (parts.next()?, parts.next().unwrap_or_default()) {
+        ("lxc.payload", _) => Some("LXC"),
+        (first, _) if first.starts_with("lxc.payload.") => Some("LXC"),
+        ("machine.slice", scope) if scope.starts_with("machine-") && scope.ends_with(".scope") => {
+            Some("systemd-machined")
+        }
+        ("buildkit", _) | ("docker", "buildkit") => Some("BuildKit"),
+        _ => None,
     }
 }
 
@@ -92,6 +102,16 @@ mod tests {
             (format!("/machine.slice/libpod-{id}.scope/container"), of(Some(EngineKind::Podman))),
             (format!("/libpod_parent/libpod-{id}"), of(Some(EngineKind::Podman))),
             ("/machine.slice/machine-web.scope".into(), Suggests::Unwatched("systemd-machined")),
+            ("/lxc.payload.web".into(), Suggests::Unwatched("LXC")),
+            ("/lxc.payload/web".into(), Suggests::Unwatched("LXC")),
+            ("/buildkit/k3x".into(), Suggests::Unwatched("BuildKit")),
+            (format!("/docker/buildkit/{id}"), Suggests::Unwatched("BuildKit")),
+            ("/system.slice/my-buildkit.service".into(), Suggests::Unit("my-buildkit.service")),
+            ("/system.slice/machine-web.scope".into(), Suggests::Unit("machine-web.scope")),
+            ("/system.slice/x.service/lxc.payload.web".into(), Suggests::Unit("x.service")),
+            ("/machine.slice/machine-web.service".into(), Suggests::Unit("machine-web.service")),
+            ("/lxc.payloads".into(), Suggests::Nothing),
+            ("/machine-web".into(), Suggests::Nothing),
             ("/system.slice/cron.service".into(), Suggests::Unit("cron.service")),
             ("/system.slice/foo.scope".into(), Suggests::Unit("foo.scope")),
             ("/user.slice/user-0.slice/session-3.scope".into(), Suggests::Unit("session-3.scope")),

@@ -216,6 +216,7 @@ fn death(life: &Life) -> Option<Untrusted> {
         Life::Runs | Life::Retired => None,
         Life::Returned => Some(Untrusted::new("it returned")),
         Life::Panicked(message) => Some(Untrusted::new(message)),
+        Life::NotStarted(error) => Some(Untrusted::new(&format!("no thread for it: {error}"))),
     }
 }
 

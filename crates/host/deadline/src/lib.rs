@@ -8,6 +8,8 @@ pub mod lent;
 
 pub mod pulse;
 
+pub mod restarted;
+
 pub mod workers;
 
 use std::any::Any;

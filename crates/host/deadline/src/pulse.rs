@@ -26,6 +26,15 @@ pub enum Life {
     Returned,
     /// It panicked, with this message.
     Panicked(String),
+    /// The system gave no thread, for this reason.
+    NotStarted(String),
+}
+
+impl Life {
+    /// Whether it ended, or never began, although nothing asked for that.
+    pub fn is_death(&self) -> bool {
+        !matches!(self, Self::Runs | Self::Retired)
+    }
 }
 
 /// What the pulse of a thread shows.
@@ -86,7 +95,8 @@ pub struct Watched {
     pulse: Pulse,
     /// Closes when the thread has done its work; nothing is ever sent.
     done: Receiver<()>,
-    handle: JoinHandle<()>,
+    /// `None` when the system gave no thread.
+    handle: Option<JoinHandle<()>>,
 }
 
 impl Default for Pulses {
@@ -139,12 +149,20 @@ impl Pulses {
             own.end(ended.err().map(|panic| panic_message(&*panic)));
         };
         match std::thread::Builder::new().name(thread.to_owned()).spawn(work) {
-            Ok(handle) => Ok(Watched { pulse, done, handle }),
+            Ok(handle) => Ok(Watched { pulse, done, handle: Some(handle) }),
             Err(error) => {
                 pulse.retire();
                 Err(error)
             }
         }
+    }
+
+    /// In the place of a thread that the system did not give: its pulse shows why, until it is retired.
+    pub fn not_started(&self, thread: &str, silent_max: Duration, error: &std::io::Error) -> Watched {
+        let pulse = self.begin(thread, silent_max);
+        *lock(&pulse.beat.life) = Life::NotStarted(error.to_string());
+        let (_closed, done) = bounded(0);
+        Watched { pulse, done, handle: None }
     }
 
     /// How every thread is; of those that retired nothing is told.
@@ -205,7 +223,7 @@ impl Watched {
 
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
-        self.handle.is_finished()
+        self.handle.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Waits for its end, at most until `deadline`; a thread that does not end is left. Tells whether it ended.
@@ -214,7 +232,7 @@ impl Watched {
             return false;
         }
         // It has ended, so this does not wait; its panic was caught and is told by its pulse.
-        self.handle.join().is_ok()
+        self.handle.is_none_or(|handle| handle.join().is_ok())
     }
 }
 
@@ -266,6 +284,18 @@ mod tests {
         assert!(!hangs.join_until(began + Duration::from_millis(20)));
         assert!(began.elapsed() < LONG);
         drop(open);
+    }
+
+    #[test]
+    fn a_thread_that_was_not_started_has_ended_and_shows_why_until_it_is_retired() {
+        let pulses = Pulses::default();
+        let error = std::io::Error::other("no room");
+        let lacking = pulses.not_started("lacking", LONG, &error);
+        assert_eq!(life(&pulses, "lacking"), Some(Life::NotStarted("no room".to_owned())));
+        assert!(lacking.has_ended());
+        lacking.pulse().retire();
+        assert_eq!(life(&pulses, "lacking"), None);
+        assert!(lacking.join_until(Instant::now() + LONG));
     }
 
     #[test]

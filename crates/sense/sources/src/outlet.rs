@@ -62,15 +62,16 @@ impl Outlet {
         (Self { queue, numbers: Arc::default(), ..self.clone() }, receiver)
     }
 
-    /// Starts a thread that must beat at least each `silent_max`.
+    /// Starts a thread that must beat at least each `silent_max`. A thread that the system does not give counts as one that
+    /// died: its pulse shows why, and whatever wanted it is started anew later.
     pub fn spawn(
         &self,
         thread: &str,
         silent_max: Duration,
         run: impl FnOnce(&Pulse) + Send + 'static,
     ) -> Watched {
-        // PANIC: a system that gives no thread can run no sensor; where one is lacking later, whatever wanted it is started anew.
-        self.pulses.spawn(thread, silent_max, run).expect("a thread")
+        let started = self.pulses.spawn(thread, silent_max, run);
+        started.unwrap_or_else(|error| self.pulses.not_started(thread, silent_max, &error))
     }
 
     /// The pulses of all threads.

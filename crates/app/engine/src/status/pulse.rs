@@ -60,7 +60,7 @@ pub(crate) fn threads(pulses: &Pulses) -> Vec<ThreadStatus> {
 
 fn thread(vital: &Vital) -> ThreadStatus {
     let (state, reason) = match &vital.life {
-        Life::Panicked(message) => (ThreadState::Died, Untrusted::new(message)),
+        Life::Panicked(reason) | Life::NotStarted(reason) => (ThreadState::Died, Untrusted::new(reason)),
         Life::Returned => (ThreadState::Died, Untrusted::new("it returned")),
         Life::Runs | Life::Retired if vital.is_overdue() => (ThreadState::Overdue, Untrusted::default()),
         Life::Runs | Life::Retired => (ThreadState::Runs, Untrusted::default()),

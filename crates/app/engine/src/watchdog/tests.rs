@@ -83,6 +83,17 @@ fn a_thread_that_panicked_is_down_whatever_its_source_said_last() {
 }
 
 #[test]
+fn a_source_whose_thread_the_system_does_not_give_is_down_and_says_why() {
+    let (mut watchdog, pulses) = (Watchdog::default(), Pulses::default());
+    watchdog.note(&report(Source::Systemd, Health::Up, ""));
+    let _lacking = pulses.not_started("units", SECOND, &std::io::Error::other("full"));
+    let first = watchdog.look(&pulses, &[], NOW);
+    let why = "no thread for it: full";
+    let down = format!("systemd Down its thread units ended: {why}");
+    assert_eq!(shown(&first), [format!("died units: {why}"), down]);
+}
+
+#[test]
 fn a_call_that_does_not_return_degrades_the_source_that_made_it() {
     let (mut watchdog, pulses) = (Watchdog::default(), Pulses::default());
     watchdog.note(&report(Source::Host, Health::Up, ""));

@@ -10,9 +10,16 @@ use model::view::{EngineKind, View};
 
 use crate::cgroup_path::{Suggests, read};
 
-/// Executables that look after one container for as long as it runs, of runtimes that have no view here.
-const MONITORS: [&str; 7] =
-    ["lxc-start", "lxc-execute", "lxd", "incusd", "systemd-nspawn", "libvirt_lxc", "buildkitd"];
+/// Executables that look after one container for as long as it runs, of runtimes that have no view here. Docker runs the
+/// containers of a build itself, and keeps no list of them.
+const MONITORS: [&str; 8] =
+    ["lxc-start", "lxc-execute", "lxd", "incusd", "systemd-nspawn", "libvirt_lxc", "buildkitd", "dockerd"];
+
+/// Executables by which a monitor starts a container, and which stay between the two.
+const RUNTIMES: [&str; 4] = ["runc", "crun", "buildkit-runc", "docker-runc"];
+
+/// Directories of programs that packages install.
+const PROGRAM_PLACES: [&str; 6] = ["/usr/", "/bin/", "/sbin/", "/opt/", "/snap/", "/nix/store/"];
 
 /// The engine's helper that a container's first process descends from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,30 +63,45 @@ impl MadeBy<'_> {
 /// The nearest helper of an engine among a container's ancestors, if it is one and if it is the container's.
 pub(crate) fn made_by(container: &Container) -> Option<MadeBy<'_>> {
     let setup = container.setup.known()?;
-    let helpers = setup.makers.iter().filter_map(|maker| Some((maker, maker.executable.as_deref()?)));
-    let found = helpers.filter(|(_, file)| file.is_hosts).find_map(|(maker, file)| helper(maker, file))?;
-    let path = container.cgroup_path.raw();
-    match found {
-        (helper @ MadeBy::Monitor(_), _) => Some(helper),
-        (helper, Some(id)) => (is_named_in(path, id) || is_of_pod(path, helper)).then_some(helper),
-        (_, None) => None,
+    monitor(&setup.makers).or_else(|| {
+        let helpers = setup.makers.iter().filter_map(|maker| Some((maker, maker.executable.as_deref()?)));
+        let (helper, id) =
+            helpers.filter(|(_, file)| file.is_hosts).find_map(|(maker, file)| helper(maker, file))?;
+        let path = container.cgroup_path.raw();
+        (is_named_in(path, id) || is_of_pod(path, helper)).then_some(helper)
+    })
+}
+
+/// The monitor that runs a container: root's, from a file where packages put programs, with nothing but its own forks and
+/// runtimes of the host between the two. A process that stands further down is in the monitor's container, not of it.
+fn monitor(makers: &[Maker]) -> Option<MadeBy<'static>> {
+    let mut files = makers.iter().map(|maker| maker.executable.as_deref().filter(|file| is_installed(file)));
+    loop {
+        let name = files.next()??.name();
+        if let Some(monitor) = MONITORS.iter().find(|monitor| **monitor == name) {
+            return Some(MadeBy::Monitor(monitor));
+        }
+        if !RUNTIMES.contains(&name) {
+            return None;
+        }
     }
 }
 
-fn helper<'a>(maker: &'a Maker, file: &'a Executable) -> Option<(MadeBy<'a>, Option<&'a str>)> {
+/// Whether root runs it from a file that only root can write, at a path where packages put programs.
+fn is_installed(file: &Executable) -> bool {
+    file.is_roots() && PROGRAM_PLACES.iter().any(|place| file.path.raw().starts_with(place))
+}
+
+/// A helper of an engine, and the id of its container.
+fn helper<'a>(maker: &'a Maker, file: &'a Executable) -> Option<(MadeBy<'a>, &'a str)> {
     let (args, uid) = (maker.args.raw(), file.uid);
     match file.name() {
         name if name.starts_with("containerd-shim") => {
             let socket = value_of(args, &["-address"])?;
             let namespace = value_of(args, &["-namespace"])?;
-            Some((MadeBy::Shim { socket, namespace, uid }, value_of(args, &["-id"])))
+            Some((MadeBy::Shim { socket, namespace, uid }, value_of(args, &["-id"])?))
         }
-        "conmon" => Some((MadeBy::Conmon { uid }, value_of(args, &["-c", "--cid"]))),
-        // Docker runs the containers of a build itself, and keeps no list of them.
-        "dockerd" if file.uid == 0 => Some((MadeBy::Monitor("dockerd"), None)),
-        name if file.uid == 0 => {
-            MONITORS.iter().find(|it| **it == name).map(|it| (MadeBy::Monitor(it), None))
-        }
+        "conmon" => Some((MadeBy::Conmon { uid }, value_of(args, &["-c", "--cid"])?)),
         _ => None,
     }
 }

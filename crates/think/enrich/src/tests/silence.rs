@@ -204,6 +204,39 @@ fn a_runtime_without_a_view_is_known_by_what_looks_after_its_containers() {
 }
 
 #[test]
+fn a_monitor_counts_by_its_user_its_place_and_what_stands_between() {
+    type Makes = fn() -> Vec<model::setup::Maker>;
+    let made_in_it = || {
+        let mut shell = helper(61, "/usr/bin/unshare", 0);
+        shell.executable.as_mut().unwrap().is_hosts = false;
+        vec![shell, helper(60, "/usr/bin/lxc-start", 0)]
+    };
+    let cases: [(&str, Kind, Makes); 8] = [
+        ("the host's", Kind::Unwatched, || vec![helper(60, "/usr/bin/lxc-start", 0)]),
+        ("by a helper of its own", Kind::Unwatched, || {
+            vec![helper(61, "/usr/bin/buildkit-runc", 0), helper(60, "/usr/local/bin/buildkitd", 0)]
+        }),
+        ("a copy", Kind::Ghost, || vec![helper(60, "/root/lxc-start", 0)]),
+        ("a copy below a directory called so", Kind::Ghost, || vec![helper(60, "/tmp/usr/bin/lxc-start", 0)]),
+        ("a user's", Kind::Ghost, || vec![helper(60, "/usr/bin/systemd-nspawn", 1000)]),
+        ("one in a container of the monitor's", Kind::Ghost, made_in_it),
+        ("something unknown stands between", Kind::Ghost, || {
+            vec![maker(61, "bash"), helper(60, "/usr/bin/lxc-start", 0)]
+        }),
+        ("made by hand below the monitor", Kind::Ghost, || {
+            vec![helper(61, "/usr/bin/unshare", 0), helper(60, "/usr/bin/dockerd", 0)]
+        }),
+    ];
+    for (what, expected, makers) in cases {
+        let mut scene = Scene::new(4);
+        let ghost = scene.appear("/lxc.payload.web", "miner");
+        scene.set_up(ghost, |setup| setup.makers = makers());
+        scene.seconds(3, &[], 0.0);
+        assert_eq!(kind(&folded(&mut scene), ghost), expected, "{what}");
+    }
+}
+
+#[test]
 fn an_engine_that_lists_again_and_again_does_not_put_a_ghost_off() {
     check(
         |scene| {

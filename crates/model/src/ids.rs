@@ -56,6 +56,11 @@ impl CgroupId {
         self.0 == 0
     }
 
+    /// The namespace that it is made of; `None` of a real cgroup.
+    pub fn namespace(self) -> Option<u32> {
+        u32::try_from(self.0 & !Self::OF_NAMESPACE).ok().filter(|_| !self.is_real())
+    }
+
     /// Whether there is such a cgroup, as opposed to a namespace that has none.
     pub fn is_real(self) -> bool {
         self.0 & Self::OF_NAMESPACE == 0

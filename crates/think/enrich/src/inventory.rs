@@ -151,6 +151,7 @@ impl Inventory {
     /// do, whatever made it.
     pub(crate) fn runs(&mut self, exec: &Exec, event: &Event, news: &mut Vec<News>) {
         let Some(host) = self.host else { return };
+        self.end_before(exec.process, event.time.max(event.seen), news);
         if let Some(known) = self.known_within(exec) {
             self.changes(known, exec, event);
             return;

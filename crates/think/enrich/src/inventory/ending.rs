@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::fact::Fact;
 use model::identity::{Container, Kind, News};
-use model::ids::CgroupId;
+use model::ids::{CgroupId, ProcessKey};
 use model::runtime::ContainerFacts;
 use model::time::Time;
 use model::untrusted::Untrusted;
@@ -33,19 +33,32 @@ impl Inventory {
         if changed.setup.is_pending() {
             changed.setup = Fact::Failed { reason: Untrusted::new("it ended before it could be looked at") };
         }
-        let (mounts, pids, init) = (changed.namespaces.mnt, changed.namespaces.pid, changed.init);
+        let mounts = changed.namespaces.mnt;
         news.push(News::Ended(Arc::clone(container)));
         self.ended.insert((at, cgroup));
         if self.by_mounts.get(&mounts) == Some(&cgroup) {
             self.by_mounts.remove(&mounts);
         }
-        for namespace in [pids, mounts] {
-            if self.homeless.get(&namespace) == Some(&cgroup) {
-                self.homeless.remove(&namespace);
-            }
+        // By the namespace that it was made of: it may have taken another one since.
+        if let Some(namespace) = cgroup.namespace() {
+            self.homeless.remove(&namespace);
+            self.homeless_inits.retain(|_, of| *of != cgroup);
         }
-        if let Some(init) = init.filter(|_| !cgroup.is_real()) {
-            self.homeless_inits.remove(&init);
+    }
+
+    /// A process has a pid: containers without a cgroup whose first process had it before are over, though their end was
+    /// lost. The namespace by which such a container is known may be another one's by now.
+    pub(super) fn end_before(&mut self, process: ProcessKey, at: Time, news: &mut Vec<News>) {
+        let from = ProcessKey { start_ns: 0, ..process };
+        let gone: Vec<CgroupId> = self.homeless_inits.range(from..process).map(|(_, of)| *of).collect();
+        gone.into_iter().for_each(|cgroup| self.end(cgroup, at, news));
+    }
+
+    /// The first process of a container without a cgroup makes itself another one by a namespace of its own: the first
+    /// container is over with that.
+    pub(super) fn end_homeless_of(&mut self, init: ProcessKey, at: Time, news: &mut Vec<News>) {
+        if let Some(cgroup) = self.homeless_inits.remove(&init) {
+            self.end(cgroup, at, news);
         }
     }
 

@@ -117,6 +117,9 @@ impl Inventory {
 
     fn keep_within(&mut self, namespace: u32, container: Container, event: &Event, news: &mut Vec<News>) {
         let cgroup = container.key.cgroup;
+        if let Some(init) = container.init {
+            self.end_homeless_of(init, event.time, news);
+        }
         self.homeless.insert(namespace, cgroup);
         if let Some(init) = container.init {
             self.homeless_inits.insert(init, cgroup);

@@ -10,7 +10,8 @@ use model::ids::{CgroupId, Namespaces, ProcessKey};
 use model::untrusted::Untrusted;
 use testkit::scene::{Actor, HOST, Scene};
 
-use super::check;
+use super::{check, folded, told};
+use crate::Enrich;
 
 /// The root of containers that an engine makes, and of one made by hand.
 const IMAGE: RootId = RootId { device: 40, inode: 1 };
@@ -245,4 +246,56 @@ fn one_made_in_a_units_cgroup_is_one_container_also_when_it_executes_twice() {
             11.0 settled ghost miner: no container runtime claims it
         "#]],
     );
+}
+
+/// One that is known by its mounts alone, in the cgroup of a container.
+fn by_mounts(scene: &mut Scene, web: Actor, (pid, mnt): (u32, u32)) -> Exec {
+    let namespaces = Namespaces { mnt, ..web.exec("httpd").namespaces };
+    let process = ProcessKey { pid, start_ns: u64::from(pid) * 1_000_000 };
+    let exec = Exec { process, ..made(web, namespaces) };
+    scene.emit(Source::Kernel, Body::Exec(Box::new(exec.clone())));
+    exec
+}
+
+fn running(enrich: &Enrich) -> usize {
+    enrich.containers().filter(|it| it.ended.is_none()).count()
+}
+
+#[test]
+fn one_without_a_cgroup_whose_end_was_lost_is_over_when_its_pid_is_anothers() {
+    let mut scene = Scene::new(4);
+    let web = approved(&mut scene);
+    by_mounts(&mut scene, web, (777, 901));
+    scene.seconds(4, &[], 0.0);
+    let host = ProcessKey { pid: 777, start_ns: 9_000_000_000 };
+    let exec = Exec { process: host, namespaces: HOST, cgroup: CgroupId(1), ..web.exec("cron") };
+    scene.emit(Source::Scan, Body::Process(Box::new(exec)));
+    // The kernel gives the number of its mounts to another one.
+    by_mounts(&mut scene, web, (778, 901));
+    let told = told(&mut Enrich::default(), &mut scene);
+    assert_eq!(told.matches("appeared unsettled miner").count(), 2, "{told}");
+    assert_eq!(told.matches("ended ghost miner").count(), 1, "{told}");
+}
+
+#[test]
+fn one_that_gives_itself_other_mounts_leaves_no_entry_behind_at_its_end() {
+    let mut scene = Scene::new(4);
+    let web = approved(&mut scene);
+    let first = by_mounts(&mut scene, web, (777, 901));
+    by_mounts(&mut scene, web, (777, 905));
+    let exit = Exit {
+        process: first.process,
+        cgroup: first.cgroup,
+        status: 0,
+        signal: 9,
+        core_dumped: false,
+        name: Untrusted::new("miner"),
+    };
+    scene.emit(Source::Kernel, Body::Exit(exit));
+    scene.seconds(4, &[], 0.0);
+    let mut enrich = folded(&mut scene);
+    assert_eq!(running(&enrich), 1, "the engine's");
+    by_mounts(&mut scene, web, (778, 901));
+    scene.take().into_iter().for_each(|event| drop(enrich.identify(event)));
+    assert_eq!(running(&enrich), 2, "its number is another one's");
 }

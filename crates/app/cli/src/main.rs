@@ -35,6 +35,8 @@ mod record;
 
 mod replay;
 
+mod signals;
+
 mod status;
 
 mod stored;

@@ -7,19 +7,20 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use deadline::pulse::Pulses;
 use engine::control::{AskError, ask_recording};
 use sources::outlet::Stop;
 
 use crate::Outcome;
 use crate::args::RecordArgs;
 use crate::output::{complain, say};
-use crate::run::stop_on_signals;
+use crate::signals::stop_on_signals;
 use crate::{bundles, settings};
 
 pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     let config = settings::load(args.config.config.as_ref())?;
     let until = args.span.map(|span| Instant::now() + span);
-    let stop = stop_on_signals()?;
+    let stop = stop_on_signals(&Pulses::default())?;
     let stream = match ask_recording(&args.data.data_dir) {
         Ok(stream) => Some(stream),
         Err(AskError::NotRunning { .. }) => None,

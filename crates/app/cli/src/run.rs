@@ -3,21 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use crossbeam_channel::{Receiver, after, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use deadline::pulse::{Pulse, Pulses};
 use engine::live::guard::Guard;
 use engine::live::{Engine, Notice, Show};
 use model::incident::{Change, ChangeKind};
 use ratatui::crossterm::terminal::disable_raw_mode;
 use report::json::{incident_json, json_line};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use sources::outlet::Stop;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::RunArgs;
 use crate::outflow::{Gap, Outflow};
 use crate::output::is_terminal;
+use crate::signals::stop_on_signals;
 use crate::view::feed::ToView;
 use crate::{Outcome, bundles, settings, status, view};
 
@@ -29,14 +28,12 @@ const LAST_LINES_MAX: Duration = Duration::from_millis(500);
 const VIEW_END_MAX: Duration = Duration::from_secs(1);
 /// A stopped terminal is the operator's doing: the view may be silent for as long as that lasts.
 const VIEW_SILENT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
-/// The program has ended this long after it was asked to, whatever still hangs.
-const END_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Outcome> {
-    // Before any thread: they inherit what is given up here.
-    let guard = Guard::restrict(args.config.config.as_slice());
-    let shows_view = is_terminal() && !args.json;
     let pulses = Pulses::default();
+    // Before any thread: they inherit what is given up here.
+    let guard = Guard::restrict(args.config.config.as_slice(), &pulses);
+    let shows_view = is_terminal() && !args.json;
     let log = log(shows_view, &pulses)?;
     let watched = watch(args, shows_view, (guard, &pulses));
     log.finish(Instant::now() + LAST_LINES_MAX);
@@ -46,7 +43,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Outcome> {
 fn watch(args: &RunArgs, shows_view: bool, (guard, pulses): (Guard, &Pulses)) -> anyhow::Result<()> {
     let config = settings::load(args.config.config.as_ref())?;
     let strategies = Arc::new(bundles::embedded()?);
-    let stop = stop_on_signals()?;
+    let stop = stop_on_signals(pulses)?;
     let engine = Engine::start(&args.data.data_dir, &config, strategies, guard, pulses.clone())?;
     if shows_view {
         return with_view(engine, pulses, &stop);
@@ -85,26 +82,6 @@ fn draw(notices: &Receiver<Notice>, pulse: &Pulse, stop: &Stop) -> anyhow::Resul
     let seen = view::watch(&mut terminal, notices, (pulse, stop));
     ratatui::restore();
     seen
-}
-
-/// A [`Stop`] that is set by the signals that end a program.
-pub(crate) fn stop_on_signals() -> anyhow::Result<Stop> {
-    let (stopper, stop) = Stop::new();
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals")?;
-    std::thread::spawn(move || {
-        // The first signal ends the program in order; the second, or a thread that never ends, ends it at once.
-        if signals.forever().next().is_some() {
-            drop(stopper);
-            std::thread::spawn(|| {
-                let _waited = after(END_MAX).recv();
-                std::process::exit(2);
-            });
-        }
-        if signals.forever().next().is_some() {
-            std::process::exit(2);
-        }
-    });
-    Ok(stop)
 }
 
 /// Logs about ourselves go to standard error; `RUST_LOG` chooses how much. With the live view on the same terminal

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, tick};
+use deadline::pulse::Pulses;
 use engine::status::Status;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
@@ -15,7 +16,7 @@ use sources::outlet::Stop;
 use crate::Outcome;
 use crate::args::TopArgs;
 use crate::output::{is_terminal, say, style};
-use crate::run::stop_on_signals;
+use crate::signals::stop_on_signals;
 use crate::status::asked;
 use crate::top::screen::Screen;
 
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &TopArgs) -> anyhow::Result<Outcome> {
 
 /// Draws until the user or a signal ends it.
 fn watch(screen: Screen, data_dir: &Path, interval: Duration) -> anyhow::Result<()> {
-    let stop = stop_on_signals()?;
+    let stop = stop_on_signals(&Pulses::default())?;
     let (sender, answers) = bounded(1);
     let data_dir = data_dir.to_owned();
     std::thread::spawn(move || ask_on(&data_dir, interval, &sender));

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never};
+use deadline::pulse::Pulses;
 use model::approval::{Approval, Scope};
 use model::event::Event;
 use model::expectation::{Expectation, ExpectationId};
@@ -189,26 +190,25 @@ pub(crate) struct Control {
 
 impl Control {
     /// Listens in the data directory. Fails when another Tidewatch listens there.
-    pub(crate) fn listen(dir: &Path) -> Result<Self, EngineError> {
+    pub(crate) fn listen(dir: &Path, pulses: &Pulses) -> Result<Self, EngineError> {
         let candidates = address::places(dir);
         if address::connect(&candidates).is_ok() {
             let message = "another Tidewatch runs on this data directory";
             let source = io::Error::new(io::ErrorKind::AddrInUse, message);
             return Err(EngineError::Control { path: dir.join(SOCKET), source });
         }
-        let (listener, path) = match address::listen(&candidates) {
-            Ok(listening) => listening,
+        let (to_engine, asked) = bounded(PLACES_MAX);
+        let places = Arc::<Places>::default();
+        let clients = (Arc::clone(&places), to_engine);
+        let serve = |(listener, path)| serving::spawn(listener, clients, pulses).map(|()| path);
+        match address::listen(&candidates).and_then(serve) {
+            Ok(path) => Ok(Self { path, asked, places }),
             // Detection does not depend on anybody being able to ask.
             Err(error) => {
                 tracing::error!(%error, dir = %dir.display(), "there is no control socket: no command reaches this run");
-                return Ok(Self { path: PathBuf::new(), asked: never(), places: Arc::default() });
+                Ok(Self { path: PathBuf::new(), asked: never(), places: Arc::default() })
             }
-        };
-        let (to_engine, asked) = bounded(PLACES_MAX);
-        let places = Arc::<Places>::default();
-        let served = Arc::clone(&places);
-        std::thread::spawn(move || serving::serve(&listener, &served, &to_engine));
-        Ok(Self { path, asked, places })
+        }
     }
 
     pub(crate) fn asked(&self) -> &Receiver<Asked> {

@@ -133,7 +133,7 @@ impl Engine {
         pulses: Pulses,
     ) -> Result<Self, EngineError> {
         let claim = Claim::new(dir)?;
-        let control = Control::listen(dir)?;
+        let control = Control::listen(dir, &pulses)?;
         let root = HostRoot::new(&config.host_root);
         let text = |text: Result<Untrusted, HostfsError>| {
             text.map_or_else(|_| String::new(), |id| id.raw().to_owned())

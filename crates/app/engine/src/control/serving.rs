@@ -9,12 +9,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, after, bounded};
-use rustix::net::sockopt::socket_peercred;
+use deadline::pulse::{Pulse, Pulses};
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
 use store::recording::RecordingWriter;
 
 use super::places::{Doing, PLACES_MAX, Place, Places, RECORDINGS_MAX};
 use super::{Answer, Asked, REQUEST_BYTES_MAX, Recording, Reply, Request};
 
+/// How often the thread that takes clients in beats.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+const SILENT_MAX: Duration = Duration::from_secs(5);
 /// How long a client may take to send its request, a byte or all of it.
 const SEND_MAX: Duration = Duration::from_secs(3);
 /// How long a client may take to read its answer, in all.
@@ -29,24 +33,44 @@ const SHORT_BYTES_MAX: u64 = 64 << 10;
 /// Held by the one client that sends a long request: the memory of all clients together is bounded so.
 static LONG: Mutex<()> = Mutex::new(());
 
-/// Serves every client of a listener; never returns.
-pub(super) fn serve(listener: &UnixListener, places: &Arc<Places>, to_engine: &Sender<Asked>) {
-    for stream in listener.incoming() {
-        let Ok(stream) = stream else {
-            // Out of file descriptors, most likely: trying again at once would only burn a core.
-            let _later = after(Duration::from_millis(100)).recv();
-            continue;
-        };
-        let uid = socket_peercred(&stream).map_or(u32::MAX, |peer| peer.uid.as_raw());
-        match places.admit(&stream, uid, Instant::now()) {
-            Some(place) => {
-                if let Err(error) = start(stream, uid, place, to_engine.clone()) {
-                    tracing::warn!(%error, "no thread for a control client");
-                    places.refuse();
-                }
+/// Serves every client of a listener from a thread, which never ends.
+pub(super) fn spawn(
+    listener: UnixListener,
+    clients: (Arc<Places>, Sender<Asked>),
+    pulses: &Pulses,
+) -> io::Result<()> {
+    // Wakes the thread to beat while nobody connects.
+    set_socket_timeout(&listener, Timeout::Recv, Some(BEAT_EVERY))?;
+    let serve = move |pulse: &Pulse| serve(&listener, &clients.0, &clients.1, pulse);
+    pulses.spawn("control", SILENT_MAX, serve).map(drop).inspect_err(|error| {
+        pulses.not_started("control", SILENT_MAX, error);
+    })
+}
+
+fn serve(listener: &UnixListener, places: &Arc<Places>, to_engine: &Sender<Asked>, pulse: &Pulse) {
+    loop {
+        pulse.beat();
+        match listener.accept() {
+            Ok((stream, _)) => admit(stream, places, to_engine),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => {
+                // Out of file descriptors, most likely: trying again at once would only burn a core.
+                let _later = after(Duration::from_millis(100)).recv();
             }
-            None => turn_away(&stream),
         }
+    }
+}
+
+fn admit(stream: UnixStream, places: &Arc<Places>, to_engine: &Sender<Asked>) {
+    let uid = socket_peercred(&stream).map_or(u32::MAX, |peer| peer.uid.as_raw());
+    match places.admit(&stream, uid, Instant::now()) {
+        Some(place) => {
+            if let Err(error) = start(stream, uid, place, to_engine.clone()) {
+                tracing::warn!(%error, "no thread for a control client");
+                places.refuse();
+            }
+        }
+        None => turn_away(&stream),
     }
 }
 

@@ -18,7 +18,7 @@ use super::*;
 /// A listening socket; the stand-in answers one request and gives back what it was asked.
 fn answering(reply: Reply) -> (TempDir, Control, JoinHandle<Request>) {
     let dir = tempfile::tempdir().unwrap();
-    let control = Control::listen(dir.path()).unwrap();
+    let control = Control::listen(dir.path(), &Pulses::default()).unwrap();
     let asked = control.asked().clone();
     let engine = spawn(move || {
         let Asked { request, reply: to } = asked.recv_timeout(PATIENCE).unwrap();
@@ -69,7 +69,7 @@ fn a_refusal_is_told_in_the_engines_words() {
 #[test]
 fn what_is_no_request_is_refused_without_asking_the_engine() {
     let dir = tempfile::tempdir().unwrap();
-    let control = Control::listen(dir.path()).unwrap();
+    let control = Control::listen(dir.path(), &Pulses::default()).unwrap();
     let too_long = vec![b'['; REQUEST_BYTES_MAX as usize + 44 * 1024];
     for bytes in [&b"nonsense\n"[..], b"{\"ask\":\"reboot\"}\n", b"\xff\xfe\n", b"{}\n", &too_long] {
         let answer = answer_to(dir.path(), bytes);
@@ -81,7 +81,7 @@ fn what_is_no_request_is_refused_without_asking_the_engine() {
 #[test]
 fn deep_nesting_is_refused_and_does_not_exhaust_the_stack() {
     let dir = tempfile::tempdir().unwrap();
-    let _control = Control::listen(dir.path()).unwrap();
+    let _control = Control::listen(dir.path(), &Pulses::default()).unwrap();
     let deep = format!("{{\"ask\":{}\n", "[".repeat(200_000));
     assert!(answer_to(dir.path(), deep.as_bytes()).contains("not understood"));
 }
@@ -89,7 +89,7 @@ fn deep_nesting_is_refused_and_does_not_exhaust_the_stack() {
 #[test]
 fn an_engine_that_ended_is_told_as_too_busy_not_waited_for() {
     let dir = tempfile::tempdir().unwrap();
-    let control = Control::listen(dir.path()).unwrap();
+    let control = Control::listen(dir.path(), &Pulses::default()).unwrap();
     let engine = spawn({
         let asked = control.asked().clone();
         move || drop(asked.recv().unwrap())
@@ -102,10 +102,10 @@ fn an_engine_that_ended_is_told_as_too_busy_not_waited_for() {
 #[test]
 fn only_root_may_connect_and_only_one_may_listen() {
     let dir = tempfile::tempdir().unwrap();
-    let control = Control::listen(dir.path()).unwrap();
+    let control = Control::listen(dir.path(), &Pulses::default()).unwrap();
     let mode = fs::metadata(dir.path().join(SOCKET)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let second = Control::listen(dir.path()).unwrap_err().to_string();
+    let second = Control::listen(dir.path(), &Pulses::default()).unwrap_err().to_string();
     assert!(second.contains("another Tidewatch runs"), "{second}");
     drop(control);
     assert!(!dir.path().join(SOCKET).exists(), "it is taken away at the end");
@@ -117,7 +117,7 @@ fn the_socket_of_a_killed_engine_is_no_obstacle() {
     drop(UnixListener::bind(dir.path().join(SOCKET)).unwrap());
     let refused = ask(dir.path(), &Request::Status).unwrap_err().to_string();
     assert!(refused.contains("no Tidewatch runs on"), "{refused}");
-    Control::listen(dir.path()).unwrap();
+    Control::listen(dir.path(), &Pulses::default()).unwrap();
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn thirty_two_silent_clients_do_not_lock_out_the_next_one() {
 #[test]
 fn a_byte_a_moment_is_cut_off_in_seconds_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
-    let _control = Control::listen(dir.path()).unwrap();
+    let _control = Control::listen(dir.path(), &Pulses::default()).unwrap();
     let mut stream = silent(dir.path());
     let begun = std::time::Instant::now();
     let drip = spawn({
@@ -192,7 +192,7 @@ fn a_byte_a_moment_is_cut_off_in_seconds_with_the_reason() {
 #[test]
 fn a_client_that_is_turned_away_is_told_that_it_is_full() {
     let dir = tempfile::tempdir().unwrap();
-    let _control = Control::listen(dir.path()).unwrap();
+    let _control = Control::listen(dir.path(), &Pulses::default()).unwrap();
     let held: Vec<UnixStream> = (0..PLACES_MAX).map(|_| silent(dir.path())).collect();
     let refused = ask(dir.path(), &Request::Status).unwrap_err().to_string();
     assert!(refused.contains("full"), "{refused}");
@@ -202,7 +202,7 @@ fn a_client_that_is_turned_away_is_told_that_it_is_full() {
 #[test]
 fn a_half_closed_client_and_ten_megabytes_are_answered_and_gone() {
     let dir = tempfile::tempdir().unwrap();
-    let _control = Control::listen(dir.path()).unwrap();
+    let _control = Control::listen(dir.path(), &Pulses::default()).unwrap();
     let mut half = silent(dir.path());
     half.write_all(b"{\"ask\":").unwrap();
     half.shutdown(std::net::Shutdown::Write).unwrap();
@@ -223,4 +223,17 @@ fn a_reader_that_takes_nothing_of_a_big_answer_is_cut_off() {
     let mut taken = Vec::new();
     let _cut = stream.read_to_end(&mut taken);
     assert!(taken.len() < 32 << 20, "{} bytes came all the same", taken.len());
+}
+
+#[test]
+fn the_thread_that_takes_clients_in_beats_while_nobody_connects() {
+    let (dir, pulses) = (tempfile::tempdir().unwrap(), Pulses::default());
+    let _control = Control::listen(dir.path(), &pulses).unwrap();
+    let silent = || pulses.vitals()[0].silent;
+    let (began, mut longest) = (std::time::Instant::now(), Duration::ZERO);
+    while silent() >= longest {
+        longest = silent();
+        assert!(began.elapsed() < PATIENCE, "it never beat");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
 }

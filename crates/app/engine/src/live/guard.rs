@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use deadline::pulse::{Pulse, Pulses};
 use hardening::{Hardening, Tampering, Watch};
 use model::coverage::Source;
 use model::event::{Body, Event};
@@ -16,6 +17,8 @@ use crate::control::Control;
 
 /// Time between two looks for interference.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A look is a handful of small files; a disk may need seconds for one.
+const SILENT_MAX: Duration = Duration::from_secs(10);
 /// Things noticed that may wait for the loop; more at once say nothing new.
 const NOTICED_MAX: usize = 64;
 /// Ticks between two notes about clients turned away.
@@ -31,12 +34,12 @@ pub struct Guard {
 
 impl Guard {
     /// Restricts this thread and all that it starts from now on: call it before any other thread exists. Watches our program
-    /// and `files`.
-    pub fn restrict(files: &[PathBuf]) -> Self {
+    /// and `files`, from a thread with a pulse of its own.
+    pub fn restrict(files: &[PathBuf], pulses: &Pulses) -> Self {
         // Before the limits: what the watch sees is then what the loader left.
         let watch = Watch::new(files);
         let refused = hardening::restrict();
-        Self { refused, seals: true, noticed: watch_from_a_thread(watch) }
+        Self { refused, seals: true, noticed: Some(watch_from_a_thread(watch, pulses)) }
     }
 
     /// Protects nothing and notices nothing: for tests in a process that runs others.
@@ -75,15 +78,21 @@ impl Guard {
     }
 }
 
-/// Files may lie where a `stat` never returns: the loop must not wait for it. Without a thread nothing is noticed.
-fn watch_from_a_thread(mut watch: Watch) -> Option<Receiver<Tampering>> {
+/// Files may lie where a `stat` never returns: the loop must not wait for it. Without a thread nothing is noticed, which the
+/// pulse shows.
+fn watch_from_a_thread(mut watch: Watch, pulses: &Pulses) -> Receiver<Tampering> {
     let (found, noticed) = bounded(NOTICED_MAX);
-    let look = move || {
+    let look = move |pulse: &Pulse| {
         while watch.look().into_iter().all(|one| hand_over(&found, one)) {
+            pulse.beat();
             std::thread::park_timeout(LOOK_EVERY);
         }
+        pulse.retire();
     };
-    std::thread::Builder::new().name("guard".to_owned()).spawn(look).ok().map(|_detached| noticed)
+    if let Err(error) = pulses.spawn("guard", SILENT_MAX, look) {
+        pulses.not_started("guard", SILENT_MAX, &error);
+    }
+    noticed
 }
 
 /// Whether the loop is still there.
@@ -98,6 +107,26 @@ fn integrity(found: Tampering) -> Integrity {
         }
         Tampering::Process { what, how } => {
             Integrity::Tampered { what: Untrusted::new(what), how: Untrusted::new(&how) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn the_thread_that_looks_for_interference_beats_while_there_is_none() {
+        let pulses = Pulses::default();
+        let _noticed = watch_from_a_thread(Watch::new(&[]), &pulses);
+        let silent = || pulses.vitals()[0].silent;
+        let (began, mut longest) = (Instant::now(), Duration::ZERO);
+        while silent() >= longest {
+            longest = silent();
+            assert!(began.elapsed() < SILENT_MAX, "it never beat");
+            std::thread::park_timeout(Duration::from_millis(5));
         }
     }
 }

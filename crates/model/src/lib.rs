@@ -18,6 +18,8 @@ pub mod event;
 
 pub mod program;
 
+mod installer;
+
 pub mod usage;
 
 pub mod privilege;

@@ -65,7 +65,10 @@ pub struct Enrich {
 
 impl Enrich {
     /// Gives the event its process and container, and takes in what it tells about them.
-    pub fn identify(&mut self, event: Event) -> Observation {
+    pub fn identify(&mut self, mut event: Event) -> Observation {
+        if let Body::Exec(exec) = &mut event.body {
+            disown_given(exec);
+        }
         let mut identity = Identity::default();
         let news = &mut identity.news;
         match &event.body {
@@ -162,6 +165,14 @@ impl Enrich {
             self.traffic.host_is(exec.namespaces.net);
         }
         self.inventory.runs(exec, event, news);
+    }
+}
+
+/// A package manager that is given files, commands or settings of its own is none: what it starts is not a package's work,
+/// and is judged as if the package manager were not there.
+fn disown_given(exec: &mut Exec) {
+    if exec.descent.installer == Some(exec.process) && !exec.installs_by_name() {
+        exec.descent.installer = None;
     }
 }
 

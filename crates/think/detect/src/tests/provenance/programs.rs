@@ -152,10 +152,14 @@ fn what_a_loader_is_given_weighs_as_a_program() {
 
 /// A package manager of `origin` runs, then something that descends from it and runs a file that changed when `changed` says.
 fn installs(origin: FileOrigin, changed: fn(&Scene) -> Time) -> Vec<f64> {
+    installs_by("/usr/bin/dpkg --configure nginx", origin, changed)
+}
+
+fn installs_by(command: &str, origin: FileOrigin, changed: fn(&Scene) -> Time) -> Vec<f64> {
     bits_of("drift", |scene, web| {
         let installer = ProcessKey { pid: 5_000_000, start_ns: 20_000_000_000 };
         let descent = Descent { entry: None, installer: Some(installer) };
-        scene.run_in(web, "/usr/bin/dpkg --configure nginx", |exec| {
+        scene.run_in(web, command, |exec| {
             exec.process = installer;
             exec.descent = descent;
             exec.origin = origin;
@@ -178,6 +182,20 @@ fn what_a_package_manager_of_the_image_writes_and_runs_weighs_little_and_nothing
     assert_eq!(installs(FileOrigin::Image, before), [13.0], "it was there before the package manager began");
     assert_eq!(installs(FileOrigin::Written, just_now), [13.0, 13.0], "a package manager that is no image's");
     assert_eq!(installs(FileOrigin::Unknown, just_now), [13.0]);
+}
+
+#[test]
+fn what_a_package_manager_is_given_to_run_weighs_as_if_it_were_not_there() {
+    let just_now = |scene: &Scene| scene.now().minus(Duration::from_secs(1));
+    for command in [
+        "/usr/bin/apt-get -o APT::Update::Pre-Invoke::=/tmp/x update",
+        "/usr/bin/apt-get install ./x.deb",
+        "/usr/bin/apt-get -c x update",
+        "/usr/bin/rpm -i x",
+    ] {
+        assert_eq!(installs_by(command, FileOrigin::Image, just_now), [13.0], "{command}");
+    }
+    assert_eq!(installs_by("/usr/bin/apt-get install -y nginx", FileOrigin::Image, just_now), [4.0]);
 }
 
 /// What a process that came in from outside has run: `launcher` itself, and what descends from it by a fork without an exec.

@@ -11,6 +11,8 @@ use model::untrusted::Untrusted;
 use model::view::{EngineSeen, EngineState, View};
 use serde::{Deserialize, Serialize};
 
+use crate::shares::has_place;
+
 /// Most engines remembered; the claims of those beyond count for nothing.
 const ENGINES_MAX: usize = 256;
 
@@ -19,6 +21,9 @@ const ENGINES_MAX: usize = 256;
 pub(crate) struct Authorities {
     #[serde(with = "model::pairs")]
     known: BTreeMap<View, Authority>,
+    /// Whether an engine found no place: those that are not known claim nothing from then on.
+    #[serde(default)]
+    is_full: bool,
 }
 
 impl Authorities {
@@ -31,11 +36,17 @@ impl Authorities {
         }
         // A follower knows how an engine is, and nothing of the process that serves it.
         let is_news = !seen.authority.is_unknown() && self.known.get(&key) != Some(&seen.authority);
-        let has_room = self.known.len() < ENGINES_MAX || self.known.contains_key(&key);
-        if is_news && has_room {
-            self.known.insert(key, seen.authority.clone());
+        if !is_news {
+            return false;
         }
-        is_news
+        let taken = self.known.iter().filter(|(view, _)| **view != key).map(|(_, authority)| authority);
+        if has_place(taken, &seen.authority, ENGINES_MAX) {
+            self.known.insert(key, seen.authority.clone());
+        } else {
+            self.known.remove(&key);
+            self.is_full = true;
+        }
+        true
     }
 
     /// Whether the kernel shows that the engine of a view can have made a container: one whose process was not found is not
@@ -56,7 +67,7 @@ impl Authorities {
             Some(Authority::Host | Authority::Unknown) => true,
             Some(Authority::User { uid }) => is_users(container, *uid),
             Some(Authority::Refused { .. }) => false,
-            None => self.known.len() < ENGINES_MAX,
+            None => !self.is_full || view.is_default(),
         }
     }
 }

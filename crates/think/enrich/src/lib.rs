@@ -8,6 +8,8 @@ mod cgroups;
 
 mod authorities;
 
+mod shares;
+
 mod made_by;
 
 mod views;

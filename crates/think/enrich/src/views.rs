@@ -14,6 +14,7 @@ use model::view::{EngineKind, EngineSeen, EngineState, UnitChange, View};
 use serde::{Deserialize, Serialize};
 
 use crate::made_by::{MadeBy, made_by};
+use crate::shares::has_place;
 use crate::{ANSWER_WAIT, SILENCE_DOUBT};
 
 /// Most engines remembered; a host has a handful.
@@ -178,7 +179,8 @@ impl Views {
             self.engines.remove(&key);
             return;
         }
-        if self.engines.len() >= ENGINES_MAX && !self.engines.contains_key(&key) {
+        let taken = || self.engines.values().map(|engine| &engine.authority);
+        if !self.engines.contains_key(&key) && !has_place(taken(), &seen.authority, ENGINES_MAX) {
             return;
         }
         let engine = self.engines.entry(key).or_default();

@@ -284,6 +284,30 @@ fn claims_of_what_is_not_an_engine_and_of_users_on_what_is_not_theirs_count_for_
 }
 
 #[test]
+fn engines_of_one_user_fill_that_users_share_and_leave_room_for_roots() {
+    let mut scene = Scene::new(4);
+    for number in 0..300 {
+        let view = View::new(EngineKind::Podman, &format!("/home/u/{number}"));
+        scene.engine(&view, EngineState::Silent, |seen| seen.authority = Authority::User { uid: 1000 });
+    }
+    let roots = View::new(EngineKind::Containerd, "/run/containerd/containerd.sock");
+    let another = View::new(EngineKind::Podman, "/home/v/storage");
+    scene.engine(&roots, EngineState::Answers, |_| ());
+    scene.engine(&another, EngineState::Answers, |seen| seen.authority = Authority::User { uid: 1001 });
+    let app = scene.appear("/custom/app", "app");
+    scene.claimed_by(&roots, app, |facts| facts.name = "app".into());
+    let ghost = made_by_hand(&mut scene, "/hidden");
+    let beyond = View::new(EngineKind::Podman, "/home/u/299");
+    scene.claimed_by(&beyond, ghost, |facts| facts.state = RunState::Running);
+    scene.seconds(4, &[], 0.0);
+    let enrich = folded(&mut scene);
+    assert_eq!(kind(&enrich, app), Kind::Managed);
+    assert_eq!(kind(&enrich, ghost), Kind::Ghost, "an engine beyond the share claims nothing");
+    let engines: Vec<View> = enrich.views.engines().map(|(view, _)| view).collect();
+    assert!(engines.contains(&roots) && engines.contains(&another), "{}", engines.len());
+}
+
+#[test]
 fn a_users_engine_claims_that_users_containers() {
     let store = View::new(EngineKind::Podman, "/home/u/.local/share/containers/storage");
     let mut scene = Scene::new(4);

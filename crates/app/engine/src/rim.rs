@@ -6,10 +6,11 @@ mod threads;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use deadline::pulse::Pulses;
+use deadline::workers::{Counts, Workers};
 use hostfs::error::HostfsError;
 use hostfs::foreign::Kind;
 use hostfs::layout::CgroupLayout;
@@ -21,6 +22,7 @@ use model::event::{Body, Event};
 use model::identity::{Container, News};
 use model::ids::NodeId;
 use probes::{Hierarchy, ProbesConfig};
+use sources::kernel::scripts;
 use sources::outlet::{Outlet, Stop, Stopper};
 use sources::queue::Inlet;
 use sources::sampler::Command;
@@ -35,6 +37,9 @@ use crate::watchdog::Pool;
 /// Commands that may wait for the sampler: every container of a full host at once.
 const COMMANDS_MAX: usize = 65_536;
 
+/// A look for a script that takes longer hangs.
+const SCRIPT_HANGS_AFTER: Duration = Duration::from_secs(1);
+
 /// The running sources.
 #[derive(Debug)]
 pub(crate) struct Rim {
@@ -45,6 +50,7 @@ pub(crate) struct Rim {
     deep: Deepen,
     _stopper: Stopper,
     root: HostRoot,
+    scripts: Workers,
     threads: Threads,
 }
 
@@ -60,10 +66,20 @@ impl Rim {
         tell_own(&root, &layout, &outlet);
         let (stopper, stop) = Stop::new();
         let (commands, commanded) = Inlet::new(COMMANDS_MAX);
-        let host = Host { root, layout, outlet, stop };
+        let scripts = scripts::workers();
+        let host = Host { root, layout, outlet, stop, scripts };
         let threads = start::all(&host, config, (commands.clone(), commanded))?;
-        let Host { root, outlet, .. } = host;
-        Ok(Self { outlet, queue, commands, deep: Deepen::default(), _stopper: stopper, root, threads })
+        let Host { root, outlet, scripts, .. } = host;
+        Ok(Self {
+            outlet,
+            queue,
+            commands,
+            deep: Deepen::default(),
+            _stopper: stopper,
+            root,
+            scripts,
+            threads,
+        })
     }
 
     /// Watches what appeared, no longer what ended.
@@ -105,7 +121,8 @@ impl Rim {
             Kind::Roots | Kind::Memory => Source::Scan,
             Kind::Files => Source::Host,
         };
-        self.root.foreign().counts().into_iter().map(|(kind, counts)| (counts, source(kind))).collect()
+        let foreign = self.root.foreign().counts().into_iter().map(|(kind, counts)| (counts, source(kind)));
+        foreign.chain([(only_hung(self.scripts.counts(), Instant::now()), Source::Kernel)]).collect()
     }
 
     /// The same as `status` shows them.
@@ -116,7 +133,8 @@ impl Rim {
             Kind::Files => "files of others",
         };
         let counts = self.root.foreign().counts();
-        counts.iter().map(|(kind, counts)| pulse::calls(about(*kind), counts)).collect()
+        let foreign = counts.iter().map(|(kind, counts)| pulse::calls(about(*kind), counts));
+        foreign.chain([pulse::calls("scripts of containers", &self.scripts.counts())]).collect()
     }
 
     /// Asks every source to end and waits for it; one that does not end is left, and named.
@@ -127,6 +145,13 @@ impl Rim {
             tracing::warn!(thread, "a thread does not end and is left");
         }
     }
+}
+
+/// Looks for scripts are abandoned early: one that is merely slow says nothing about its source.
+fn only_hung(counts: Counts, now: Instant) -> Counts {
+    let oldest =
+        counts.oldest.filter(|(_, since)| now.saturating_duration_since(*since) >= SCRIPT_HANGS_AFTER);
+    Counts { oldest, ..counts }
 }
 
 /// Which cgroup is ours: a container of it is no stranger. Where that cannot be read, we are judged like any other.
@@ -182,4 +207,22 @@ fn commands(news: &News) -> Vec<Command> {
 
 fn watch(container: &Container) -> Command {
     Command::WatchCgroup { cgroup: container.key.cgroup, path: container.cgroup_path.raw().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_for_a_script_that_hangs_counts_and_one_that_is_slow_does_not() {
+        let workers = scripts::workers();
+        let (open, gate) = crossbeam_channel::bounded::<()>(0);
+        let hang = move || gate.recv().is_ok();
+        assert!(workers.call("script of a container", Duration::from_millis(1), hang).is_err());
+        let (counts, now) = (workers.counts(), Instant::now());
+        assert_eq!(only_hung(counts.clone(), now).oldest, None);
+        assert_eq!(only_hung(counts.clone(), now + SCRIPT_HANGS_AFTER).oldest, counts.oldest);
+        assert_eq!(counts.stuck(), 1);
+        drop(open);
+    }
 }

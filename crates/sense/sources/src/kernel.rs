@@ -8,7 +8,7 @@ mod flows;
 
 mod translation;
 
-mod scripts;
+pub mod scripts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use deadline::inherited::Inherited;
 use deadline::pulse::{Pulse, Watched};
+use deadline::workers::Workers;
 use hostfs::root::HostRoot;
 use model::coverage::{Health, Loss, Source, SourceReport};
 use model::event::{Body, Exec};
@@ -60,6 +61,8 @@ pub struct Links {
     pub root: HostRoot,
     /// The probes and what was counted by them, once they are loaded.
     pub loaded: Inherited<Loaded>,
+    /// Look for scripts in the roots of containers: [`scripts::workers`].
+    pub scripts: Workers,
 }
 
 /// Loaded probes, and what was read of their tables so far. Both outlive the thread that reads: a process that is sealed can
@@ -160,7 +163,7 @@ struct Follower {
 
 impl Follower {
     fn new(links: Links, translation: Translation) -> Self {
-        let Links { sampler, births, engines, outlet, root, loaded: _ } = links;
+        let Links { sampler, births, engines, outlet, root, scripts, loaded: _ } = links;
         Self {
             sampler,
             births,
@@ -168,7 +171,7 @@ impl Follower {
             outlet,
             counted_at: Instant::now(),
             translation,
-            scripts: Scripts::of(&root),
+            scripts: Scripts::of(&root, scripts),
             root,
         }
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::{Receiver, bounded};
 use deadline::inherited::Inherited;
+use deadline::workers::Workers;
 use hostfs::error::HostfsError;
 use hostfs::layout::CgroupLayout;
 use hostfs::root::HostRoot;
@@ -29,6 +30,8 @@ pub(super) struct Host {
     pub(super) layout: CgroupLayout,
     pub(super) outlet: Outlet,
     pub(super) stop: Stop,
+    /// Look for scripts in the roots of containers.
+    pub(super) scripts: Workers,
 }
 
 /// Both ends of the queue that leads to the sampler.
@@ -52,6 +55,7 @@ pub(super) fn all(
         outlet: host.outlet.clone(),
         root: host.root.clone(),
         loaded: Inherited::default(),
+        scripts: host.scripts.clone(),
     };
     let mut threads = Threads::default();
     threads.start(kernel(host, config, (Arc::clone(&probes_work), first_scan), links))?;

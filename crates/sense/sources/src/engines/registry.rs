@@ -275,9 +275,10 @@ impl Registry {
     /// Asks the kernel who listens at each engine's socket, once for each file that is put there: another process than its
     /// daemon may have put its own in the daemon's place.
     fn check_servers(&mut self) {
+        let foreign = self.root.foreign();
         for engine in self.engines.values_mut().filter(|engine| engine.listens) {
             let Some(known) = engine.daemon.as_ref().map(|daemon| daemon.process.pid) else { continue };
-            let file = rustix::fs::stat(&engine.reach).ok().map(|it| (it.st_dev, it.st_ino));
+            let file = foreign.stat(&engine.reach).map(|it| (it.st_dev, it.st_ino));
             if file.is_none() || file == engine.looked_at {
                 continue;
             }

@@ -28,6 +28,12 @@ const LOOK_MAX: Duration = Duration::from_millis(50);
 /// Containers whose scripts that were not looked for are counted apart within a second.
 const COUNTED_MAX: usize = 1_024;
 
+/// The threads that make looks, which can be abandoned. They outlive the thread that has scripts looked for, so that looks
+/// that hang stay counted and bounded when it is started anew.
+pub fn workers() -> Workers {
+    Workers::new("scripts", HUNG_MAX)
+}
+
 /// The desk that has scripts looked for.
 pub(super) struct Scripts {
     /// Mount namespace of the host; where it cannot be told, nothing is looked for.
@@ -37,10 +43,14 @@ pub(super) struct Scripts {
 }
 
 impl Scripts {
-    pub(super) fn of(root: &HostRoot) -> Self {
+    pub(super) fn of(root: &HostRoot, workers: Workers) -> Self {
         let host = host_namespaces(root).ok().map(|namespaces| namespaces.mnt);
         let root = root.clone();
-        Self { host, looker: Looker::new(move |exec| script(&root, exec)), budget: Budget::default() }
+        Self {
+            host,
+            looker: Looker::new(workers, move |exec| script(&root, exec)),
+            budget: Budget::default(),
+        }
     }
 
     /// Completes a program that was given a script to run, or a loader that was given a program; what cannot be told is not
@@ -120,8 +130,7 @@ struct Looker {
 type Look = dyn Fn(&Exec) -> Option<Script> + Send + Sync;
 
 impl Looker {
-    fn new(look: impl Fn(&Exec) -> Option<Script> + Send + Sync + 'static) -> Self {
-        let workers = Workers::new("scripts", HUNG_MAX);
+    fn new(workers: Workers, look: impl Fn(&Exec) -> Option<Script> + Send + Sync + 'static) -> Self {
         Self { look: Arc::new(look), workers, hung: HashMap::new() }
     }
 
@@ -154,7 +163,7 @@ mod tests {
     use super::*;
 
     fn scripts(look: impl Fn(&Exec) -> Option<Script> + Send + Sync + 'static) -> Scripts {
-        Scripts { host: Some(HOST.mnt), looker: Looker::new(look), budget: Budget::default() }
+        Scripts { host: Some(HOST.mnt), looker: Looker::new(workers(), look), budget: Budget::default() }
     }
 
     fn written(_: &Exec) -> Option<Script> {

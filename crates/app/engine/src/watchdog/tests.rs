@@ -55,7 +55,7 @@ fn a_tick_that_is_late_by_more_than_three_seconds_is_a_fact_and_the_first_is_non
 fn a_silent_thread_degrades_its_source_until_it_reports_again() {
     let (mut watchdog, pulses) = (Watchdog::default(), Pulses::default());
     watchdog.note(&report(Source::Systemd, Health::Up, ""));
-    let pulse = pulses.begin("units", Duration::from_millis(50));
+    let pulse = pulses.begin("units", SECOND);
     assert!(watchdog.look(&pulses, &[], NOW).is_empty());
     wait_until(|| pulse.vital().is_overdue());
     let first = watchdog.look(&pulses, &[], NOW);

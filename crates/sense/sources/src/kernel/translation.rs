@@ -2,6 +2,8 @@
 //!
 //! Not here: the question itself (`conntrack`). One that fails leaves the contact as the socket saw it.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -66,11 +68,58 @@ impl Translation {
         if !self.sign.as_ref().is_some_and(|sign| sign.exists()) {
             return;
         }
-        match Conntrack::open_in(&self.namespace) {
+        let opened = match is_ours(&self.namespace) {
+            true => Conntrack::open(),
+            false => Conntrack::open_in(&self.namespace),
+        };
+        match opened {
             Ok(line) => self.line = Some(line),
             Err(error) => {
                 self.problem = Some(format!("published ports and masquerade are not seen through: {error}"));
             }
         }
+    }
+}
+
+/// Whether this thread is in that network namespace already, so that it need not enter it. The link itself cannot be read
+/// where the first process holds capabilities that we lack; the numbers of the files below `net` differ by namespace.
+fn is_ours(namespace: &Path) -> bool {
+    let file = |process: &Path| {
+        let file = fs::metadata(process.join("net/dev")).ok()?;
+        Some((file.dev(), file.ino()))
+    };
+    let Some(process) = namespace.ancestors().nth(2) else { return false };
+    let Some(ours) = process.parent().and_then(|proc| file(&proc.join("thread-self"))) else { return false };
+    file(process) == Some(ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_ours_only_while_this_thread_is_in_it() {
+        let namespace = |pid: u32| PathBuf::from(format!("/proc/{pid}/ns/net"));
+        assert!(is_ours(&namespace(std::process::id())));
+        // `cat` waits for its input, and says by a line of output that it is in its namespace.
+        let mut inside = Command::new("unshare");
+        inside.args(["--net", "sh", "-c", "echo; exec cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let Ok(mut inside) = inside.stderr(Stdio::null()).spawn() else { return };
+        let mut line = [0];
+        let is_inside = inside.stdout.as_mut().unwrap().read(&mut line).unwrap() == 1;
+        let seen = is_ours(&namespace(inside.id()));
+        drop(inside.stdin.take());
+        inside.wait().unwrap();
+        // Without the right to make one there is no other namespace.
+        assert!(!is_inside || !seen);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_ours() {
+        assert!(!is_ours(Path::new("/nonexistent/proc/1/ns/net")));
+        assert!(!is_ours(Path::new("net")));
     }
 }

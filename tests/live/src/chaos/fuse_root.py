@@ -11,7 +11,11 @@ options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0,allow_other"
 server = os.fork()
 if server == 0:
     while True:
-        request = os.read(fuse, 1 << 17)
+        try:
+            request = os.read(fuse, 1 << 17)
+        except PermissionError:  # not mounted yet
+            time.sleep(0.01)
+            continue
         _, opcode, unique = struct.unpack_from("<IIQ", request)
         if opcode == 26:  # FUSE_INIT
             body = struct.pack("<IIIIHHIIHH8I", 7, 31, 0, 0, 8, 6, 4096, 1, 1, 0, *[0] * 8)

@@ -11,10 +11,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::by_hand::{BURN, ByHand, CONTAINER};
+use crate::cgroups::Group;
+use crate::chaos::account::{Flood, Recording};
 use crate::chaos::shown::{Shown, collect};
 use crate::docker::{Container, Docker};
 use crate::host;
-use crate::images::Images;
+use crate::images::{Images, service_tree};
 use crate::private_engine::{PrivateEngine, unmount_below};
 use crate::stage::start_benign;
 use crate::tidewatch::{Launch, Room, command, parse};
@@ -39,6 +42,8 @@ pub(super) struct Stand {
     pub(super) engine: PrivateEngine,
     disk: Disk,
     pub(super) dir: PathBuf,
+    /// The flood of this round, once it is over.
+    pub(super) flood: Option<Flood>,
 }
 
 impl Stand {
@@ -53,10 +58,22 @@ impl Stand {
         let (bin, offset, dir) = (room.bin().to_owned(), room.path("clock"), room.path("chaos"));
         fs::create_dir_all(&dir)?;
         fs::write(&offset, "+0")?;
+        service_tree(&dir.join("root"), "made by hand\n")?;
         let shown = Arc::<Shown>::default();
         let benign = Some(start_benign(&engine.docker(), "tw-live-benign")?);
-        let mut stand =
-            Self { tidewatch: None, shown, bin, config, offset, benign, _images: images, engine, disk, dir };
+        let mut stand = Self {
+            tidewatch: None,
+            shown,
+            bin,
+            config,
+            offset,
+            benign,
+            _images: images,
+            engine,
+            disk,
+            dir,
+            flood: None,
+        };
         stand.start()?;
         stand.approve()?;
         Ok(stand)
@@ -154,10 +171,16 @@ impl Stand {
         line.trim().trim_end_matches(" kB").trim().parse().context("VmRSS")
     }
 
-    /// Events lost within the last hour, as `status` says.
-    pub(super) fn losses(&self) -> Result<u64> {
-        let status = parse(&self.ask(&["status", "--json"])?)?;
-        status["coverage"]["lost_events"].as_u64().context("status does not count what was lost")
+    /// A busy container made by hand, with files of its own.
+    pub(super) fn ghost(&self, cgroup: &str) -> Result<ByHand> {
+        let root = self.dir.join("root").display().to_string();
+        let argv = ["chroot", &root, "/bin/busybox", "sh", "-c", BURN];
+        ByHand::unshared(Some(Group::make(cgroup)?), CONTAINER, &argv)
+    }
+
+    /// Has it recorded, on another disk than its own.
+    pub(super) fn record(&self) -> Result<Recording> {
+        Recording::start(&self.bin, &self.disk.0, &self.dir.join("round"))
     }
 
     fn ask(&self, words: &[&str]) -> Result<Vec<u8>> {

@@ -8,9 +8,11 @@ mod disk;
 pub mod feed;
 
 mod lines;
+mod open_segment;
+mod pause;
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use model::coverage::Source;
@@ -22,12 +24,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::StoreError;
 use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::lines::Lines;
-use crate::recording::{RecordingReader, RecordingWriter};
+use crate::journal::open_segment::OpenSegment;
+use crate::journal::pause::Pause;
+use crate::recording::RecordingReader;
 
 /// Name of the journal's directory in the data directory.
 pub const JOURNAL_DIR: &str = "journal";
 
-/// Most segments, whatever their size: each start begins one, and something may restart us all day.
+/// Most segments, whatever their size: each start begins one, and something may restart us all day. Above it the shortest
+/// goes, so that many nearly empty ones do not take the place of long ones.
 pub const SEGMENTS_MAX: usize = 256;
 
 /// Highest number of a segment that counts: one a second for thirty thousand years. A file with a higher one is not ours.
@@ -35,12 +40,6 @@ pub const SEGMENT_NUMBER_MAX: u64 = 1_000_000_000_000;
 
 /// Names in a row that something else may bear.
 const TAKEN_MAX: u64 = 1_000;
-
-/// Flushes between two attempts on a disk that stays full, at most.
-const PAUSE_FLUSHES_MAX: u32 = 8;
-
-/// Events wait in memory for up to this many bytes or until `flush`.
-const BUFFER_BYTES: usize = 64 << 10;
 
 /// How much the journal may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,15 +70,11 @@ pub struct Journal<D: Disk = RealDisk> {
     /// Names in the directory that are not those of segments.
     foreign: Vec<String>,
     next: u64,
-    current: Option<(Segment, RecordingWriter<BufWriter<D::File>>)>,
-    /// Events handed to `current` since it was last flushed.
-    unflushed: u64,
+    current: Option<OpenSegment<D::File>>,
     /// The first failure since the last `flush`.
     failure: Option<StoreError>,
-    /// Whether events are being lost; on a full disk, trying again with each event would only cost more.
-    stopped: bool,
-    /// Flushes until the next attempt, and how many it was last.
-    pause: (u32, u32),
+    /// While it is on, events are lost; on a full disk, trying again with each event would only cost more.
+    pause: Pause,
     lost_since_flush: u64,
     lost: u64,
     /// Lost since the last event that was written: the gap that the next one is behind.
@@ -124,10 +119,8 @@ impl<D: Disk> Journal<D> {
             node: node.clone(),
             config,
             current: None,
-            unflushed: 0,
             failure: None,
-            stopped: false,
-            pause: (0, 0),
+            pause: Pause::default(),
             lost_since_flush: 0,
             lost: 0,
             gap: 0,
@@ -155,39 +148,42 @@ impl<D: Disk> Journal<D> {
         if lines.events == 0 {
             return;
         }
-        if self.stopped {
+        if self.pause.is_on() {
             self.lose(lines.events);
             return;
         }
-        match self.write(lines) {
-            Ok(()) => self.unflushed += lines.events,
-            Err(error) => self.fail(error, lines.events),
+        if let Err(error) = self.write(lines) {
+            self.lose(lines.events);
+            self.fail(error);
         }
     }
 
     /// Hands all events to the kernel: after this, kill -9 does not take them. Call it once a second; it reports
     /// what was lost since the last call, and lets the journal try again, after a failure less and less often.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        if let Some((_, writer)) = &mut self.current
-            && let Err(error) = writer.flush()
-        {
-            self.fail(error, 0);
-        } else if self.current.is_some() && !self.disk.has_room(&self.dir) {
-            // What is left of the disk is for incidents and decisions.
-            let full = StoreError::io(&self.dir)(std::io::ErrorKind::StorageFull.into());
-            self.flushed();
-            self.fail(full, 0);
+        if let Err(error) = self.flush_current() {
+            self.fail(error);
         }
-        self.flushed();
-        if self.stopped {
-            self.pause.0 = self.pause.0.saturating_sub(1);
-            self.stopped = self.pause.0 > 0;
-        }
+        self.pause.flushed();
         let lost = std::mem::take(&mut self.lost_since_flush);
         self.lost += lost;
         match self.failure.take() {
             Some(source) => Err(StoreError::Lost { lost, source: Box::new(source) }),
             None => Ok(()),
+        }
+    }
+
+    fn flush_current(&mut self) -> Result<(), StoreError> {
+        let Some(current) = &mut self.current else { return Ok(()) };
+        current.flush()?;
+        if self.pause.is_on() { Ok(()) } else { self.check_room() }
+    }
+
+    /// What is left of a disk that is nearly full is for incidents and decisions.
+    fn check_room(&self) -> Result<(), StoreError> {
+        match self.disk.has_room(&self.dir) {
+            true => Ok(()),
+            false => Err(StoreError::io(&self.dir)(std::io::ErrorKind::StorageFull.into())),
         }
     }
 
@@ -198,7 +194,7 @@ impl<D: Disk> Journal<D> {
 
     /// Whether events are being lost.
     pub fn is_losing(&self) -> bool {
-        self.stopped || self.gap > 0
+        self.pause.is_on() || self.gap > 0
     }
 
     /// Segments deleted since it was opened, to stay within the limit.
@@ -217,22 +213,23 @@ impl<D: Disk> Journal<D> {
     }
 
     fn write(&mut self, lines: &Lines) -> Result<(), StoreError> {
-        if self.current.as_ref().is_some_and(|(_, writer)| writer.bytes() >= self.config.segment_bytes_max) {
+        if self.gap > 0 {
+            self.check_room()?;
+        }
+        if self.current.as_ref().is_some_and(|current| current.bytes() >= self.config.segment_bytes_max) {
             self.close_segment()?;
         }
         if self.current.is_none() {
             self.begin_segment()?;
         }
+        self.make_room(lines.bytes.len() as u64)?;
         let gap = self.gap_before(lines);
-        let Some((_, writer)) = &mut self.current else { return Ok(()) };
+        let Some(current) = &mut self.current else { return Ok(()) };
         if let Some(gap) = gap {
-            // With the kernel at once: a gap that is lost with a buffer would have to be counted twice.
-            writer.write(&gap)?;
-            writer.flush()?;
-            self.unflushed = 0;
+            current.write_gap(&gap)?;
             self.gap = 0;
         }
-        writer.write_lines(&lines.bytes)
+        current.write(lines)
     }
 
     /// The gap since the last event that was written, as an event at the time of the first one after it.
@@ -249,43 +246,28 @@ impl<D: Disk> Journal<D> {
     }
 
     fn close_segment(&mut self) -> Result<(), StoreError> {
-        let Some((segment, mut writer)) = self.current.take() else { return Ok(()) };
-        let flushed = writer.flush();
-        self.closed.push((segment, writer.bytes()));
-        flushed?;
-        self.flushed();
+        if let Some(current) = &mut self.current {
+            current.flush()?;
+        }
+        self.closed.extend(self.current.take().map(OpenSegment::close));
         Ok(())
     }
 
-    /// Everything is with the kernel.
-    fn flushed(&mut self) {
-        self.unflushed = 0;
-        if self.current.is_some() {
-            self.pause = (0, 0);
-        }
-    }
-
-    /// Begins a segment. One whose header finds no room is removed again, and its number is not used; older ones are
+    /// Begins a segment. One whose header finds no room is removed again, and its number is not used; an older one is
     /// deleted only for a segment that was begun.
     fn begin_segment(&mut self) -> Result<(), StoreError> {
-        if !self.disk.has_room(&self.dir) {
-            return Err(StoreError::io(&self.dir)(std::io::ErrorKind::StorageFull.into()));
-        }
+        self.check_room()?;
         let (segment, file) = self.create()?;
-        let out = BufWriter::with_capacity(BUFFER_BYTES, file);
-        // The header at once, so that a reader of the running journal finds it and not an empty file.
-        let begun = RecordingWriter::new(out, &segment.path, &self.node)
-            .and_then(|mut writer| writer.flush().map(|()| writer));
-        let writer = match begun {
-            Ok(writer) => writer,
+        let (number, path) = (segment.number, segment.path.clone());
+        match OpenSegment::begin(segment, file, &self.node) {
+            Ok(begun) => self.current = Some(begun),
             Err(error) => {
-                drop(self.disk.remove(&segment.path));
+                drop(self.disk.remove(&path));
                 return Err(error);
             }
-        };
-        self.next = segment.number + 1;
-        self.current = Some((segment, writer));
-        self.make_room()
+        }
+        self.next = number + 1;
+        self.bound_count()
     }
 
     /// Makes the next file. Something else that bears its name is left alone, and the next number is taken.
@@ -306,34 +288,48 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Deletes the oldest segments until one more fits.
-    fn make_room(&mut self) -> Result<(), StoreError> {
-        let room = self.config.total_bytes_max.saturating_sub(self.config.segment_bytes_max);
-        while !self.closed.is_empty() && (self.closed.len() >= SEGMENTS_MAX || self.closed_bytes() > room) {
-            let (oldest, _) = self.closed.remove(0);
-            self.segments_deleted += 1;
-            self.disk.remove(&oldest.path)?;
+    /// Deletes the shortest segments, of equal ones the oldest, while there are too many.
+    fn bound_count(&mut self) -> Result<(), StoreError> {
+        while self.closed.len() >= SEGMENTS_MAX {
+            let lengths = self.closed.iter().map(|(_, bytes)| *bytes).enumerate();
+            let Some((shortest, _)) = lengths.min_by_key(|(_, bytes)| *bytes) else { break };
+            self.delete(shortest)?;
         }
         Ok(())
     }
 
-    fn closed_bytes(&self) -> u64 {
-        self.closed.iter().map(|(_, bytes)| bytes).sum()
+    /// Deletes the oldest segments until so many bytes more fit: for bytes that are written, not for those that a segment
+    /// may come to hold.
+    fn make_room(&mut self, more: u64) -> Result<(), StoreError> {
+        while !self.closed.is_empty() && self.bytes() + more > self.config.total_bytes_max {
+            self.delete(0)?;
+        }
+        Ok(())
     }
 
-    /// Gives up the current segment, whose last line may be cut, and loses what its buffer held.
-    fn fail(&mut self, error: StoreError, events: u64) {
-        let unflushed = std::mem::take(&mut self.unflushed);
-        self.lose(unflushed + events);
-        if let Some((segment, writer)) = self.current.take() {
-            let bytes = writer.bytes();
-            // The buffer is not written once more when it is dropped: what is lost is counted as lost.
-            drop(writer.into_inner().into_parts());
-            self.closed.push((segment, bytes));
+    fn delete(&mut self, place: usize) -> Result<(), StoreError> {
+        let (segment, _) = self.closed.remove(place);
+        self.segments_deleted += 1;
+        self.disk.remove(&segment.path)
+    }
+
+    /// All segments together, in bytes.
+    fn bytes(&self) -> u64 {
+        let closed: u64 = self.closed.iter().map(|(_, bytes)| bytes).sum();
+        closed + self.current.as_ref().map_or(0, OpenSegment::bytes)
+    }
+
+    /// Loses what the buffer of the current segment held, and goes on behind its last whole line after a pause. A segment
+    /// that cannot be cut back to it is given up.
+    fn fail(&mut self, error: StoreError) {
+        if let Some(current) = self.current.take() {
+            self.lose(current.unflushed());
+            match current.cut_back(&self.disk) {
+                Ok(current) => self.current = Some(current),
+                Err(given_up) => self.closed.push(given_up),
+            }
         }
-        self.stopped = true;
-        let pause = (self.pause.1 * 2).clamp(1, PAUSE_FLUSHES_MAX);
-        self.pause = (pause, pause);
+        self.pause.begin();
         self.failure.get_or_insert(error);
     }
 }

@@ -4,7 +4,7 @@
 //! may come from anybody: lines are bounded, and whatever cannot be read is a problem with its line number.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use model::event::Event;
@@ -97,6 +97,11 @@ impl<W: Write> RecordingWriter<W> {
         Ok(writer)
     }
 
+    /// Goes on with a recording that has its header and is that long.
+    pub(crate) fn continued(out: W, path: &Path, bytes: u64) -> Self {
+        Self { out, path: path.to_owned(), bytes }
+    }
+
     /// Adds one event. After an [`StoreError::Io`] the last line may be cut: write no more to this recording.
     pub fn write(&mut self, event: &Event) -> Result<(), StoreError> {
         self.write_line("an event", event, LINE_BYTES_MAX)
@@ -139,6 +144,13 @@ impl<W: Write> RecordingWriter<W> {
         self.out.write_all(&text).map_err(StoreError::io(&self.path))?;
         self.bytes += text.len() as u64;
         Ok(())
+    }
+}
+
+impl<W: Write> RecordingWriter<BufWriter<W>> {
+    /// Whether the buffer below holds nothing.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.out.buffer().is_empty()
     }
 }
 

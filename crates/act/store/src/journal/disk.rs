@@ -1,7 +1,7 @@
 //! What the journal does to a disk, so that a test can put one in its place that fails at any write.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::error::StoreError;
@@ -25,6 +25,9 @@ pub trait Disk {
 
     /// Makes a new file.
     fn create(&self, path: &Path) -> Result<Self::File, StoreError>;
+
+    /// Cuts a file back to that many bytes; what is written next follows them.
+    fn cut(&self, file: &mut Self::File, bytes: u64) -> io::Result<()>;
 
     /// Removes a file; one that has gone is no failure.
     fn remove(&self, path: &Path) -> Result<(), StoreError>;
@@ -81,6 +84,11 @@ impl Disk for RealDisk {
             self.make_dir(dir)?;
         }
         private_file::create(path).map_err(StoreError::io(path))
+    }
+
+    fn cut(&self, file: &mut File, bytes: u64) -> io::Result<()> {
+        file.set_len(bytes)?;
+        file.seek(SeekFrom::Start(bytes)).map(drop)
     }
 
     fn remove(&self, path: &Path) -> Result<(), StoreError> {

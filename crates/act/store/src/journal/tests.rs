@@ -168,11 +168,10 @@ fn a_full_disk_counts_what_the_buffer_held_and_the_next_segment_is_tried_later()
 
 /// Lets the current segment go on in a file that every write to fails, as on a full disk.
 fn put_on_a_full_disk(journal: &mut Journal) {
-    let (segment, _) = journal.current.take().unwrap();
-    let full = BufWriter::new(File::options().write(true).open("/dev/full").unwrap());
-    // The header stays in the buffer, so only the flush of the events behind it fails.
-    let writer = RecordingWriter::new(full, &segment.path, &journal.node).unwrap();
-    journal.current = Some((segment, writer));
+    let (segment, bytes) = journal.current.take().unwrap().close();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    // It cannot be cut either, so the segment is given up.
+    journal.current = Some(OpenSegment::continued(segment, full, bytes));
 }
 
 #[test]
@@ -219,6 +218,7 @@ struct FakeState {
     writes: u64,
     fails_at: std::collections::BTreeSet<u64>,
     removed: u64,
+    has_no_room: bool,
 }
 
 #[derive(Debug)]
@@ -261,12 +261,18 @@ impl Disk for FakeDisk {
     }
 
     fn has_room(&self, _: &Path) -> bool {
-        true
+        !self.state.borrow().has_no_room
     }
 
     fn create(&self, path: &Path) -> Result<FakeFile, StoreError> {
         self.state.borrow_mut().files.insert(path.to_owned(), Vec::new());
         Ok(FakeFile { path: path.to_owned(), disk: self.clone() })
+    }
+
+    fn cut(&self, file: &mut FakeFile, bytes: u64) -> std::io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        state.files.entry(file.path.clone()).or_default().truncate(usize::try_from(bytes).unwrap());
+        Ok(())
     }
 
     fn remove(&self, path: &Path) -> Result<(), StoreError> {
@@ -313,6 +319,54 @@ fn a_disk_that_stays_full_gets_no_empty_segments_and_loses_no_good_ones() {
     let good = state.files.values().filter(|bytes| bytes.len() > 500).count();
     assert!(good >= 3 && journal.segments_deleted() == 0, "{good}");
     assert!(state.writes < 1_200, "{} writes: attempts become fewer", state.writes);
+}
+
+/// Appends and flushes while the disk is full every third second, in the given way.
+fn toggle(full: impl Fn(&mut FakeState, bool)) -> (Journal<FakeDisk>, FakeDisk) {
+    let disk = FakeDisk::default();
+    disk.state.borrow_mut().room = usize::MAX;
+    let config = JournalConfig { total_bytes_max: 10_000_000, segment_bytes_max: 10_000 };
+    let mut journal = Journal::open_on(disk.clone(), Path::new("/d"), &NodeId::new("n"), config).unwrap();
+    for seq in 0..4_000 {
+        full(&mut disk.state.borrow_mut(), seq % 3 == 1);
+        journal.append(&event(seq));
+        drop(journal.flush());
+    }
+    (journal, disk)
+}
+
+#[test]
+fn a_disk_that_is_filled_and_freed_in_turn_pushes_no_good_segment_out() {
+    type Full = fn(&mut FakeState, bool);
+    let no_room: Full = |state, is_full| state.has_no_room = is_full;
+    let no_write: Full = |state, is_full| state.room = if is_full { 0 } else { usize::MAX };
+    for full in [no_room, no_write] {
+        let (journal, disk) = toggle(full);
+        let bytes: usize = disk.state.borrow().files.values().map(Vec::len).sum();
+        let kept = disk.state.borrow().files.len();
+        assert!(kept <= bytes / 10_000 + 1, "{kept} segments for {bytes} bytes");
+        assert_eq!(journal.segments_deleted(), 0);
+        let (seqs, missing) = written(&disk);
+        assert_eq!(seqs[0], 0);
+        assert_eq!(seqs.len() as u64 + journal.lost(), 4_000);
+        assert!(missing <= journal.lost() && missing > 0);
+    }
+}
+
+#[test]
+fn a_short_segment_of_each_start_takes_no_place_of_a_long_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), JournalConfig::default());
+    (0..100).for_each(|seq| journal.append(&event(seq)));
+    journal.flush().unwrap();
+    for run in 0..400 {
+        let mut journal = open(dir.path(), JournalConfig::default());
+        journal.append(&event(100 + run));
+        journal.flush().unwrap();
+    }
+    assert_eq!(segments(dir.path()).unwrap().len(), SEGMENTS_MAX);
+    assert_eq!(numbers(dir.path())[..100], (0..100).collect::<Vec<_>>());
+    assert_eq!(numbers(dir.path()).last(), Some(&499));
 }
 
 proptest::proptest! {

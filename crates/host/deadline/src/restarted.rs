@@ -64,7 +64,8 @@ impl<E> Restarted<E> {
         self.running.take()
     }
 
-    fn has_died(&self) -> bool {
+    /// Whether it has died and is not started anew yet.
+    pub fn has_died(&self) -> bool {
         self.running.as_ref().is_some_and(|running| running.pulse().vital().life.is_death())
     }
 

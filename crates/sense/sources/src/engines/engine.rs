@@ -19,6 +19,9 @@ use crate::engines::names::is_standard;
 /// Shims remembered of one engine: any of them shows that it is not gone.
 const SHIMS_MAX: usize = 1024;
 
+/// Why nothing is known of an engine while its follower waits to be started anew.
+const FOLLOWER_DIED: &str = "internal error: the thread that follows it has ended";
+
 /// An engine, by the socket that serves it.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -84,6 +87,16 @@ impl Engine {
         false
     }
 
+    /// Starts those who follow it anew that have died. What one of them said last is no longer known to be so.
+    pub(crate) fn restart_followers(&mut self, now: Instant) {
+        for follower in &mut self.followers {
+            if follower.restart_if_dead(now) {
+                let of_it = self.states.iter_mut().filter(|(view, _)| view.engine == follower.kind);
+                of_it.for_each(|(_, state)| *state = (EngineState::Silent, FOLLOWER_DIED.into()));
+            }
+        }
+    }
+
     /// Which containers it can have made.
     pub(crate) fn authority(&self) -> Authority {
         let Some(daemon) = &self.daemon else { return Authority::Unknown };
@@ -111,5 +124,38 @@ impl Engine {
             authority: self.authority(),
             executable: daemon.and_then(|daemon| daemon.executable.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use deadline::pulse::Pulses;
+    use deadline::restarted::PAUSE_MIN;
+    use model::view::EngineKind;
+
+    use super::*;
+    use crate::engines::followers::tests::dies_at_first;
+
+    #[test]
+    fn an_engine_whose_follower_died_is_silent_until_the_next_one_answers_for_it() {
+        let pulses = Pulses::default();
+        let view = View::new(EngineKind::Containerd, "/run/c.sock");
+        let mut engine = Engine::new("/run/c.sock".into(), "/run/c.sock".into(), view.clone());
+        let answers = (EngineState::Answers, Untrusted::default());
+        engine.states.insert(view.clone(), answers.clone());
+        engine.followers.push(dies_at_first(&pulses, &Arc::default()));
+        while !pulses.vitals().iter().any(|vital| vital.life.is_death()) {
+            std::thread::yield_now();
+        }
+        let now = Instant::now();
+        engine.restart_followers(now);
+        assert_eq!(engine.states[&view].0, EngineState::Silent);
+        engine.restart_followers(now + PAUSE_MIN);
+        engine.states.insert(view.clone(), answers.clone());
+        engine.restart_followers(now + PAUSE_MIN + Duration::from_secs(1));
+        assert_eq!(engine.states[&view], answers);
     }
 }

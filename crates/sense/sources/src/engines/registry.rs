@@ -127,6 +127,8 @@ impl Registry {
         self.look_for_named(&listeners);
         self.check_servers();
         self.look_after(outlet);
+        let now = Instant::now();
+        self.engines.values_mut().for_each(|engine| engine.restart_followers(now));
         self.tell(outlet);
         self.relay.count_lost(outlet);
         self.ended.retain(|thread| !thread.has_ended());
@@ -150,7 +152,7 @@ impl Registry {
     /// Stops all who follow.
     pub(crate) fn stop(mut self) {
         for engine in std::mem::take(&mut self.engines).into_values() {
-            self.ended.extend(engine.followers.into_iter().map(followers::Follower::stop));
+            self.ended.extend(engine.followers.into_iter().filter_map(followers::Follower::stop));
         }
         let deadline = Instant::now() + STOP_MAX;
         for thread in self.ended {
@@ -385,7 +387,7 @@ impl Registry {
     fn give_up(&mut self, place: &Path, outlet: &Outlet) {
         let Some(engine) = self.engines.remove(place) else { return };
         self.relay.forget(&Untrusted::new(&engine.reach.to_string_lossy()));
-        self.ended.extend(engine.followers.into_iter().map(followers::Follower::stop));
+        self.ended.extend(engine.followers.into_iter().filter_map(followers::Follower::stop));
         for view in engine.states.into_keys() {
             if let Some(seen) = self.told.remove(&view) {
                 let (state, reason) = (EngineState::Gone, Untrusted::default());

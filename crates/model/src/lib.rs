@@ -20,6 +20,8 @@ pub mod program;
 
 mod installer;
 
+pub mod interpreter;
+
 pub mod usage;
 
 pub mod privilege;

@@ -6,6 +6,7 @@
 mod salvage;
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -194,6 +195,7 @@ impl PlaceOpener {
             noted: Noted { machine: self.machine.clone(), first_look, ..Noted::default() },
             beat: Some(self.run.begun),
             is_noted: true,
+            unrescued: None,
             notes: std::mem::take(&mut self.notes),
         };
         // Without it there is less for a bad day, and `tend` tries again.
@@ -218,11 +220,14 @@ struct Place {
     beat: Option<Time>,
     /// Whether the second place could be written last.
     is_noted: bool,
+    /// Why the database, whose file has gone, could not be written again yet: the open one is the only copy.
+    unrescued: Option<String>,
     notes: Vec<Integrity>,
 }
 
 impl Storage for Place {
     fn keep(&mut self, batch: &Batch) -> Result<Kept, StoreError> {
+        self.check_place()?;
         let kept = match self.database()?.keep(batch) {
             Err(error) if error.may_be_full() && self.reserve.give_up() => self.database()?.keep(batch)?,
             result => result?,
@@ -237,14 +242,17 @@ impl Storage for Place {
     fn tend(&mut self) -> Result<Tended, StoreError> {
         // Room comes back while the disk has some; a failure is the next call's business.
         drop(self.reserve.take());
-        let reopen = inode(&self.path) != self.inode;
-        if reopen {
-            self.rescue();
-        } else {
+        let reopen = inode(&self.path) != self.inode && self.rescue();
+        if inode(&self.path) == self.inode {
+            self.unrescued = None;
             self.note();
         }
         let notes = std::mem::take(&mut self.notes);
         Ok(Tended { notes, reopen, has_reserve: self.reserve.is_held() })
+    }
+
+    fn is_only_copy(&self) -> bool {
+        self.unrescued.is_some()
     }
 }
 
@@ -280,9 +288,37 @@ impl Place {
         }
     }
 
+    /// Refuses what a kill would lose: the open database has no file.
+    fn check_place(&self) -> Result<(), StoreError> {
+        match &self.unrescued {
+            Some(reason) => Err(StoreError::io(&self.path)(io::Error::other(reason.clone()))),
+            None => Ok(()),
+        }
+    }
+
     /// The database's file has gone, or is another one. The one that is open still holds everything: it becomes the file
-    /// again, and what stands there is moved aside.
-    fn rescue(&mut self) {
+    /// again, and what stands there is moved aside. Gives whether the place has to be opened anew; until then the open
+    /// database is kept, since there is no other copy.
+    fn rescue(&mut self) -> bool {
+        if self.unrescued.is_none() {
+            self.note_missing();
+        }
+        let rescued = with_ending(&self.path, ".rescued");
+        if let Err(error) = self.write_into(&rescued).and_then(|()| self.clear()) {
+            self.unrescued = Some(format!("its file has gone and cannot be written again: {error}"));
+            return false;
+        }
+        // Closing removes the log by its name: that has to be over before another database has that name.
+        drop(self.database.take());
+        DATABASE_ENDINGS.iter().for_each(|ending| drop(fs::remove_file(with_ending(&self.path, ending))));
+        if let Err(error) = fs::rename(&rescued, &self.path) {
+            self.note_aside(&format!("it could not take its place again: {error}"), &rescued);
+        }
+        self.unrescued = None;
+        true
+    }
+
+    fn note_missing(&mut self) {
         let found = match inode(&self.path) {
             Some(_) => "another file under its name",
             None => "no file under its name",
@@ -292,25 +328,43 @@ impl Place {
             expected: "the file that was opened".into(),
             found: found.into(),
         });
-        let rescued = with_ending(&self.path, ".rescued");
-        drop(fs::remove_file(&rescued));
-        let Some(database) = self.database.take() else { return };
-        let written = database.write_into(&rescued);
-        // Closing removes the log by its name: that has to be over before another database has that name.
-        drop(database);
-        if written.is_err() {
-            return;
+    }
+
+    /// Writes the open database into a new file. What an earlier rescue left under that name may be the only copy of
+    /// something: it is moved aside. What this one leaves unfinished is removed.
+    fn write_into(&mut self, rescued: &Path) -> Result<(), StoreError> {
+        if rescued.symlink_metadata().is_ok() {
+            let place = move_aside(rescued, &[]).map_err(StoreError::io(rescued))?;
+            self.note_aside("an earlier rescue left it", &place);
         }
-        if self.path.symlink_metadata().is_ok() {
-            let place = move_aside(&self.path, &DATABASE_ENDINGS);
-            self.notes.push(Integrity::StoreMovedAside {
-                what: "database".into(),
-                reason: "it took the place of ours while we ran".into(),
-                kept_as: Untrusted::new(&place.map_or(String::new(), |place| place.display().to_string())),
-            });
+        let written = match self.database()?.write_into(rescued) {
+            Err(error) if error.may_be_full() && self.reserve.give_up() => {
+                drop(fs::remove_file(rescued));
+                self.database()?.write_into(rescued)
+            }
+            written => written,
+        };
+        written.inspect_err(|_| drop(fs::remove_file(rescued)))
+    }
+
+    /// Moves aside what stands in the place of the database.
+    fn clear(&mut self) -> Result<(), StoreError> {
+        if self.path.symlink_metadata().is_err() {
+            return Ok(());
         }
-        DATABASE_ENDINGS.iter().for_each(|ending| drop(fs::remove_file(with_ending(&self.path, ending))));
-        drop(fs::rename(&rescued, &self.path));
+        let place = move_aside(&self.path, &DATABASE_ENDINGS).map_err(StoreError::io(&self.path));
+        // The open database still holds all that was written beside it.
+        let place = place.inspect_err(|_| drop(fs::remove_file(with_ending(&self.path, ".rescued"))))?;
+        self.note_aside("it took the place of ours while we ran", &place);
+        Ok(())
+    }
+
+    fn note_aside(&mut self, reason: &str, kept_as: &Path) {
+        self.notes.push(Integrity::StoreMovedAside {
+            what: "database".into(),
+            reason: reason.into(),
+            kept_as: Untrusted::new(&kept_as.display().to_string()),
+        });
     }
 }
 

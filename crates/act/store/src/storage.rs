@@ -138,6 +138,11 @@ pub trait Storage: Send {
 
     /// Looks after the store while nothing else happens. An error means that it has to be opened anew.
     fn tend(&mut self) -> Result<Tended, StoreError>;
+
+    /// Whether what it keeps is nowhere else, so that it must not be closed.
+    fn is_only_copy(&self) -> bool {
+        false
+    }
 }
 
 /// What looking after a store led to.

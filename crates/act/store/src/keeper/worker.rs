@@ -113,6 +113,9 @@ impl Worker {
 
     fn failed(&mut self, error: &StoreError) {
         self.failures += 1;
+        if self.storage.as_ref().is_some_and(|storage| storage.is_only_copy()) {
+            return;
+        }
         if error.unsound().is_some() || self.failures >= FAILURES_MAX {
             self.problem = error.to_string();
             self.storage = None;

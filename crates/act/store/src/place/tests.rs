@@ -268,6 +268,42 @@ fn a_database_that_is_exchanged_or_removed_while_it_is_open_is_written_again() {
 }
 
 #[test]
+fn a_database_that_cannot_be_written_again_yet_stays_open_and_is_not_lost() {
+    let room = Room::filled();
+    let mut opener = PlaceOpener::new(&room.data(), "machine-a", this_run(20));
+    let mut storage = opener.open().storage.unwrap();
+    storage.keep(&batch(3)).unwrap();
+    for ending in ["", "-wal", "-shm"] {
+        drop(fs::remove_file(with_ending(&room.data().join(DATABASE_FILE), ending)));
+    }
+    // Nothing can be written while its directory has another name.
+    let away = room.dir.path().join("away");
+    fs::rename(room.data(), &away).unwrap();
+    let tended = storage.tend().unwrap();
+    assert!(!tended.reopen && storage.is_only_copy(), "{tended:?}");
+    assert!(storage.tend().unwrap().notes.is_empty(), "reported once");
+    storage.keep(&batch(5)).unwrap_err();
+    fs::rename(&away, room.data()).unwrap();
+    assert!(storage.tend().unwrap().reopen && !storage.is_only_copy());
+    drop(storage);
+    assert_eq!(opener.open().contents.approvals.rows.len(), 4, "nothing is lost");
+}
+
+#[test]
+fn what_an_earlier_rescue_left_is_moved_aside() {
+    let room = Room::filled();
+    let mut storage = room.open(20).storage.unwrap();
+    let path = room.data().join(DATABASE_FILE);
+    fs::write(with_ending(&path, ".rescued"), "the only copy").unwrap();
+    fs::remove_file(&path).unwrap();
+    assert!(storage.tend().unwrap().reopen);
+    let names = room.data().read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let left: Vec<PathBuf> =
+        names.filter(|name| name.display().to_string().contains(".rescued.aside-")).collect();
+    assert_eq!(fs::read(&left[0]).unwrap(), b"the only copy");
+}
+
+#[test]
 fn a_data_directory_in_place_of_which_a_file_stands_is_a_store_in_memory() {
     let room = Room::new();
     fs::write(room.data(), "a file").unwrap();

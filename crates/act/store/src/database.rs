@@ -219,6 +219,24 @@ impl Writing<'_> {
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         work(&self.sql).map_err(StoreError::sqlite(self.path))
     }
+
+    /// Does the work for one item. An item that is refused by itself leaves nothing behind; its reason is added to `refused`.
+    fn attempt(
+        &self,
+        refused: &mut Vec<Untrusted>,
+        work: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.run(|sql| sql.execute_batch("SAVEPOINT item"))?;
+        match work() {
+            Err(error) if error.refuses_item() => {
+                refused.push(Untrusted::new(&error.to_string()));
+                self.run(|sql| sql.execute_batch("ROLLBACK TO item; RELEASE item"))
+            }
+            // The whole transaction is undone, and the savepoint with it.
+            Err(error) => Err(error),
+            Ok(()) => self.run(|sql| sql.execute_batch("RELEASE item")),
+        }
+    }
 }
 
 /// What holds for one connection only, so is said at each opening.

@@ -167,6 +167,18 @@ impl StoreError {
             .is_some_and(|code| codes.contains(&code))
     }
 
+    /// Whether the item itself is refused: no later attempt and no other store would keep it.
+    pub fn refuses_item(&self) -> bool {
+        matches!(
+            self,
+            Self::TooManyApprovals { .. }
+                | Self::TooManyExpectations { .. }
+                | Self::TooManyRights { .. }
+                | Self::NotFinite { .. }
+                | Self::Row { .. }
+        ) || self.sqlite_error().and_then(|(_, source)| source.sqlite_error_code()) == Some(ErrorCode::TooBig)
+    }
+
     /// What cannot be used whatever is tried again, and has to go out of the way: not a database, a damaged one, not a file.
     pub fn unsound(&self) -> Option<&Path> {
         match self {

@@ -87,7 +87,7 @@ pub struct Taken {
 pub struct Standing {
     /// Incidents, decisions and expectations that wait to be stored.
     pub waiting: u64,
-    /// Incidents and expectations that were given up because too many waited.
+    /// Incidents and expectations that were given up because too many waited, and whatever the store refused.
     pub dropped: u64,
     /// Why nothing is stored; empty while all is well.
     pub reason: String,
@@ -276,7 +276,10 @@ impl Keeper {
     pub fn take(&mut self, news: News, now: Instant) -> Taken {
         let mut taken = Taken::default();
         match news {
-            News::Kept(kept) => taken.stored = self.kept(kept),
+            News::Kept(kept) => {
+                taken.notes.extend(self.refused(&kept.refused));
+                taken.stored = self.kept(kept);
+            }
             News::Failed(reason) => {
                 if let Some(flight) = self.in_flight.take() {
                     self.waiting.put_back(flight.taken);
@@ -307,6 +310,14 @@ impl Keeper {
         self.failing_since = None;
         self.reason.clear();
         flight.taken.into_stored().collect()
+    }
+
+    /// Counts what the store refused for good, and reports it.
+    fn refused(&mut self, reasons: &[Untrusted]) -> Option<Integrity> {
+        let first = reasons.first()?.clone();
+        self.waiting.dropped += reasons.len() as u64;
+        let (what, dropped) = ("some changes".into(), self.waiting.dropped);
+        Some(Integrity::NotStored { what, waiting: 0, dropped, reason: first })
     }
 
     fn fail(&mut self, reason: String, now: Instant) {

@@ -77,6 +77,8 @@ pub struct Kept {
     pub closed: Vec<IncidentId>,
     /// Names in [`Decision::Close`] under which no open incident is kept.
     pub unknown: Vec<IncidentId>,
+    /// Why items of the batch were refused, one reason for each; the others are kept.
+    pub refused: Vec<Untrusted>,
 }
 
 /// What a store holds when it is opened.
@@ -132,8 +134,8 @@ pub struct Extent {
 
 /// A store that can be opened.
 pub trait Storage: Send {
-    /// Keeps a batch in one transaction: when it has returned, all of it outlives the process; when it fails, nothing of it
-    /// was kept.
+    /// Keeps a batch in one transaction: when it has returned, all of it outlives the process, but for items that were refused
+    /// by themselves; when it fails, nothing of it was kept.
     fn keep(&mut self, batch: &Batch) -> Result<Kept, StoreError>;
 
     /// Looks after the store while nothing else happens. An error means that it has to be opened anew.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use model::approval::{APPROVALS_MAX, Approval};
 use model::incident::{Change, ChangeKind, Closing, Incident, IncidentId};
+use model::untrusted::Untrusted;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
@@ -16,6 +17,7 @@ use crate::expectation_store::ExpectationStore;
 use crate::incident_store::IncidentQuery;
 use crate::incident_store::IncidentStore;
 use crate::storage::{Batch, Contents, Decision, Extent, Kept};
+use crate::stored;
 
 /// The database in bytes: what incidents leave free below it is for decisions and the audit trail.
 pub const DATABASE_BYTES_MAX: u64 = 128 << 20;
@@ -40,12 +42,16 @@ impl Database {
         self.set_durable(!batch.decisions.is_empty())?;
         let limits = self.limits();
         self.write(|writing| {
-            record(writing, &batch.incidents, limits)?;
-            let mut kept = Kept::default();
+            let (mut kept, mut refused) = (Kept::default(), Vec::new());
+            record(writing, &sound(&batch.incidents, &mut refused), limits)?;
             for decision in &batch.decisions {
-                decide(writing, decision, &mut kept)?;
+                writing.attempt(&mut refused, || decide(writing, decision, &mut kept))?;
             }
-            expectations::record(writing, &batch.expectations)?;
+            for change in &batch.expectations {
+                let change = std::slice::from_ref(change);
+                writing.attempt(&mut refused, || expectations::record(writing, change))?;
+            }
+            kept.refused = refused;
             if let Some(at) = batch.beat {
                 writing
                     .run(|sql| if batch.ends_run { facts::end_run(sql, at) } else { facts::beat(sql, at) })?;
@@ -150,6 +156,18 @@ impl Database {
     pub(super) fn limits(&self) -> (usize, u64) {
         (self.incidents_max, self.incidents_bytes_max)
     }
+}
+
+/// The changes whose incidents can be written; the others are refused.
+fn sound(changes: &[Change], refused: &mut Vec<Untrusted>) -> Vec<Change> {
+    let is_sound = |change: &&Change| match stored::encode(&change.incident) {
+        Ok(_) => true,
+        Err(error) => {
+            refused.push(Untrusted::new(&error.to_string()));
+            false
+        }
+    };
+    changes.iter().filter(is_sound).cloned().collect()
 }
 
 /// Keeps incidents as they are after their changes, and removes what is over the limits.

@@ -183,6 +183,17 @@ fn a_store_that_is_full_read_only_or_over_its_quota_costs_nothing_but_a_mark() {
 }
 
 #[test]
+fn what_a_store_refuses_is_reported_counted_and_not_tried_again() {
+    let (mut keeper, _fake) = start(Mood::Hangs);
+    approve(&mut keeper, "shop/*");
+    keeper.hand_over(Instant::now());
+    let kept = Kept { refused: vec!["too many".into()], ..Kept::default() };
+    let taken = keeper.take(News::Kept(kept), Instant::now());
+    assert!(matches!(&taken.notes[..], [Integrity::NotStored { dropped: 1, .. }]), "{taken:?}");
+    assert_eq!((keeper.standing().dropped, keeper.standing().waiting), (1, 0));
+}
+
+#[test]
 fn what_fails_for_three_seconds_is_reported_once_and_so_is_its_end() {
     let (mut keeper, _fake) = start(Mood::Well);
     let now = Instant::now();

@@ -268,6 +268,29 @@ fn a_database_that_is_exchanged_or_removed_while_it_is_open_is_written_again() {
 }
 
 #[test]
+fn what_is_refused_by_itself_keeps_nothing_else_out() {
+    let room = Room::new();
+    let mut storage = room.open(1).storage.unwrap();
+    let mut batch = batch(1);
+    let mut unsound = IncidentBuilder::attack().workload("unsound").build();
+    unsound.bits = f64::NAN;
+    batch.incidents.push(Change { kind: ChangeKind::Opened, incident: unsound });
+    let filled = u64::try_from(model::approval::APPROVALS_MAX).unwrap();
+    batch.decisions =
+        (1..=filled + 2).map(|id| Decision::Approve(approval(id, &format!("p{id}/*")))).collect();
+    let withdrawn = approval(1, "p1/*");
+    batch.decisions.push(Decision::Revoke {
+        approval: withdrawn,
+        owner: "ann".into(),
+        at: Time::from_secs(3),
+    });
+    let kept = storage.keep(&batch).unwrap();
+    assert_eq!(kept.refused.len(), 3, "{:?}", kept.refused);
+    let contents = room.open(2).contents;
+    assert_eq!((contents.approvals.rows.len() as u64, contents.open.rows.len()), (filled - 1, 1));
+}
+
+#[test]
 fn a_database_that_cannot_be_written_again_yet_stays_open_and_is_not_lost() {
     let room = Room::filled();
     let mut opener = PlaceOpener::new(&room.data(), "machine-a", this_run(20));

@@ -148,10 +148,10 @@ impl Rim {
 }
 
 /// Looks for scripts are abandoned early: one that is merely slow says nothing about its source.
-fn only_hung(counts: Counts, now: Instant) -> Counts {
-    let oldest =
-        counts.oldest.filter(|(_, since)| now.saturating_duration_since(*since) >= SCRIPT_HANGS_AFTER);
-    Counts { oldest, ..counts }
+fn only_hung(mut counts: Counts, now: Instant) -> Counts {
+    let hangs = |since: Instant| now.saturating_duration_since(since) >= SCRIPT_HANGS_AFTER;
+    counts.oldest = counts.oldest.filter(|(_, since)| hangs(*since));
+    counts
 }
 
 /// Which cgroup is ours: a container of it is no stranger. Where that cannot be read, we are judged like any other.

@@ -67,10 +67,11 @@ pub struct Enrich {
 
 impl Enrich {
     /// Gives the event its process and container, and takes in what it tells about them.
-    pub fn identify(&mut self, mut event: Event) -> Observation {
-        if let Body::Exec(exec) = &mut event.body {
-            disown_given(exec);
-        }
+    pub fn identify(&mut self, event: Event) -> Observation {
+        self.take_in(without_given(event))
+    }
+
+    fn take_in(&mut self, event: Event) -> Observation {
         let mut identity = Identity::default();
         let news = &mut identity.news;
         match &event.body {
@@ -172,10 +173,14 @@ impl Enrich {
 
 /// A package manager that is given files, commands or settings of its own is none: what it starts is not a package's work,
 /// and is judged as if the package manager were not there.
-fn disown_given(exec: &mut Exec) {
-    if exec.descent.installer == Some(exec.process) && !exec.installs_by_name() {
+fn without_given(mut event: Event) -> Event {
+    if let Body::Exec(exec) = &mut event.body
+        && exec.descent.installer == Some(exec.process)
+        && !exec.installs_by_name()
+    {
         exec.descent.installer = None;
     }
+    event
 }
 
 #[cfg(test)]

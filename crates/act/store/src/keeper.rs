@@ -173,6 +173,24 @@ impl Keeper {
         self.waiting.beat = Some(at);
     }
 
+    /// Refuses scopes that could not all be approved: too many approvals in force, or too many decisions that wait. Scopes
+    /// that are approved already cost nothing.
+    pub fn check_approvals<'a>(&self, scopes: impl IntoIterator<Item = &'a Scope>) -> Result<(), StoreError> {
+        let new: Vec<&Scope> =
+            scopes.into_iter().filter(|scope| self.authority.in_force(scope).is_none()).collect();
+        self.authority.check_new(&new)?;
+        self.check_room(new.len())
+    }
+
+    /// Refuses decisions for which there is no room. It comes before a decision is applied, here and by the caller.
+    pub fn check_room(&self, decisions: usize) -> Result<(), StoreError> {
+        let in_flight = self.in_flight.as_ref().map_or(0, |flight| flight.batch.decisions.len());
+        match self.waiting.decisions.len() + in_flight + decisions > DECISIONS_MAX {
+            true if decisions > 0 => Err(StoreError::TooManyDecisions { limit: DECISIONS_MAX }),
+            _ => Ok(()),
+        }
+    }
+
     /// Approves a scope; when it is approved already, gives the approval in force and changes nothing.
     pub fn approve(
         &mut self,
@@ -181,24 +199,29 @@ impl Keeper {
         note: &Untrusted,
         at: Time,
     ) -> Result<Approval, StoreError> {
-        let (approval, is_new) = self.authority.approve(scope, owner, note, at)?;
-        if is_new {
-            self.decide(Decision::Approve(approval.clone()))?;
+        if let Some(in_force) = self.authority.in_force(scope) {
+            return Ok(in_force.clone());
         }
+        self.check_approvals([scope])?;
+        let approval = self.authority.approve(scope, owner, note, at);
+        self.decide(Decision::Approve(approval.clone()));
         Ok(approval)
     }
 
     /// Takes an approval back and gives it; `None` when none of that number is in force.
     pub fn revoke(&mut self, id: u64, owner: &Untrusted, at: Time) -> Result<Option<Approval>, StoreError> {
+        self.check_room(usize::from(self.authority.has_approval(id)))?;
         let Some(approval) = self.authority.revoke(id) else { return Ok(None) };
-        self.decide(Decision::Revoke { approval: approval.clone(), owner: owner.clone(), at })?;
+        self.decide(Decision::Revoke { approval: approval.clone(), owner: owner.clone(), at });
         Ok(Some(approval))
     }
 
     /// Takes expectations, all or none; gives each as it is in force.
     pub fn declare(&mut self, wanted: &[Expectation]) -> Result<Vec<Expectation>, StoreError> {
-        let declared = self.authority.declare(wanted)?;
-        declared.new.into_iter().try_for_each(|new| self.decide(Decision::Declare(new)))?;
+        let declared = self.authority.place(wanted)?;
+        self.check_room(declared.new.len())?;
+        self.authority.declare(&declared.new);
+        declared.new.into_iter().for_each(|new| self.decide(Decision::Declare(new)));
         Ok(declared.kept)
     }
 
@@ -209,10 +232,11 @@ impl Keeper {
         owner: &Untrusted,
         at: Time,
     ) -> Result<Option<Expectation>, StoreError> {
+        self.check_room(usize::from(self.authority.has_expectation(id)))?;
         let Some(expectation) = self.authority.undeclare(id) else { return Ok(None) };
         // What was about to be kept of it must not bring it back.
         self.waiting.forget_expectation(id);
-        self.decide(Decision::Undeclare { expectation: expectation.clone(), owner: owner.clone(), at })?;
+        self.decide(Decision::Undeclare { expectation: expectation.clone(), owner: owner.clone(), at });
         Ok(Some(expectation))
     }
 
@@ -223,7 +247,9 @@ impl Keeper {
 
     /// Closes incidents that are in the store alone; none closes every open one.
     pub fn close(&mut self, ids: Vec<IncidentId>, closing: Closing) -> Result<(), StoreError> {
-        self.decide(Decision::Close { ids, closing })
+        self.check_room(1)?;
+        self.decide(Decision::Close { ids, closing });
+        Ok(())
     }
 
     /// What the last closing of incidents in the store led to.
@@ -231,13 +257,9 @@ impl Keeper {
         &self.closed
     }
 
-    fn decide(&mut self, decision: Decision) -> Result<(), StoreError> {
-        if self.waiting.decisions.len() >= DECISIONS_MAX {
-            return Err(StoreError::TooManyDecisions { limit: DECISIONS_MAX });
-        }
+    fn decide(&mut self, decision: Decision) {
         self.given += 1;
         self.waiting.decisions.push(decision);
-        Ok(())
     }
 
     /// The number of what was taken last; [`Keeper::is_stored`] says when it is stored.
@@ -350,13 +372,7 @@ impl Keeper {
             self.fail("the store has not answered".to_owned(), since);
         }
         let is_failing = self.failing_since.is_some();
-        let is_due = |since| is_failing || is_late(since);
-        let mut due = match &mut self.in_flight {
-            Some(flight) => flight.taken.show(is_due),
-            None => Vec::new(),
-        };
-        due.extend(self.waiting.show(is_due));
-        due
+        self.unshown(|since| is_failing || is_late(since))
     }
 
     /// That nothing can be stored, or that all is stored again; each once.
@@ -403,8 +419,8 @@ impl Keeper {
     }
 
     /// Ends the run: hands over what waits and waits for the store, but not longer than `patience`. The store's thread is
-    /// left alone when it does not return. Gives changes that are stored now, and whether all is.
-    pub fn end(mut self, at: Time, patience: Duration) -> (Vec<Change>, bool) {
+    /// left alone when it does not return.
+    pub fn end(mut self, at: Time, patience: Duration) -> Ended {
         let deadline = Instant::now() + patience;
         let mut stored = Vec::new();
         self.retry = None;
@@ -421,8 +437,27 @@ impl Keeper {
             self.hand_over(Instant::now());
         }
         let is_whole = self.waiting.is_empty() && self.in_flight.is_none();
-        (stored, is_whole)
+        Ended { stored, unstored: self.unshown(|_| true), is_whole }
     }
+
+    /// Changes that are not stored, are due and were not shown yet, which they are from now on.
+    fn unshown(&mut self, is_due: impl Fn(Instant) -> bool) -> Vec<Change> {
+        let in_flight = self.in_flight.as_mut().map(|flight| flight.taken.show(&is_due));
+        let mut due = in_flight.unwrap_or_default();
+        due.extend(self.waiting.show(&is_due));
+        due
+    }
+}
+
+/// What the end of a run led to.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Changes that are stored now, to be shown.
+    pub stored: Vec<Change>,
+    /// Changes that are not stored and were not shown yet, to be shown with the mark.
+    pub unstored: Vec<Change>,
+    /// Whether everything is stored, and the end of the run with it.
+    pub is_whole: bool,
 }
 
 /// What a store that was opened added to what memory knew.

@@ -38,27 +38,39 @@ impl Authority {
         Self { approvals: Vec::new(), given, expectations: Vec::new() }
     }
 
-    /// The approval of that scope in force, and whether it is new.
+    /// The approval of that scope in force.
+    pub(crate) fn in_force(&self, scope: &Scope) -> Option<&Approval> {
+        let key = scope_key(scope);
+        self.approvals.iter().find(|(known, _)| *known == key).map(|(_, approval)| approval)
+    }
+
+    /// Refuses approvals that are not in force yet when one of them, or all of them together, are too many.
+    pub(crate) fn check_new(&self, scopes: &[&Scope]) -> Result<(), StoreError> {
+        scopes.iter().try_for_each(|scope| check_scope(scope))?;
+        match self.approvals.len() + scopes.len() > APPROVALS_MAX {
+            true => Err(StoreError::TooManyApprovals { limit: APPROVALS_MAX }),
+            false => Ok(()),
+        }
+    }
+
+    /// Approves a scope that is checked and not in force.
     pub(crate) fn approve(
         &mut self,
         scope: &Scope,
         owner: &Untrusted,
         note: &Untrusted,
         at: Time,
-    ) -> Result<(Approval, bool), StoreError> {
-        check_scope(scope)?;
-        let key = scope_key(scope);
-        if let Some((_, in_force)) = self.approvals.iter().find(|(known, _)| *known == key) {
-            return Ok((in_force.clone(), false));
-        }
-        if self.approvals.len() >= APPROVALS_MAX {
-            return Err(StoreError::TooManyApprovals { limit: APPROVALS_MAX });
-        }
+    ) -> Approval {
         self.given += 1;
         let (scope, owner, note) = (scope.clone(), owner.clone(), note.clone());
         let approval = Approval { id: self.given, scope, owner, at, note };
-        self.approvals.push((key, approval.clone()));
-        Ok((approval, true))
+        self.approvals.push((scope_key(&approval.scope), approval.clone()));
+        approval
+    }
+
+    /// Whether an approval of that number is in force.
+    pub(crate) fn has_approval(&self, id: u64) -> bool {
+        self.approvals.iter().any(|(_, approval)| approval.id == id)
     }
 
     pub(crate) fn revoke(&mut self, id: u64) -> Option<Approval> {
@@ -66,11 +78,20 @@ impl Authority {
         Some(self.approvals.remove(place).1)
     }
 
-    pub(crate) fn declare(&mut self, wanted: &[Expectation]) -> Result<Declared, StoreError> {
+    /// What declaring these would lead to; nothing is changed.
+    pub(crate) fn place(&self, wanted: &[Expectation]) -> Result<Declared, StoreError> {
         let declared = place(self.expectations.clone(), wanted)?;
         declared.new.iter().try_for_each(|new| crate::stored::encode_expectation(new).map(drop))?;
-        self.expectations.extend(declared.new.iter().cloned());
         Ok(declared)
+    }
+
+    pub(crate) fn declare(&mut self, new: &[Expectation]) {
+        self.expectations.extend(new.iter().cloned());
+    }
+
+    /// Whether an expectation of that name is in force.
+    pub(crate) fn has_expectation(&self, id: &ExpectationId) -> bool {
+        self.expectations.iter().any(|kept| kept.id == *id)
     }
 
     pub(crate) fn undeclare(&mut self, id: &ExpectationId) -> Option<Expectation> {

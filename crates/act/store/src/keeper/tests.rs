@@ -194,6 +194,26 @@ fn what_a_store_refuses_is_reported_counted_and_not_tried_again() {
 }
 
 #[test]
+fn a_decision_that_finds_no_room_is_refused_before_it_is_applied() {
+    let (mut keeper, _fake) = start(Mood::Hangs);
+    let approval = approve(&mut keeper, "shop/*");
+    let again = Decision::Approve(approval.clone());
+    keeper.waiting.decisions.resize(DECISIONS_MAX, again);
+    let (ann, at) = (Untrusted::new("ann"), Time::from_secs(2));
+    let scope = Scope::Pattern { pattern: "new/*".into() };
+    for _ in 0..2 {
+        let refused = keeper.approve(&scope, &ann, &"".into(), at);
+        assert!(matches!(refused, Err(StoreError::TooManyDecisions { .. })), "{refused:?}");
+        let refused = keeper.revoke(approval.id, &ann, at);
+        assert!(matches!(refused, Err(StoreError::TooManyDecisions { .. })), "{refused:?}");
+        let refused = keeper.declare(&[testkit::expectations::learned("batch [sum]")]);
+        assert!(matches!(refused, Err(StoreError::TooManyDecisions { .. })), "{refused:?}");
+    }
+    assert_eq!(approve(&mut keeper, "shop/*"), approval, "what holds already needs no room");
+    assert_eq!(keeper.revoke(77, &ann, at).unwrap(), None);
+}
+
+#[test]
 fn what_fails_for_three_seconds_is_reported_once_and_so_is_its_end() {
     let (mut keeper, _fake) = start(Mood::Well);
     let now = Instant::now();
@@ -268,8 +288,11 @@ fn the_end_of_a_run_does_not_wait_for_a_store_that_hangs() {
     let (mut keeper, fake) = start(Mood::Hangs);
     keeper.add_incident(change(ChangeKind::Opened, "web", 20.0), Instant::now());
     let began = Instant::now();
-    let (_, is_whole) = keeper.end(Time::from_secs(1), Duration::from_millis(300));
-    assert!(!is_whole && began.elapsed() < Duration::from_secs(1));
+    keeper.hand_over(Instant::now());
+    keeper.add_incident(change(ChangeKind::Opened, "db", 20.0), Instant::now());
+    let ended = keeper.end(Time::from_secs(1), Duration::from_millis(300));
+    assert!(!ended.is_whole && began.elapsed() < Duration::from_secs(1));
+    assert_eq!(ended.unstored.len(), 2, "also what is younger than a second is shown");
     fake.becomes(Mood::Well);
 }
 
@@ -277,8 +300,8 @@ fn the_end_of_a_run_does_not_wait_for_a_store_that_hangs() {
 fn the_end_of_a_run_stores_what_waits_and_that_it_ended() {
     let (mut keeper, fake) = start(Mood::Well);
     keeper.add_incident(change(ChangeKind::Opened, "web", 20.0), Instant::now());
-    let (stored, is_whole) = keeper.end(Time::from_secs(1), Duration::from_secs(2));
-    assert!(is_whole && stored.len() == 1);
+    let ended = keeper.end(Time::from_secs(1), Duration::from_secs(2));
+    assert!(ended.is_whole && ended.stored.len() == 1 && ended.unstored.is_empty());
     assert!(fake.kept.lock().unwrap().iter().any(|batch| batch.ends_run));
 }
 

@@ -75,6 +75,8 @@ impl Engine {
         self.add_traffic(&mut scopes, &mut left_out);
         scopes.sort();
         scopes.dedup();
+        // All or none.
+        self.keeping.keeper.check_approvals(&scopes).map_err(|error| error.to_string())?;
         let approved: Result<Vec<_>, String> =
             scopes.iter().map(|scope| self.approve(scope, owner, note)).collect();
         Ok(Answer::Approved { approved: approved?, left_out })
@@ -171,6 +173,8 @@ impl Engine {
         let open = self.fold.triage().open_incidents().map(|incident| incident.id.clone());
         let mine: Vec<IncidentId> = open.filter(|id| all || ids.contains(id)).collect();
         let others: Vec<IncidentId> = ids.iter().filter(|id| !mine.contains(id)).cloned().collect();
+        let asks_store = all || !others.is_empty();
+        self.keeping.keeper.check_room(usize::from(asks_store)).map_err(|error| error.to_string())?;
         self.keeping.keeper.forget_closed();
         let mut changes: Vec<Change> = Vec::new();
         for id in mine.iter().chain(&others) {
@@ -179,7 +183,7 @@ impl Engine {
         }
         self.keep_and_show(changes, show);
         // None means every open one: those that have left the fold's memory are still in the store.
-        if all || !others.is_empty() {
+        if asks_store {
             self.keeping.keeper.close(others, closing).map_err(|error| error.to_string())?;
         }
         Ok(Answer::Closed(mine))

@@ -48,11 +48,14 @@ impl Keeping {
 
     /// Stores what waits, as far as that is possible in a moment.
     pub(super) fn end(self, at: Time, show: &mut dyn Show) {
-        let (stored, is_whole) = self.keeper.end(at, ENDED_WITHIN);
-        if !stored.is_empty() {
-            show.show(Notice::Changed(stored));
+        let ended = self.keeper.end(at, ENDED_WITHIN);
+        if !ended.stored.is_empty() {
+            show.show(Notice::Changed(ended.stored));
         }
-        if !is_whole {
+        if !ended.unstored.is_empty() {
+            show.show(Notice::NotStored(ended.unstored));
+        }
+        if !ended.is_whole {
             tracing::error!("the store did not take the last changes, nor the end of this run");
         }
         if !self.journal.end(ENDED_WITHIN) {

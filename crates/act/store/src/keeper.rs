@@ -80,6 +80,8 @@ pub struct Taken {
     pub opened: Option<Box<Opened>>,
     /// What was noticed.
     pub notes: Vec<Integrity>,
+    /// Approvals in force that the store keeps under another number: the one given, and the approval as kept.
+    pub renumbered: Vec<(u64, Approval)>,
 }
 
 /// How the store is, for `status`.
@@ -210,6 +212,7 @@ impl Keeper {
 
     /// Takes an approval back and gives it; `None` when none of that number is in force.
     pub fn revoke(&mut self, id: u64, owner: &Untrusted, at: Time) -> Result<Option<Approval>, StoreError> {
+        let id = self.number(id);
         self.check_room(usize::from(self.authority.has_approval(id)))?;
         let Some(approval) = self.authority.revoke(id) else { return Ok(None) };
         self.decide(Decision::Revoke { approval: approval.clone(), owner: owner.clone(), at });
@@ -300,6 +303,7 @@ impl Keeper {
         match news {
             News::Kept(kept) => {
                 taken.notes.extend(self.refused(&kept.refused));
+                taken.renumbered = self.renumbered(&kept.renumbered);
                 taken.stored = self.kept(kept);
             }
             News::Failed(reason) => {
@@ -332,6 +336,15 @@ impl Keeper {
         self.failing_since = None;
         self.reason.clear();
         flight.taken.into_stored().collect()
+    }
+
+    fn renumbered(&mut self, kept: &[(u64, Approval)]) -> Vec<(u64, Approval)> {
+        kept.iter().filter(|(given, approval)| self.authority.renumber(*given, approval)).cloned().collect()
+    }
+
+    /// The number that an approval has now, given one that an operator was given.
+    pub fn number(&self, id: u64) -> u64 {
+        self.authority.number(id)
     }
 
     /// Counts what the store refused for good, and reports it.

@@ -77,6 +77,8 @@ pub struct Kept {
     pub closed: Vec<IncidentId>,
     /// Names in [`Decision::Close`] under which no open incident is kept.
     pub unknown: Vec<IncidentId>,
+    /// Approvals that are kept under another number than they were given in memory: that number, and the approval as kept.
+    pub renumbered: Vec<(u64, Approval)>,
     /// Why items of the batch were refused, one reason for each; the others are kept.
     pub refused: Vec<Untrusted>,
 }

@@ -217,7 +217,7 @@ fn used_bytes(sql: &Connection) -> rusqlite::Result<u64> {
 
 fn decide(writing: &Writing<'_>, decision: &Decision, kept: &mut Kept) -> Result<(), StoreError> {
     match decision {
-        Decision::Approve(approval) => approve(writing, approval),
+        Decision::Approve(approval) => approve(writing, approval, kept),
         Decision::Revoke { approval, owner, at } => {
             if writing.run(|sql| approvals::revoke_scope(sql, &approval.scope, *at))? == 0 {
                 return Ok(());
@@ -235,16 +235,26 @@ fn decide(writing: &Writing<'_>, decision: &Decision, kept: &mut Kept) -> Result
     }
 }
 
-/// Keeps an approval under its number; one whose scope is in force already changes nothing.
-fn approve(writing: &Writing<'_>, approval: &Approval) -> Result<(), StoreError> {
-    if writing.run(|sql| approvals::find(sql, &approval.scope))?.is_some() {
-        return Ok(());
+/// Keeps an approval under its number, or the next one where that is taken; one whose scope is in force already changes
+/// nothing.
+fn approve(writing: &Writing<'_>, approval: &Approval, kept: &mut Kept) -> Result<(), StoreError> {
+    let in_force = match writing.run(|sql| approvals::find(sql, &approval.scope))? {
+        Some(in_force) => in_force?,
+        None => approve_new(writing, approval)?,
+    };
+    if in_force.id != approval.id {
+        kept.renumbered.push((approval.id, in_force));
     }
+    Ok(())
+}
+
+fn approve_new(writing: &Writing<'_>, approval: &Approval) -> Result<Approval, StoreError> {
     if writing.run(approvals::count)? >= APPROVALS_MAX {
         return Err(StoreError::TooManyApprovals { limit: APPROVALS_MAX });
     }
     let kept = approvals::insert(writing, approval.clone())?;
-    writing.run(|sql| audit_rows::append(sql, &Act::approve(&kept)))
+    writing.run(|sql| audit_rows::append(sql, &Act::approve(&kept)))?;
+    Ok(kept)
 }
 
 fn close(

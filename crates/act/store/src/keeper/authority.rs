@@ -2,7 +2,7 @@
 //!
 //! Not here: the audit trail, which the store writes when it keeps the decision.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::approval::{APPROVALS_MAX, Approval, Scope};
 use model::expectation::{Expectation, ExpectationChange, ExpectationId};
@@ -22,6 +22,8 @@ pub(crate) struct Authority {
     /// The highest number given.
     given: u64,
     expectations: Vec<Expectation>,
+    /// Numbers that operators were given, with those that the store keeps the approvals under.
+    renumbered: BTreeMap<u64, u64>,
 }
 
 /// What a store and memory did not know of each other.
@@ -35,7 +37,7 @@ pub(crate) struct Merged {
 
 impl Authority {
     pub(crate) fn numbered_above(given: u64) -> Self {
-        Self { approvals: Vec::new(), given, expectations: Vec::new() }
+        Self { approvals: Vec::new(), given, expectations: Vec::new(), renumbered: BTreeMap::new() }
     }
 
     /// The approval of that scope in force.
@@ -66,6 +68,23 @@ impl Authority {
         let approval = Approval { id: self.given, scope, owner, at, note };
         self.approvals.push((scope_key(&approval.scope), approval.clone()));
         approval
+    }
+
+    /// The number that an approval has now, given one that an operator was given.
+    pub(crate) fn number(&self, id: u64) -> u64 {
+        self.renumbered.get(&id).copied().unwrap_or(id)
+    }
+
+    /// Takes over an approval as the store keeps it. Gives whether it is in force here.
+    pub(crate) fn renumber(&mut self, given: u64, kept: &Approval) -> bool {
+        self.given = self.given.max(kept.id);
+        let in_force = self.approvals.iter_mut().find(|(_, approval)| approval.id == given);
+        let Some((_, approval)) = in_force else { return false };
+        approval.clone_from(kept);
+        if self.renumbered.len() < APPROVALS_MAX {
+            self.renumbered.insert(given, kept.id);
+        }
+        true
     }
 
     /// Whether an approval of that number is in force.
@@ -142,8 +161,12 @@ impl Authority {
             })
             .collect();
         let here: BTreeSet<String> = self.approvals.iter().map(|(key, _)| key.clone()).collect();
-        let there: BTreeSet<String> = kept.iter().map(|approval| scope_key(&approval.scope)).collect();
-        let missing = self.approvals.iter().filter(|(key, _)| !there.contains(key) && !told.contains(key));
+        // One that is kept under another number is given again: the store answers with the number.
+        let there: BTreeSet<(String, u64)> =
+            kept.iter().map(|approval| (scope_key(&approval.scope), approval.id)).collect();
+        let is_there = |key: &String, id| there.contains(&(key.clone(), id));
+        let missing =
+            self.approvals.iter().filter(|(key, one)| !is_there(key, one.id) && !told.contains(key));
         let missing = missing.map(|(_, approval)| Decision::Approve(approval.clone())).collect();
         let is_new = |key: &String| !here.contains(key) && !revoked.contains(key);
         let new: Vec<Approval> =

@@ -214,6 +214,31 @@ fn a_decision_that_finds_no_room_is_refused_before_it_is_applied() {
 }
 
 #[test]
+fn an_approval_has_the_number_in_memory_that_the_store_keeps_it_under() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = Approval {
+        id: 7,
+        scope: Scope::Pattern { pattern: "shop/*".into() },
+        owner: "bob".into(),
+        at: Time::from_secs(1),
+        note: "".into(),
+    };
+    let mut database = crate::database::Database::open(dir.path()).unwrap();
+    let batch = Batch { decisions: vec![Decision::Approve(old.clone())], ..Batch::default() };
+    database.keep(&batch).unwrap();
+    let (mut keeper, _fake) = start(Mood::Hangs);
+    let early = approve(&mut keeper, "shop/*");
+    keeper.take_up(&database.contents().unwrap(), &BTreeSet::new(), Instant::now());
+    let kept = database.keep(&keeper.waiting.batch()).unwrap();
+    let taken = keeper.take(News::Kept(kept), Instant::now());
+    assert_eq!(taken.renumbered, [(early.id, old.clone())]);
+    assert_eq!(keeper.number(early.id), 7);
+    assert_eq!(approve(&mut keeper, "shop/*"), old);
+    let revoked = keeper.revoke(early.id, &"ann".into(), Time::from_secs(3)).unwrap();
+    assert_eq!(revoked, Some(old), "the number that the operator was given still holds");
+}
+
+#[test]
 fn what_fails_for_three_seconds_is_reported_once_and_so_is_its_end() {
     let (mut keeper, _fake) = start(Mood::Well);
     let now = Instant::now();

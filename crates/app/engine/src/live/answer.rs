@@ -128,7 +128,7 @@ impl Engine {
         let at = self.rim.outlet.now();
         match self.keeping.keeper.revoke(id, owner, at).map_err(|error| error.to_string())? {
             Some(approval) => {
-                self.own_aside(Source::Operator, Body::Revoked { id });
+                self.own_aside(Source::Operator, Body::Revoked { id: approval.id });
                 Ok(Answer::Revoked(Box::new(approval)))
             }
             None => Err(format!("no approval {id} is in force")),

@@ -69,8 +69,11 @@ impl Engine {
         }
     }
 
-    /// The answer, with what the store closed besides.
-    fn stored_answer(&self, answer: Answer, asked_store: bool) -> Reply {
+    /// The answer, with the numbers that the store keeps approvals under, and what it closed besides.
+    fn stored_answer(&self, mut answer: Answer, asked_store: bool) -> Reply {
+        if let Answer::Approved { approved, .. } = &mut answer {
+            approved.iter_mut().for_each(|approval| approval.id = self.keeping.keeper.number(approval.id));
+        }
         let Answer::Closed(mut closed) = answer else { return Ok(answer) };
         let besides = self.keeping.keeper.closed();
         if asked_store {

@@ -102,6 +102,11 @@ impl Engine {
         }
         let mut changes = taken.opened.map(|opened| self.take_up(*opened)).unwrap_or_default();
         taken.notes.into_iter().for_each(|note| changes.extend(self.note(note)));
+        for (given, approval) in taken.renumbered {
+            // In this order it is in force at every moment.
+            changes.extend(self.own(Source::Operator, Body::Approved(Box::new(approval))));
+            changes.extend(self.own(Source::Operator, Body::Revoked { id: given }));
+        }
         self.keep_and_show(changes, show);
     }
 

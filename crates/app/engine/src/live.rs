@@ -141,10 +141,11 @@ impl Engine {
         let (boot_id, machine) = (text(boot_id(&root)), text(machine_id(&root)));
         let run = ThisRun { begun: wall_clock(), boot_id: boot_id.clone(), first_look: None };
         let opener = PlaceOpener::new(dir, &machine, run);
-        let keeper = Keeper::start(Box::new(opener), heartbeat(&pulses, "store"))?;
-        let journal_beats = heartbeat(&pulses, "journal");
+        let (store_beats, journal_beats) = (heartbeat(&pulses, "store"), heartbeat(&pulses, "journal"));
         let rim = Rim::start(config, pulses)?;
         let journal = JournalFeed::start(dir, rim.outlet.node(), config.journal, journal_beats)?;
+        // Last: it notes that a run began, and one that does not begin would count as killed.
+        let keeper = Keeper::start(Box::new(opener), store_beats)?;
         let mut engine = Self {
             control,
             fold: Fold::new(&strategies, config.fold()),

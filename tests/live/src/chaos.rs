@@ -126,7 +126,13 @@ fn round(stand: &mut Stand, kind: &Kind, number: u32, tally: &mut Tally) -> Resu
             let told = |delay: Option<f64>| {
                 delay.map_or_else(|| "NOT FOUND".to_owned(), |delay| format!("{delay:.1} s"))
             };
-            println!("{number:4}  {:30} sample {}, ghost {}", kind.name, told(sample), told(ghost));
+            let resident = stand.resident_kib().unwrap_or_default();
+            println!(
+                "{number:4}  {:30} sample {}, ghost {}, {resident} KiB",
+                kind.name,
+                told(sample),
+                told(ghost)
+            );
         }
         Err(error) => {
             println!("{number:4}  {:30} FAILED: {error:#}", kind.name);

@@ -192,35 +192,54 @@ impl Exec {
         }?;
         let words: Vec<&str> = words.collect();
         let shows = SHOWS_BY_V.contains(&unversioned(asked)) && words == ["-v"];
-        let orders = if shows { Orders::Nothing } else { language.orders(&words) };
+        let orders = if shows { Orders::Nothing } else { language.read(&words).0 };
         Some(Interpreted { is_shell: language.is_shell, orders })
     }
 }
 
+/// Which word of an interpreter's command line is the file that it is given to run, or the last that may be; `None` of another
+/// program, and where no file is given. The first word is what it is asked as.
+pub fn file_given(path: &str, words: &[&str]) -> Option<usize> {
+    let asked = base(words.first()?).trim_start_matches('-');
+    let is_many = [asked, base(path)].iter().any(|name| MANY_PROGRAMS.contains(name));
+    let (language, skipped) = if MANY_PROGRAMS.contains(&asked) {
+        (language(words.get(1)?).filter(|language| language.is_shell)?, 2)
+    } else if is_many {
+        (language(asked)?, 1)
+    } else {
+        ([asked, base(path)].into_iter().find_map(language)?, 1)
+    };
+    language.read(words.get(skipped..)?).1.map(|at| at + skipped)
+}
+
 impl Language {
-    fn orders(&self, words: &[&str]) -> Orders {
+    /// How it takes its orders, and which of the words is the file, or the last that may be.
+    fn read(&self, words: &[&str]) -> (Orders, Option<usize>) {
         let (mut unknown, mut files, mut at) = (0, 0, 0);
+        let mut candidate = None;
         while let Some(word) = words.get(at) {
             at += 1;
             match self.option(word) {
-                Word::Shows => return Orders::Nothing,
-                Word::Typed => return Orders::Typed,
+                Word::Shows => return (Orders::Nothing, None),
+                // It reads what is typed once the file has ended.
+                Word::Typed => return (Orders::Typed, candidate),
                 // With nothing behind it there is no text.
-                Word::Text if at == words.len() => return Orders::Typed,
-                Word::Text | Word::WithText => return Orders::Text,
+                Word::Text if at == words.len() => return (Orders::Typed, candidate),
+                Word::Text | Word::WithText => return (Orders::Text, None),
                 Word::TakesNext => at += 1,
                 Word::Flag => {}
                 Word::Unknown => unknown += 1,
-                Word::End => return if at < words.len() { Orders::File } else { Orders::Typed },
+                Word::End if at < words.len() => return (Orders::File, Some(at)),
+                Word::End => return (Orders::Typed, candidate),
                 Word::File => {
-                    files += 1;
+                    (files, candidate) = (files + 1, Some(at - 1));
                     if files > unknown {
-                        return Orders::File;
+                        return (Orders::File, candidate);
                     }
                 }
             }
         }
-        if files > 0 { Orders::Unclear } else { Orders::Typed }
+        (if files > 0 { Orders::Unclear } else { Orders::Typed }, candidate)
     }
 
     fn option(&self, word: &str) -> Word {
@@ -322,6 +341,29 @@ mod tests {
         ] {
             check(args, Some(Orders::Typed));
         }
+    }
+
+    #[test]
+    fn the_file_is_named_behind_options_and_their_values() {
+        for (path, args, file) in [
+            ("/bin/sh", "sh /tmp/x.sh now", Some("/tmp/x.sh")),
+            ("bash", "-bash -o pipefail -eu x.sh", Some("x.sh")),
+            ("/usr/bin/python3", "python3 -v -W ignore /x.py -c", Some("/x.py")),
+            ("/usr/bin/node", "node --title a -- x.js", Some("x.js")),
+            ("/usr/bin/node", "node --title x.js", Some("x.js")),
+            ("/bin/busybox", "busybox hush /tmp/x", Some("/tmp/x")),
+            ("/bin/busybox", "ash /tmp/x", Some("/tmp/x")),
+            ("/bin/sh", "sh -x -x -x -x -x -x -x -x -x /tmp/x", Some("/tmp/x")),
+            ("/opt/sh", "innocent /tmp/x", Some("/tmp/x")),
+            ("/bin/sh", "sh -c /tmp/x", None),
+            ("/usr/bin/perl", "perl -ne print /etc/passwd", None),
+            ("/bin/busybox", "busybox cat /tmp/x", None),
+            ("/bin/cat", "cat /tmp/x", None),
+        ] {
+            let words: Vec<&str> = args.split(' ').collect();
+            assert_eq!(file_given(path, &words).map(|at| words[at]), file, "{args}");
+        }
+        assert_eq!(file_given("/bin/sh", &[]), None);
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl Enrich {
     }
 
     fn take_in(&mut self, event: Event) -> Observation {
-        let mut identity = Identity::default();
+        let counted = counted_cgroup(&event.body).and_then(|cgroup| self.inventory.container_of(cgroup));
+        let mut identity = Identity { container: counted.cloned(), ..Identity::default() };
         let news = &mut identity.news;
         match &event.body {
             Body::Exec(exec) | Body::Process(exec) => {
@@ -102,12 +103,6 @@ impl Enrich {
                 identity.container = self.inventory.container_of(at.cgroup).cloned();
                 self.inventory.cgroup_removed(at.cgroup, event.time, news);
             }
-            Body::Usage(usage) => identity.container = self.inventory.container_of(usage.cgroup).cloned(),
-            Body::Deep(deep) => identity.container = self.inventory.container_of(deep.cgroup).cloned(),
-            Body::Counts(counts) => identity.container = self.inventory.container_of(counts.cgroup).cloned(),
-            Body::Socket(socket) => identity.container = self.inventory.container_of(socket.cgroup).cloned(),
-            Body::Flows(flows) => identity.container = self.inventory.container_of(flows.cgroup).cloned(),
-            Body::Dns(message) => identity.container = self.inventory.container_of(message.cgroup).cloned(),
             Body::Log(log) => {
                 identity.container = self.inventory.claimed(&View::default(), &log.container_id);
             }
@@ -181,6 +176,19 @@ fn without_given(mut event: Event) -> Event {
         exec.descent.installer = None;
     }
     event
+}
+
+/// The control group that a measurement or a message is about.
+fn counted_cgroup(body: &Body) -> Option<CgroupId> {
+    match body {
+        Body::Usage(usage) => Some(usage.cgroup),
+        Body::Deep(deep) => Some(deep.cgroup),
+        Body::Counts(counts) => Some(counts.cgroup),
+        Body::Socket(socket) => Some(socket.cgroup),
+        Body::Flows(flows) => Some(flows.cgroup),
+        Body::Dns(message) => Some(message.cgroup),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Not here: what that weighs (`detect`), what runs in a file's stead (`model::program`).
 
 use model::event::Exec;
+use model::interpreter::{Interpreted, Orders};
 
 const SHELLS: [&str; 10] = ["sh", "bash", "ash", "dash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh"];
 const MANY_PROGRAMS: [&str; 2] = ["busybox", "toybox"];
@@ -54,8 +55,23 @@ impl Command {
     }
 }
 
-/// How an executed program takes its orders.
+/// How an executed program takes its orders: the graver of what is known of it and what its command line may mean. A file that
+/// was found settles what the command line leaves open.
 pub fn command(exec: &Exec) -> Command {
+    let known = by_name(exec);
+    let Some(Interpreted { is_shell, orders }) = exec.interpreted() else { return known };
+    let is_typed = orders == Orders::Typed || (orders == Orders::Unclear && exec.script.is_empty());
+    match (known, orders) {
+        _ if is_typed && is_shell => Command::Shell,
+        _ if is_typed => Command::Interpreter,
+        (Command::Program, Orders::Text) if is_shell => Command::ShellText,
+        (Command::Program, Orders::Text) => Command::Text,
+        (Command::Program, Orders::File) if is_shell => Command::ShellFile,
+        _ => known,
+    }
+}
+
+fn by_name(exec: &Exec) -> Command {
     let mut words = exec.args.raw().split(' ').peekable();
     let asked = base(words.next().unwrap_or_default()).trim_start_matches('-');
     let path = base(exec.path.raw());

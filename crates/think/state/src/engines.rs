@@ -84,11 +84,12 @@ impl Known {
         (before.state, before.reason) = (seen.state, seen.reason.clone());
         before.process = seen.process.or(before.process);
         before.is_standard |= seen.is_standard;
+        // What serves it unverified takes no verified executable's place.
+        if seen.executable.is_some() && (!seen.authority.is_unknown() || before.executable.is_none()) {
+            before.executable.clone_from(&seen.executable);
+        }
         if !seen.authority.is_unknown() {
             before.authority.clone_from(&seen.authority);
-        }
-        if seen.executable.is_some() {
-            before.executable.clone_from(&seen.executable);
         }
         for (before, now) in [(&mut before.program, &seen.program), (&mut before.cgroup, &seen.cgroup)] {
             if !now.is_empty() {

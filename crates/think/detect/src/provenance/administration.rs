@@ -10,7 +10,6 @@ use std::time::Duration;
 use model::event::{Body, Exec};
 use model::finding::{Aspect, Finding};
 use model::identity::{Container, Entered};
-use model::interpreter::{Interpreted, Orders};
 use model::runtime::Administered;
 use model::untrusted::Untrusted;
 use state::{Command, Early, command};
@@ -70,7 +69,7 @@ fn came_in(
     }
     let has_terminal = exec.lineage.is_some_and(|lineage| lineage.has_terminal);
     let bits = match entered {
-        Entered::Itself => weight(orders(exec), has_terminal),
+        Entered::Itself => weight(command(exec), has_terminal),
         Entered::Descends(_) => descendant_weight(exec)?,
     };
     let from = match asked.filter(|asked| **asked != exec.args) {
@@ -128,22 +127,6 @@ fn is_check_script(container: &Container, exec: &Exec) -> bool {
     })
 }
 
-/// How a program takes its orders: the graver of what is known of it and what its command line may mean. A file that was
-/// found settles what the command line leaves open.
-fn orders(exec: &Exec) -> Command {
-    let known = command(exec);
-    let Some(Interpreted { is_shell, orders }) = exec.interpreted() else { return known };
-    let is_typed = orders == Orders::Typed || (orders == Orders::Unclear && exec.script.is_empty());
-    match (known, orders) {
-        _ if is_typed && is_shell => Command::Shell,
-        _ if is_typed => Command::Interpreter,
-        (Command::Program, Orders::Text) if is_shell => Command::ShellText,
-        (Command::Program, Orders::Text) => Command::Text,
-        (Command::Program, Orders::File) if is_shell => Command::ShellFile,
-        _ => known,
-    }
-}
-
 fn weight(command: Command, has_terminal: bool) -> f64 {
     match command {
         Command::Shell | Command::ShellFile | Command::Interpreter => SHELL_BITS,
@@ -157,7 +140,7 @@ fn weight(command: Command, has_terminal: bool) -> f64 {
 /// Of what a launcher runs (`find -exec`, `xargs`, `env`): a shell that is typed into is one whoever starts it, and a text is one.
 /// Programs are the launcher's own affair, and so are scripts: each is judged by its file, when that was found.
 fn descendant_weight(exec: &Exec) -> Option<f64> {
-    match orders(exec) {
+    match command(exec) {
         Command::Shell | Command::Interpreter => Some(SHELL_BITS),
         Command::ShellText | Command::Text => Some(SCRIPT_BITS),
         Command::ShellFile if exec.script.is_empty() => Some(SCRIPT_BITS),
@@ -174,7 +157,7 @@ mod tests {
     #[test]
     fn a_shell_weighs_by_whether_somebody_types_into_it() {
         let exec = |args: &str| Scene::new(1).next_actor().exec(args);
-        let bits = |args: &str, has_terminal| weight(orders(&exec(args)), has_terminal);
+        let bits = |args: &str, has_terminal| weight(command(&exec(args)), has_terminal);
         assert!(bits("sh", false) >= 12.5);
         assert!(bits("/bin/bash -l", true) >= 12.5);
         assert!(bits("busybox sh", true) >= 12.5);

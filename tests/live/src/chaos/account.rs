@@ -104,10 +104,9 @@ fn add_up(events: impl Iterator<Item = Value>, flood: Option<&Flood>) -> Account
         account.missing += number.saturating_sub(expected);
         let (kind, data) = (event["body"]["kind"].as_str().unwrap_or_default(), &event["body"]["data"]);
         let cgroup = data["cgroup"].as_u64();
-        if let (Some(flood), Some(cgroup), Some(path)) = (flood, cgroup, data["path"].as_str()) {
-            if kind.starts_with("cgroup_") && path == flood.cgroup {
-                ours.insert(cgroup);
-            }
+        let is_flood = flood.is_some_and(|flood| data["path"] == flood.cgroup.as_str());
+        if is_flood && kind.starts_with("cgroup_") {
+            ours.extend(cgroup);
         }
         let is_ours = cgroup.is_some_and(|cgroup| ours.contains(&cgroup));
         match kind {
@@ -136,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    fn event(seq: u64, kind: &str, data: Value) -> Value {
+    fn event(seq: u64, kind: &str, data: &Value) -> Value {
         json!({ "source": "kernel", "seq": seq, "body": { "kind": kind, "data": data } })
     }
 
@@ -146,13 +145,13 @@ mod tests {
 
     fn events() -> Vec<Value> {
         vec![
-            event(7, "cgroup_attached", json!({ "cgroup": 9, "path": "/flood" })),
-            event(8, "exec", json!({ "cgroup": 9 })),
-            event(9, "exit", json!({ "cgroup": 9 })),
-            event(10, "exec", json!({ "cgroup": 1 })),
-            event(11, "lost", json!({ "cgroup": 1, "count": 50, "stage": "budget" })),
-            event(12, "lost", json!({ "cgroup": 9, "count": 3, "stage": "budget" })),
-            event(13, "lost", json!({ "cgroup": null, "count": 1, "stage": "ring buffer" })),
+            event(7, "cgroup_attached", &json!({ "cgroup": 9, "path": "/flood" })),
+            event(8, "exec", &json!({ "cgroup": 9 })),
+            event(9, "exit", &json!({ "cgroup": 9 })),
+            event(10, "exec", &json!({ "cgroup": 1 })),
+            event(11, "lost", &json!({ "cgroup": 1, "count": 50, "stage": "budget" })),
+            event(12, "lost", &json!({ "cgroup": 9, "count": 3, "stage": "budget" })),
+            event(13, "lost", &json!({ "cgroup": null, "count": 1, "stage": "ring buffer" })),
         ]
     }
 
@@ -172,9 +171,9 @@ mod tests {
 
     #[test]
     fn numbers_that_are_missing_count_unless_the_queue_reports_them() {
-        let mut events = vec![event(1, "tick", json!({})), event(5, "tick", json!({}))];
+        let mut events = vec![event(1, "tick", &json!({})), event(5, "tick", &json!({}))];
         assert_eq!(add_up(events.clone().into_iter(), None).unaccounted().unwrap(), "3 numbers are missing");
-        events.push(event(6, "lost", json!({ "cgroup": null, "count": 3, "stage": "queue of the engine" })));
+        events.push(event(6, "lost", &json!({ "cgroup": null, "count": 3, "stage": "queue of the engine" })));
         assert_eq!(add_up(events.into_iter(), None).unaccounted(), None);
     }
 }

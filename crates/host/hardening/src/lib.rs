@@ -3,6 +3,8 @@
 //! Two steps: [`restrict`] before any other thread exists, [`seal`] once the kernel probes are loaded. A step that the
 //! kernel refuses is reported and never fatal. Not here: noticing interference, see `tampering.rs`.
 
+mod allocator;
+
 mod capabilities;
 
 mod in_force;
@@ -18,6 +20,7 @@ pub use crate::tampering::{Tampering, Watch};
 
 /// First step, before other threads are started: they inherit what is set here. Gives one sentence for each refusal.
 pub fn restrict() -> Vec<String> {
+    allocator::hold_to_one_arena();
     // The limits first: some of them need capabilities that are dropped after them.
     let limits = limits::restrict();
     limits.into_iter().chain(capabilities::restrict()).collect()

@@ -123,7 +123,7 @@ impl ContainerRef {
     pub fn new(container: &Container) -> Self {
         let facts = container.facts.known();
         let text = |pick: fn(&crate::runtime::ContainerFacts) -> &Untrusted| {
-            facts.map(pick).cloned().unwrap_or_default()
+            facts.map(|facts| pick(facts)).cloned().unwrap_or_default()
         };
         Self {
             name: container.name().clone(),

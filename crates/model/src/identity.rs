@@ -71,8 +71,8 @@ pub struct Container {
     pub init: Option<ProcessKey>,
     /// Program and arguments that the kernel saw last at the start (what a ghost is called by).
     pub program: Untrusted,
-    /// What the runtime claims.
-    pub facts: Fact<ContainerFacts>,
+    /// What the runtime claims; with its labels it is large, and others keep it too.
+    pub facts: Fact<Arc<ContainerFacts>>,
     /// How the kernel shows its first process.
     #[serde(default = "not_looked_at")]
     pub setup: Fact<Arc<Setup>>,
@@ -95,7 +95,7 @@ pub struct Container {
 impl Container {
     /// Every engine's claim, the one that names it first.
     pub fn claims(&self) -> impl Iterator<Item = &ContainerFacts> {
-        self.facts.known().into_iter().chain(self.others.iter().map(AsRef::as_ref))
+        self.facts.known().into_iter().chain(&self.others).map(AsRef::as_ref)
     }
 
     /// What the orchestrator says that its labels name, by whatever engine asked it.

@@ -60,7 +60,7 @@ pub struct NamedIn {
 impl ContainerView {
     /// What an engine claims about it, when one does.
     pub fn facts(&self) -> Option<&ContainerFacts> {
-        self.container.facts.known()
+        self.container.facts.known().map(AsRef::as_ref)
     }
 
     /// Every engine's claim, first that of the engine which names it.

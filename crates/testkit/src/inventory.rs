@@ -41,6 +41,7 @@ pub fn hostile() -> InventoryView {
     container.cgroup_path = HOSTILE.into();
     container.program = HOSTILE.into();
     if let Fact::Known(facts) = &mut container.facts {
+        let facts = Arc::make_mut(facts);
         for text in [&mut facts.name, &mut facts.image, &mut facts.id, &mut facts.root, &mut facts.digest] {
             *text = HOSTILE.into();
         }
@@ -116,7 +117,7 @@ pub fn claimed(number: u32, facts: ContainerFacts) -> ContainerView {
     let says = format!("{}, image {}", facts.name.raw(), facts.image.raw());
     let since = facts.started.map(|at| at.ns() / 1_000_000_000);
     view.rows.push(row(Witness::Engine(facts.view.clone()), Standing::Present, since, &says));
-    container.facts = Fact::Known(facts);
+    container.facts = Fact::Known(Arc::new(facts));
     view.workload = container.workload();
     view
 }

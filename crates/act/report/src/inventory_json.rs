@@ -56,7 +56,7 @@ fn container_json(view: &ContainerView) -> Value {
         "workload": view.workload,
         "provenance": view.provenance,
         "namespaces": container.namespaces,
-        "facts": fact_json(&container.facts, facts_json),
+        "facts": fact_json(&container.facts, |facts| facts_json(facts)),
         "others": container.others.iter().map(|facts| facts_json(facts)).collect::<Value>(),
         "setup": fact_json(&container.setup, |setup| setup_json(setup)),
         "tally": {

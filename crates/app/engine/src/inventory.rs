@@ -93,8 +93,7 @@ fn rows(container: &Container, provenance: Provenance, approvals: &[Approval]) -
             since: Some(container.key.started),
             says: container.cgroup_path.clone(),
         });
-        let others = container.others.iter().map(AsRef::as_ref);
-        rows.extend(container.facts.known().into_iter().chain(others).map(claim));
+        rows.extend(container.claims().map(claim));
     }
     if !rows.iter().any(|row| row.witness == Witness::Policy) {
         rows.push(policy(container, provenance, approvals));
@@ -196,14 +195,14 @@ mod tests {
     fn a_label_that_several_engines_tell_is_told_once() {
         let label = |key: &str, value: &str| (Untrusted::new(key), Untrusted::new(value));
         let mut container = Container::clone(&claimed(1, facts("web", "nginx", 'a')).container);
-        let mut first = container.facts.known().unwrap().clone();
+        let mut first = ContainerFacts::clone(container.facts.known().unwrap());
         first.labels = vec![label("app", "web"), label("tier", "front")];
         let mut other = first.clone();
         other.labels = vec![label("app", "other"), label("tier", "front"), label("zone", "1")];
-        container.facts = model::fact::Fact::Known(first.clone());
+        container.facts = model::fact::Fact::Known(Arc::new(first.clone()));
         container.others = vec![Arc::new(other)];
         let told = told_once(&Arc::new(container));
-        assert_eq!(told.facts.known(), Some(&first));
+        assert_eq!(told.facts.known().map(AsRef::as_ref), Some(&first));
         assert_eq!(told.others[0].labels, [label("app", "other"), label("zone", "1")]);
     }
 

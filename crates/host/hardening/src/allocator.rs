@@ -11,7 +11,7 @@ const APART_BYTES: c_int = 128 << 10;
 
 /// Call it before the first thread is started: those that have an arena keep it.
 #[expect(unsafe_code, reason = "the C library offers nothing else, once a process runs")]
-pub fn hold_to_one_arena() {
+pub(crate) fn hold_to_one_arena() {
     let options = [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_THRESHOLD, APART_BYTES)];
     for (option, value) in options {
         // SAFETY: it takes two numbers and locks the allocator. One that does not know the option returns zero.

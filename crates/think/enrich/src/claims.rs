@@ -3,6 +3,7 @@
 //! Not here: joining (`inventory.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::identity::Container;
 use model::ids::CgroupId;
@@ -28,7 +29,7 @@ pub(crate) type ClaimKey = (View, Untrusted);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Claims {
     #[serde(with = "model::pairs")]
-    claims: BTreeMap<ClaimKey, ContainerFacts>,
+    claims: BTreeMap<ClaimKey, Arc<ContainerFacts>>,
     /// Which container a claim was joined with; each reading of a log asks.
     #[serde(with = "model::pairs")]
     joined: BTreeMap<View, BTreeMap<Untrusted, CgroupId>>,
@@ -47,7 +48,7 @@ pub(crate) struct Claims {
 
 impl Claims {
     /// Takes in a claim: as it is kept, or nothing when there was no room.
-    pub(crate) fn put(&mut self, facts: &ContainerFacts) -> Option<&ContainerFacts> {
+    pub(crate) fn put(&mut self, facts: &ContainerFacts) -> Option<Arc<ContainerFacts>> {
         let key = key_of(facts);
         if self.claims.len() >= CLAIMS_MAX && !self.claims.contains_key(&key) {
             return None;
@@ -65,8 +66,9 @@ impl Claims {
         }
         self.texts.share(&mut kept);
         self.label_bytes += kept.label_bytes();
-        self.claims.insert(key.clone(), kept);
-        self.claims.get(&key)
+        let kept = Arc::new(kept);
+        self.claims.insert(key, Arc::clone(&kept));
+        Some(kept)
     }
 
     pub(crate) fn remove(&mut self, key: &ClaimKey) {
@@ -74,12 +76,12 @@ impl Claims {
         self.claims.remove(key);
     }
 
-    pub(crate) fn get(&self, key: &ClaimKey) -> Option<&ContainerFacts> {
+    pub(crate) fn get(&self, key: &ClaimKey) -> Option<&Arc<ContainerFacts>> {
         self.claims.get(key)
     }
 
     /// Claims that a process of this pid is their first.
-    pub(crate) fn of_pid(&self, pid: u32) -> impl Iterator<Item = &ContainerFacts> {
+    pub(crate) fn of_pid(&self, pid: u32) -> impl Iterator<Item = &Arc<ContainerFacts>> {
         let from = (pid, (View::default(), Untrusted::default()));
         self.by_pid
             .range(from..)
@@ -88,13 +90,13 @@ impl Claims {
     }
 
     /// Claims of a container by this id, from whichever engine.
-    pub(crate) fn of_id(&self, id: &Untrusted) -> impl Iterator<Item = &ContainerFacts> {
+    pub(crate) fn of_id(&self, id: &Untrusted) -> impl Iterator<Item = &Arc<ContainerFacts>> {
         let from = (id.clone(), View::default());
         let id = id.clone();
         self.by_id
             .range(from..)
             .take_while(move |((of, _), ())| *of == id)
-            .filter_map(|((id, view), ())| self.claims.get(&(view.clone(), id.clone())))
+            .filter_map(|((id, view), ())| self.get(&(view.clone(), id.clone())))
     }
 
     /// What a view claimed before and does not list.

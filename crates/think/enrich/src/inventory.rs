@@ -20,7 +20,6 @@ use model::event::{Event, Exec, Exit};
 use model::fact::Fact;
 use model::identity::{Container, Kind, News};
 use model::ids::{CgroupId, ContainerKey, Namespaces, ProcessKey};
-use model::runtime::ContainerFacts;
 use model::setup::Setup;
 use model::time::Time;
 use model::untrusted::Untrusted;
@@ -337,7 +336,7 @@ impl Inventory {
             let changed = Arc::make_mut(container);
             let (kind, facts) = match changed.others.is_empty() {
                 true => (kind, Fact::Failed { reason: Untrusted::new(&reason) }),
-                false => (Kind::Managed, Fact::Known(ContainerFacts::clone(&changed.others.remove(0)))),
+                false => (Kind::Managed, Fact::Known(changed.others.remove(0))),
             };
             changed.kind = kind_of(self.own, cgroup, kind);
             changed.facts = facts;

@@ -132,7 +132,7 @@ impl Approvals {
     pub(crate) fn about(&self, container: &Container) -> Vec<&Approval> {
         let workload = container.workload();
         let facts = container.facts.known();
-        let claims: Vec<_> = facts.into_iter().chain(container.others.iter().map(AsRef::as_ref)).collect();
+        let claims: Vec<_> = container.claims().collect();
         let names: BTreeSet<&str> = match facts {
             Some(facts) => {
                 let fits = self.patterns.iter().filter(|pattern| pattern.is_match(facts.image.raw()));

@@ -52,7 +52,8 @@ const COUNTED_MAX: usize = 20_000;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger {
-    accounts: BTreeMap<CgroupId, Account>,
+    /// Apart from the tree, whose nodes are half empty.
+    accounts: BTreeMap<CgroupId, Box<Account>>,
     last: Option<(Time, HostUsage)>,
     seconds: VecDeque<HostSecond>,
     idle: Pools,
@@ -72,15 +73,15 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn account(&self, cgroup: CgroupId) -> Option<&Account> {
-        self.accounts.get(&cgroup)
+        self.accounts.get(&cgroup).map(AsRef::as_ref)
     }
 
     pub(crate) fn accounts(&self) -> impl Iterator<Item = &Account> {
-        self.accounts.values()
+        self.accounts.values().map(AsRef::as_ref)
     }
 
     pub(crate) fn accounts_mut(&mut self) -> impl Iterator<Item = &mut Account> {
-        self.accounts.values_mut()
+        self.accounts.values_mut().map(AsMut::as_mut)
     }
 
     pub(crate) fn host(&self) -> Option<&HostSpent> {
@@ -102,7 +103,7 @@ impl Ledger {
         match self.accounts.get_mut(&key.cgroup) {
             Some(account) if account.container().key == *key => account.update(container, provenance),
             _ => {
-                self.accounts.insert(key.cgroup, Account::new(container, provenance));
+                self.accounts.insert(key.cgroup, Box::new(Account::new(container, provenance)));
             }
         }
     }
@@ -162,7 +163,7 @@ impl Ledger {
     /// the one that it runs in.
     pub(crate) fn engine_exec(&mut self, within: CgroupId) {
         let calls = |account: &Account| (account.engine_calls(), account.container().key.cgroup);
-        let callers = self.accounts.values().map(calls).filter(|(calls, _)| *calls > 0.0);
+        let callers = self.accounts().map(calls).filter(|(calls, _)| *calls > 0.0);
         let caller = callers.max_by(|a, b| a.0.total_cmp(&b.0)).map_or(within, |(_, cgroup)| cgroup);
         self.book(caller, Quantity::EngineExecs, 1.0);
     }
@@ -231,7 +232,7 @@ impl Ledger {
             let age = now.since(account.container().key.started);
             account.is_flagged(now) || age < UNDISTURBED_AFTER || account.container().ended.is_some()
         };
-        if self.accounts.values().any(is_disturbed) {
+        if self.accounts().any(is_disturbed) {
             return;
         }
         for pool in 0..POOLS {

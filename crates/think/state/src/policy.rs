@@ -252,7 +252,7 @@ impl<'a> Side<'a> {
     }
 
     fn facts(&self) -> Option<&'a ContainerFacts> {
-        self.container?.facts.known()
+        self.container?.facts.known().map(AsRef::as_ref)
     }
 
     fn namespace(&self) -> Option<&'a str> {

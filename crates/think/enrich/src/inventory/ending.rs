@@ -112,7 +112,8 @@ impl Inventory {
             Suggests::Container(_, id) if cgroup.is_real() => Some(Untrusted::new(id)),
             _ => None,
         };
-        let claims = id.map(|id| self.claims.of_id(&id).collect::<Vec<_>>()).unwrap_or_default();
+        let claims =
+            id.map(|id| self.claims.of_id(&id).map(AsRef::as_ref).collect::<Vec<_>>()).unwrap_or_default();
         let is_meant = move |facts: &&ContainerFacts| {
             !self.is_anothers(facts, cgroup) && is_told_there(facts, container)
         };

@@ -21,7 +21,7 @@ use crate::tally::owner_of;
 impl Inventory {
     /// An engine claims a container, or tells something new about it.
     pub(crate) fn claim(&mut self, facts: &ContainerFacts, at: Time, news: &mut Vec<News>) {
-        let Some(facts) = self.claims.put(facts).cloned() else {
+        let Some(facts) = self.claims.put(facts) else {
             self.dropped += 1;
             return;
         };
@@ -30,7 +30,7 @@ impl Inventory {
         if self.is_about_an_earlier_run(cgroup, facts) {
             return;
         }
-        self.join(cgroup, facts.clone(), news);
+        self.join(cgroup, Arc::clone(facts), news);
         // Of several engines the one that knows its name says when it is over. The containerd below it says so first,
         // before the kernel has told how it ended.
         let first = self.containers.get(&cgroup).and_then(|container| container.facts.known());
@@ -155,12 +155,12 @@ impl Inventory {
         unclaimed.filter(is_meant).map(|container| container.key.cgroup).next()
     }
 
-    fn join(&mut self, cgroup: CgroupId, facts: ContainerFacts, news: &mut Vec<News>) {
+    fn join(&mut self, cgroup: CgroupId, facts: Arc<ContainerFacts>, news: &mut Vec<News>) {
         let Some(container) = self.containers.get_mut(&cgroup) else { return };
         if !self.authorities.may_claim(&facts.view, container) {
             return;
         }
-        if container.facts.known() == Some(&facts) || container.others.iter().any(|known| **known == facts) {
+        if container.facts.known() == Some(&facts) || container.others.contains(&facts) {
             return;
         }
         self.claims.join(key_of(&facts), cgroup);
@@ -172,7 +172,7 @@ impl Inventory {
                 None
             }
             Fact::Known(known) if known.view != facts.view => {
-                let known = known.clone();
+                let known = Arc::clone(known);
                 put_other(&mut changed.others, known);
                 Some(facts)
             }
@@ -203,10 +203,10 @@ fn can_be_claimed(container: &Container) -> bool {
     container.ended.is_none() || container.facts.is_pending()
 }
 
-fn put_other(others: &mut Vec<Arc<ContainerFacts>>, facts: ContainerFacts) {
+fn put_other(others: &mut Vec<Arc<ContainerFacts>>, facts: Arc<ContainerFacts>) {
     others.retain(|known| known.view != facts.view);
     if others.len() < OTHERS_MAX {
-        others.push(Arc::new(facts));
+        others.push(facts);
         others.sort_by_key(|facts| rank(&facts.view));
     }
 }

@@ -79,7 +79,7 @@ fn container(labels: &BTreeMap<String, String>) -> Container {
         namespaces: Namespaces::default(),
         init: None,
         program: "".into(),
-        facts: Fact::Known(facts),
+        facts: Fact::Known(Arc::new(facts)),
         root: None,
         has_own_files: None,
         ended: None,

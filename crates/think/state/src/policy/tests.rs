@@ -44,7 +44,7 @@ fn container(cgroup: u64, labels: &[&str]) -> Container {
         namespaces: Namespaces::default(),
         init: None,
         program: "".into(),
-        facts: Fact::Known(facts),
+        facts: Fact::Known(Arc::new(facts)),
         root: None,
         has_own_files: None,
         ended: None,

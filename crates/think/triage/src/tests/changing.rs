@@ -56,7 +56,7 @@ impl Replica {
             namespaces: Namespaces::default(),
             init: None,
             program: Untrusted::default(),
-            facts: Fact::Known(facts),
+            facts: Fact::Known(Arc::new(facts)),
             root: None,
             has_own_files: None,
             ended: None,

@@ -162,7 +162,7 @@ impl Desk {
             namespaces: Namespaces::default(),
             init: None,
             program: Untrusted::default(),
-            facts: Fact::Known(facts),
+            facts: Fact::Known(Arc::new(facts)),
             root: None,
             has_own_files: None,
             ended: None,

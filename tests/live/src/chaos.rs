@@ -38,6 +38,9 @@ const GROWTH_MAX: u64 = 10;
 /// From the last round's end until memory is read.
 const SETTLES_IN: Duration = Duration::from_secs(20);
 
+/// How long the sample command makes an engine spend before that engine is taken away.
+const SPENDS_FOR: Duration = Duration::from_secs(2);
+
 /// Sets right again what a round broke.
 type Undo = Box<dyn FnOnce(&mut Stand) -> Result<()>>;
 
@@ -169,6 +172,8 @@ fn attempt(stand: &mut Stand, kind: &Kind, number: u32) -> Result<[Option<f64>; 
     let mut started = None;
     if kind.takes_engine {
         started = Some(sample.start().context("sample command")?.1);
+        // An engine that is gone copies nothing: what is not spent before it goes is never spent.
+        wait::pause(SPENDS_FOR)?;
     }
     let undo = (kind.begin)(stand).context("beginning")?;
     let started = match started {

@@ -2,6 +2,9 @@
 //!
 //! Not here: any call. No thread of this crate is ever joined without a deadline.
 
+#[cfg(feature = "faults")]
+pub mod faults;
+
 pub mod inherited;
 
 pub mod lent;

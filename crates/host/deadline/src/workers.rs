@@ -145,6 +145,8 @@ impl Workers {
     ) -> Result<Pending<T>, CallError> {
         let (send, answer) = bounded(1);
         let run = move || {
+            #[cfg(feature = "faults")]
+            crate::faults::pass(call);
             let returned = catch_unwind(AssertUnwindSafe(run));
             // The caller may have gone: then nobody wants the answer.
             drop(send.send(returned.map_err(|panic| panic_message(&*panic))));

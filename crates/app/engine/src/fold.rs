@@ -22,7 +22,7 @@ use triage::{Triage, TriageConfig};
 use crate::clock::Clock;
 
 /// Version of [`Fold`]'s serialised form; a recording with another one is replayed without its checkpoint.
-pub const CHECKPOINT_VERSION: u32 = 6;
+pub const CHECKPOINT_VERSION: u32 = 7;
 
 /// Settings of the core.
 #[derive(Clone, Debug, Default)]

@@ -16,7 +16,7 @@ use model::event::{Body, Event};
 use model::incident::{Change, Incident};
 use model::integrity::Integrity;
 use model::untrusted::Untrusted;
-use sources::clock::wall_clock;
+use sources::clock::{since_boot, wall_clock};
 use sources::outlet::Stop;
 use store::error::StoreError;
 use store::journal::feed::JournalFeed;
@@ -182,6 +182,10 @@ impl Engine {
             select! {
                 recv(queue) -> event => {
                     if let Ok(event) = event {
+                        // A stop is told before what happened meanwhile, which is held against it.
+                        if self.watchdog.is_late(since_boot()) {
+                            self.time_passes(show);
+                        }
                         self.take_batch(event, &queue, show);
                     }
                 }

@@ -87,6 +87,11 @@ impl Watchdog {
         }
     }
 
+    /// Whether a tick is overdue by so much that it counts as a stop.
+    pub(crate) fn is_late(&self, since_boot: Duration) -> bool {
+        self.ticked.as_ref().is_some_and(|before| since_boot.saturating_sub(before.boot) > LATE)
+    }
+
     /// Time passes: whether the tick before this one is too long ago.
     pub(crate) fn tick(&mut self, now: Moment) -> Option<Integrity> {
         let before = self.ticked.replace(now)?;

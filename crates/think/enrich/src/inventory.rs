@@ -57,6 +57,7 @@ pub(crate) struct Inventory {
     by_mounts: HashMap<u32, CgroupId, FixedState>,
     /// Containers without a cgroup of their own: by the pid or mount namespace that only they have, and by first process.
     homeless: HashMap<u32, CgroupId, FixedState>,
+    #[serde(with = "model::pairs")]
     homeless_inits: BTreeMap<ProcessKey, CgroupId>,
     /// When which container is to be looked at again.
     due: BTreeSet<(Time, CgroupId)>,

@@ -32,6 +32,8 @@ fn check(act: impl FnOnce(&mut Scene), changes: &Expect) {
 fn told(enrich: &mut Enrich, scene: &mut Scene) -> String {
     let mut text = String::new();
     for event in scene.take() {
+        // A recording begins with all that is known, whenever it begins.
+        serde_json::to_string(enrich).unwrap();
         let second = event.time.since(START).as_secs_f64();
         for news in enrich.identify(event).identity.news {
             let (what, container) = match &news {

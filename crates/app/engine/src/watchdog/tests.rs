@@ -45,6 +45,8 @@ fn a_tick_that_is_late_by_more_than_three_seconds_is_a_fact_and_the_first_is_non
     };
     assert_eq!(watchdog.tick(after(Duration::ZERO, Duration::ZERO, 0)), None);
     assert_eq!(watchdog.tick(after(SECOND * 3, Duration::ZERO, 0)), None);
+    assert!(!watchdog.is_late(first.boot + SECOND * 6));
+    assert!(watchdog.is_late(first.boot + SECOND * 7));
     let late = watchdog.tick(after(SECOND * 23, SECOND * 5, 2_000_000_000));
     let (from, until) = (NOW.plus(SECOND * 3), NOW.plus(SECOND * 23));
     let (suspended_ms, starved_ms) = (Some(5_000), Some(2_000));

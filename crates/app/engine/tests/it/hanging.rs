@@ -54,8 +54,9 @@ impl Scene {
         symlink(host.root(), host.root().join("proc/1/root")).unwrap();
         host.write("proc/1/mountinfo", MOUNTS.as_bytes()).unwrap();
         let scene = Self { host, seed: tempfile::tempdir().unwrap() };
-        let (stop, _notices, run) = run(&scene.host, &scene.seed.path().join("data"));
-        std::thread::sleep(Duration::from_millis(1_500));
+        let (stop, notices, run) = run(&scene.host, &scene.seed.path().join("data"));
+        let statuses = notices.iter().filter(|notice| matches!(notice, Notice::Status(_)));
+        assert_eq!(statuses.take(2).count(), 2, "the host was looked at");
         drop(stop);
         run.join().unwrap().unwrap();
         begin_container(&scene.host);

@@ -88,6 +88,20 @@ impl Tally {
     fn is_whole(&self) -> bool {
         self.sample == self.rounds && self.ghost == self.rounds && self.problems.is_empty()
     }
+
+    fn take_account(&mut self, account: Result<Account>) {
+        let problem = match account {
+            Ok(account) => {
+                self.lost += account.lost();
+                account.unaccounted().map(|words| format!("not accounted for: {words}"))
+            }
+            Err(error) => Some(format!("no account: {error:#}")),
+        };
+        if let Some(problem) = problem {
+            println!("      {problem}");
+            self.problems.push(problem);
+        }
+    }
 }
 
 /// Runs for so long; tells whether every round found both and the memory stayed.
@@ -146,22 +160,6 @@ fn round(stand: &mut Stand, kind: &Kind, number: u32, tally: &mut Tally) -> Resu
     stand.recover()?;
     stand.close_all();
     Ok(())
-}
-
-impl Tally {
-    fn take_account(&mut self, account: Result<Account>) {
-        let problem = match account {
-            Ok(account) => {
-                self.lost += account.lost();
-                account.unaccounted().map(|words| format!("not accounted for: {words}"))
-            }
-            Err(error) => Some(format!("no account: {error:#}")),
-        };
-        if let Some(problem) = problem {
-            println!("      {problem}");
-            self.problems.push(problem);
-        }
-    }
 }
 
 /// The delays of the sample command and of the container made by hand.

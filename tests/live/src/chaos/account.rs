@@ -89,6 +89,15 @@ impl Account {
     pub(super) fn lost(&self) -> u64 {
         self.queue + self.lost
     }
+
+    fn take_loss(&mut self, data: &Value, is_ours: bool) {
+        let count = data["count"].as_u64().unwrap_or(0);
+        if data["stage"].as_str().is_some_and(|stage| stage.starts_with("queue")) {
+            self.queue += count;
+        } else if is_ours || data["cgroup"].is_null() {
+            self.lost += count;
+        }
+    }
 }
 
 fn add_up(events: impl Iterator<Item = Value>, flood: Option<&Flood>) -> Account {
@@ -116,17 +125,6 @@ fn add_up(events: impl Iterator<Item = Value>, flood: Option<&Flood>) -> Account
         }
     }
     account
-}
-
-impl Account {
-    fn take_loss(&mut self, data: &Value, is_ours: bool) {
-        let count = data["count"].as_u64().unwrap_or(0);
-        if data["stage"].as_str().is_some_and(|stage| stage.starts_with("queue")) {
-            self.queue += count;
-        } else if is_ours || data["cgroup"].is_null() {
-            self.lost += count;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ mod tests {
         // `cat` waits for its input, and says by a line of output that it is in its namespace.
         let mut inside = Command::new("unshare");
         inside.args(["--net", "sh", "-c", "echo; exec cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let Ok(mut inside) = inside.stderr(Stdio::null()).spawn() else { return };
+        let mut inside = inside.stderr(Stdio::null()).spawn().unwrap();
         let mut line = [0];
         let is_inside = inside.stdout.as_mut().unwrap().read(&mut line).unwrap() == 1;
         let seen = is_ours(&namespace(inside.id()));

@@ -256,6 +256,8 @@ pub struct FakeProcess {
     pub uid: u32,
     /// Whether the kernel's flag for its own threads is set.
     pub is_kernel_thread: bool,
+    /// Whether it runs what its maker ran: it was cloned and has executed nothing since.
+    pub is_cloned: bool,
     /// Path of its cgroup, in every hierarchy.
     pub cgroup: String,
     /// Its namespaces.
@@ -279,6 +281,7 @@ impl FakeProcess {
             cpu_ticks: 0,
             uid: 0,
             is_kernel_thread: false,
+            is_cloned: false,
             cgroup: "/".to_owned(),
             namespaces: HOST_NAMESPACES,
             exe: format!("/usr/bin/{name}"),

@@ -13,6 +13,9 @@ use crate::host;
 use crate::tidewatch::Room;
 use crate::wait;
 
+/// How much of a failure's reason is repeated at the end.
+const REASON_CHARS_MAX: usize = 400;
+
 /// What became of one test over all its runs.
 struct Tally {
     name: &'static str,
@@ -37,6 +40,11 @@ pub(crate) fn run<'c>(
     let tallies: Vec<Tally> = wanted.into_iter().map(|case| run_case(bin, case, repeat)).collect();
     print_table(&tallies);
     let passed = tallies.iter().filter(|tally| tally.passed == tally.runs).count();
+    // Repeated at the end, where a reader of a truncated log finds them.
+    for tally in tallies.iter().filter(|tally| tally.passed < tally.runs) {
+        let reason: String = tally.note.chars().take(REASON_CHARS_MAX).collect();
+        println!("FAIL  {} ({} of {} passed): {reason}", tally.name, tally.passed, tally.runs);
+    }
     println!("{passed} passed, {} failed", tallies.len() - passed);
     Ok(passed == tallies.len())
 }

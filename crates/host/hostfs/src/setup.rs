@@ -42,8 +42,11 @@ const FREE_TYPES: [&[u8]; 4] = [b"spc_t", b"unconfined_t", b"unconfined_service_
 pub struct Look {
     /// What was seen.
     pub setup: Setup,
-    /// The program's name (`comm`) at that time: a container's first process is its runtime's until it executes.
-    pub name: Untrusted,
+    /// The program's name (`comm`) before and after the look: a container's first process is its runtime's until it
+    /// executes, which it may do while it is looked at.
+    pub names: [Untrusted; 2],
+    /// Whether it was cloned and had executed nothing before the look.
+    pub is_cloned: bool,
 }
 
 /// Reads how processes are set up.
@@ -111,11 +114,11 @@ impl SetupReader {
         let program = arguments(&cmdline(&self.root, pid)?);
         // Whatever was read between two looks at the same start belongs to that process and to no later one of that pid.
         let last = self.stat_of(process)?;
-        let name = Untrusted::from_bytes(last.name());
+        let names = [&first, &last].map(|stat| Untrusted::from_bytes(stat.name()));
         let setup = Setup {
             process,
             cgroup: cgroup.id,
-            program: if program.is_empty() { name.clone() } else { program },
+            program: if program.is_empty() { names[1].clone() } else { program },
             cgroup_path: text(&cgroup.path),
             namespaces,
             root: text(&mounted.root),
@@ -125,7 +128,7 @@ impl SetupReader {
             privileges,
             makers,
         };
-        Ok(Look { setup, name })
+        Ok(Look { setup, names, is_cloned: first.is_cloned() })
     }
 
     /// Whether there is anything in its root. A browser locks itself into an empty directory, in which nothing can be run:

@@ -9,6 +9,8 @@ pub(crate) const TICK_NS: u64 = 10_000_000;
 
 /// The kernel's flag for its own threads (`PF_KTHREAD`), which no program can set.
 const KERNEL_THREAD: u64 = 0x0020_0000;
+/// The kernel's flag for what was cloned and has executed nothing since (`PF_FORKNOEXEC`).
+const CLONED: u64 = 0x40;
 
 /// What is used of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,11 @@ impl Stat {
         self.flags & KERNEL_THREAD != 0
     }
 
+    /// Whether it was cloned and has executed nothing since.
+    pub(crate) fn is_cloned(&self) -> bool {
+        self.flags & CLONED != 0
+    }
+
     /// Whether it only waits to be collected. A process whose first thread has ended looks the same but for the
     /// threads it still has.
     pub(crate) fn has_ended(&self) -> bool {
@@ -97,7 +104,9 @@ mod tests {
         assert_eq!(stat.name(), b"a) S 1 (b");
         assert_eq!((stat.pid, stat.parent_pid, stat.state), (12658, 12650, b'R'));
         assert_eq!((stat.cpu_ns, stat.start_ns), (100_000_000, 1_400_110_000_000));
-        assert!(!stat.is_kernel_thread());
+        assert!(!stat.is_kernel_thread() && !stat.is_cloned());
+        let cloned = Stat::parse(format!("1 (a) S {}", TAIL.replace("4194304", "4194368")).as_bytes());
+        assert!(cloned.unwrap().is_cloned());
     }
 
     #[test]

@@ -28,9 +28,16 @@ use crate::outlet::{Outlet, Stop};
 const QUEUE_MAX: usize = 1024;
 /// Looks in one second, of all containers together: a tenth of a core.
 const LOOKS_PER_SECOND_MAX: u32 = 500;
-/// When a process is looked at again that still was its runtime's or had the host's root, and when once more if it still
-/// is its runtime's: that one may only be called so.
-const AGAIN_AFTER: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
+/// When a process is looked at again: once if it still had the host's root, twice if it is called like its runtime's
+/// process, always if root on the host cloned that one and it executes nothing yet. A busy host lets a runtime wait for
+/// seconds; the last look is taken whatever it shows, since the process may only imitate.
+const AGAIN_AFTER: [Duration; 5] = [
+    Duration::from_millis(150),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+    Duration::from_secs(4),
+];
 /// A look takes a millisecond at most, but for what it asks of a file system, which has a deadline.
 const SILENT_MAX: Duration = Duration::from_secs(5);
 /// How often losses are told.
@@ -275,15 +282,25 @@ impl Looker {
 }
 
 /// How long to wait before another look: its runtime is still at work on it, or it has yet to change its root, as those do
-/// that are made by hand.
+/// that are made by hand. `None` when this look is the last.
 fn again_after(look: &Look, looks: usize) -> Option<Duration> {
-    let is_early =
-        if is_runtimes(look) { looks < AGAIN_AFTER.len() } else { looks == 0 && !look.setup.has_own_root };
-    is_early.then(|| AGAIN_AFTER[looks])
+    let most = match (is_runtimes(look), is_made_by_host(look)) {
+        (true, true) => AGAIN_AFTER.len(),
+        (true, false) => 2,
+        (false, _) => usize::from(!look.setup.has_own_root),
+    };
+    AGAIN_AFTER[..most].get(looks).copied()
 }
 
+/// Its rights may be those of its runtime also when it executed while it was looked at.
 fn is_runtimes(look: &Look) -> bool {
-    RUNTIMES.contains(&look.name.raw())
+    look.names.iter().any(|name| RUNTIMES.contains(&name.raw()))
+}
+
+/// Whether a process of root's on the host cloned it, and it has executed nothing since.
+fn is_made_by_host(look: &Look) -> bool {
+    let maker = look.setup.makers.first().and_then(|maker| maker.executable.as_ref());
+    look.is_cloned && maker.is_some_and(|executable| executable.is_roots())
 }
 
 fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {

@@ -126,7 +126,11 @@ pub(crate) fn cgroup_lines(hierarchies: &[Hierarchy], path: &str) -> String {
 
 impl FakeProcess {
     pub(crate) fn stat(&self) -> Vec<u8> {
-        let flags = if self.is_kernel_thread { 0x0020_8040 } else { 0x0040_0000 };
+        let flags = match (self.is_kernel_thread, self.is_cloned) {
+            (true, _) => 0x0020_8040,
+            (false, true) => 0x0040_0040,
+            (false, false) => 0x0040_0000,
+        };
         let Self { pid, state, parent_pid: parent, start_ticks: start, threads, .. } = self;
         let (user, system) = (self.cpu_ticks / 2, self.cpu_ticks - self.cpu_ticks / 2);
         let mut line = format!("{pid} (").into_bytes();

@@ -106,8 +106,9 @@ impl Scene {
 #[test]
 fn an_ordinary_container_is_told_with_its_makers_and_without_rights() {
     let scene = Scene::new();
-    let Look { setup, name } = scene.look().unwrap();
-    assert_eq!((name.raw(), setup.program.raw()), ("nginx", "nginx -g"));
+    let Look { setup, names, is_cloned } = scene.look().unwrap();
+    assert_eq!((names[0].raw(), names[1].raw(), is_cloned), ("nginx", "nginx", false));
+    assert_eq!(setup.program.raw(), "nginx -g");
     assert_eq!(setup.namespaces, CONTAINER_NAMESPACES);
     assert_eq!(setup.cgroup, scene.host.cgroup_id(&docker_systemd(ID)).unwrap());
     assert_eq!(setup.cgroup_path.raw(), docker_systemd(ID));
@@ -342,8 +343,8 @@ fn a_root_of_its_own_is_seen_on_this_kernel() {
     let looked = SetupReader::new(&root, &layout).unwrap().look(crate::proc_dir::key(&found));
     drop(child.stdin.take());
     child.wait().unwrap();
-    let Look { setup, name } = looked.unwrap();
-    assert_eq!((name.raw(), setup.root.raw()), ("sh", "tmpfs:/"));
+    let Look { setup, names, .. } = looked.unwrap();
+    assert_eq!((names[1].raw(), setup.root.raw()), ("sh", "tmpfs:/"));
     assert!(setup.has_own_root && setup.has_own_users && !setup.privileges.shares(NamespaceKind::Uts));
     assert!(setup.privileges.shares(NamespaceKind::Net));
     let etc = setup.privileges.mounts.iter().find(|mount| mount.path.raw() == "/etc");

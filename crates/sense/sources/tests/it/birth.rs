@@ -43,6 +43,7 @@ impl Scene {
             host.write(&format!("{directory}/x"), b"").unwrap();
         }
         symlink(host.root(), host.root().join("proc/1/root")).unwrap();
+        shares_users(&host, 1);
         let root = HostRoot::new(host.root());
         let layout = CgroupLayout::detect(&root).unwrap();
         let (outlet, queue) = Outlet::new(NodeId::new("node"), 10_000);
@@ -54,13 +55,17 @@ impl Scene {
 
     /// A process of the container, whose root is a directory of the host.
     fn process(&self, pid: u32, name: &str, root: &str) {
-        self.host.process(&FakeProcess::new(pid, name).contained(&self.path)).unwrap();
+        self.begun(&FakeProcess::new(pid, name), root);
+    }
+
+    fn begun(&self, process: &FakeProcess, root: &str) {
+        let pid = process.pid;
+        self.host.process(&process.clone().contained(&self.path)).unwrap();
         let status = "Name:\tx\nUid:\t0\t0\t0\t0\nCapBnd:\t00000000a80425fb\nSeccomp:\t2\n";
         self.host.write(&format!("proc/{pid}/status"), status.as_bytes()).unwrap();
         self.host.write(&format!("proc/{pid}/mountinfo"), b"75 49 0:39 / / rw - overlay o rw\n").unwrap();
-        let link = self.host.root().join(format!("proc/{pid}/root"));
-        let _ = std::fs::remove_file(&link);
-        symlink(self.host.root().join(root), link).unwrap();
+        link(&self.host, &format!("proc/{pid}/root"), root);
+        shares_users(&self.host, pid);
     }
 
     fn scan(&mut self) {
@@ -117,6 +122,19 @@ impl Drop for Scene {
     }
 }
 
+/// A link of `/proc` to a file of the made-up host.
+fn link(host: &FakeHost, from: &str, to: &str) {
+    let from = host.root().join(from);
+    let _ = std::fs::remove_file(&from);
+    symlink(host.root().join(to), from).unwrap();
+}
+
+fn shares_users(host: &FakeHost, pid: u32) {
+    let from = host.root().join(format!("proc/{pid}/ns/user"));
+    let _ = std::fs::remove_file(&from);
+    symlink("user:[4026531837]", from).unwrap();
+}
+
 #[test]
 fn the_first_process_of_a_container_is_followed_by_its_setup_and_others_are_not() {
     let mut scene = Scene::new();
@@ -154,6 +172,25 @@ fn whoever_only_calls_itself_a_runtime_is_told_a_second_later() {
     scene.scan();
     assert_eq!(scene.stray(), []);
     assert_eq!(scene.setup().program.raw(), "runc");
+}
+
+#[test]
+fn a_runtime_that_a_busy_host_lets_wait_is_not_judged_for_what_it_may_do() {
+    let mut scene = Scene::new();
+    scene.host.write("usr/bin/runc", b"").unwrap();
+    scene.host.process(&FakeProcess::new(50, "runc")).unwrap();
+    link(&scene.host, "proc/50/exe", "usr/bin/runc");
+    link(&scene.host, "proc/50/root", ".");
+    shares_users(&scene.host, 50);
+    let init = FakeProcess { parent_pid: 50, is_cloned: true, ..FakeProcess::new(70, "runc:[2:INIT]") };
+    scene.begun(&init, "layers");
+    scene.scan();
+    let waits = Instant::now() + Duration::from_secs(2);
+    while let Ok(event) = scene.queue.recv_deadline(waits) {
+        assert!(!matches!(event.body, Body::Setup(_)), "{event:?}");
+    }
+    scene.process(70, "nginx", "layers");
+    assert_eq!(scene.setup().program.raw(), "nginx");
 }
 
 #[test]

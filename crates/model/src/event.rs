@@ -49,6 +49,9 @@ pub enum Body {
     Process(Box<Exec>),
     /// A process ended.
     Exit(Exit),
+    /// A scan no longer finds a process that an earlier one found. The kernel's own report of its end may have come before
+    /// the scan's report of its life, or be lost.
+    Vanished(ProcessKey),
     /// A cgroup was made, or found by a scan.
     CgroupCreated(CgroupPath),
     /// A cgroup was removed.

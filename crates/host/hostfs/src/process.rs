@@ -74,12 +74,13 @@ pub(crate) fn exec(
     read_into(&status_path, &mut text, STATUS_BYTES_MAX)
         .map_err(|errno| HostfsError::io(&status_path, errno))?;
     let uid = uid(&text).ok_or_else(|| HostfsError::malformed(&status_path, "has no Uid"))?;
-    let confines = confines(root, pid, &text);
+    // Who cloned it may still be furnishing its root, and whose program it runs was decided outside.
+    let confines = if found.is_cloned() { None } else { confines(root, pid, &text) };
     let path = exe(root, pid);
     let args = arguments(&cmdline(root, pid)?);
     // Whatever was read between two looks at the same start belongs to that process and to no later one of that pid.
     let after = stat(root, pid, &mut text)?;
-    if after.start_ns != found.start_ns {
+    if after.start_ns != found.start_ns || after.has_ended() {
         return Err(HostfsError::Gone { path: pid_path(root, pid, "stat") });
     }
     let process = key(found);

@@ -45,6 +45,7 @@ pub struct ProcessScan {
 struct Known {
     start_ns: u64,
     name: [u8; 16],
+    is_cloned: bool,
     turn: u64,
 }
 
@@ -93,14 +94,17 @@ impl ProcessScan {
     fn consider(&mut self, stat: &Stat, scanned: &mut Scanned) {
         let turn = self.turn;
         let before = self.known.get_mut(&stat.pid);
-        if let Some(known) = before.filter(|known| known.start_ns == stat.start_ns && known.name == stat.name)
-        {
+        let is_same = |known: &Known| {
+            (known.start_ns, known.name, known.is_cloned) == (stat.start_ns, stat.name, stat.is_cloned())
+        };
+        if let Some(known) = before.filter(|known| is_same(known)) {
             known.turn = turn;
             return;
         }
         match exec(&self.root, &self.layout, self.host, stat) {
             Ok(exec) => {
-                let known = Known { start_ns: stat.start_ns, name: stat.name, turn };
+                let Stat { start_ns, name, .. } = *stat;
+                let known = Known { start_ns, name, is_cloned: stat.is_cloned(), turn };
                 let replaced = self.known.insert(stat.pid, known);
                 let ended = replaced.filter(|old| old.start_ns != stat.start_ns);
                 scanned.gone.extend(ended.map(|old| ProcessKey { pid: stat.pid, start_ns: old.start_ns }));

@@ -11,6 +11,8 @@ pub(crate) const TICK_NS: u64 = 10_000_000;
 const KERNEL_THREAD: u64 = 0x0020_0000;
 /// The kernel's flag for what was cloned and has executed nothing since (`PF_FORKNOEXEC`).
 const CLONED: u64 = 0x40;
+/// The kernel's flag for what is about to end (`PF_EXITING`): its memory, its program and its namespaces may be gone.
+const ENDING: u64 = 0x4;
 
 /// What is used of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +76,10 @@ impl Stat {
         self.flags & CLONED != 0
     }
 
-    /// Whether it only waits to be collected. A process whose first thread has ended looks the same but for the
-    /// threads it still has.
+    /// Whether it is ending, or only waits to be collected. A process whose first thread has ended looks the same but for
+    /// the threads it still has.
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.state, b'Z' | b'X') && self.threads <= 1
+        (matches!(self.state, b'Z' | b'X') || self.flags & ENDING != 0) && self.threads <= 1
     }
 }
 
@@ -107,6 +109,10 @@ mod tests {
         assert!(!stat.is_kernel_thread() && !stat.is_cloned());
         let cloned = Stat::parse(format!("1 (a) S {}", TAIL.replace("4194304", "4194368")).as_bytes());
         assert!(cloned.unwrap().is_cloned());
+        let ending = TAIL.replace("4194304", "4194308");
+        let parse = |tail: &str| Stat::parse(format!("1 (a) R {tail}").as_bytes()).unwrap();
+        assert!(parse(&ending).has_ended() && !parse(TAIL).has_ended());
+        assert!(!parse(&ending.replace("20 0 1 0", "20 0 2 0")).has_ended(), "its other threads run");
     }
 
     #[test]

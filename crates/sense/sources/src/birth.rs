@@ -15,6 +15,7 @@ use hostfs::error::HostfsError;
 use hostfs::layout::CgroupLayout;
 use hostfs::root::HostRoot;
 use hostfs::setup::{Look, SetupReader};
+use model::authority::Executable;
 use model::coverage::{Loss, Source};
 use model::event::Body;
 use model::ids::{CgroupId, Namespaces, ProcessKey};
@@ -28,9 +29,10 @@ use crate::outlet::{Outlet, Stop};
 const QUEUE_MAX: usize = 1024;
 /// Looks in one second, of all containers together: a tenth of a core.
 const LOOKS_PER_SECOND_MAX: u32 = 500;
-/// When a process is looked at again: once if it still had the host's root, twice if it is called like its runtime's
-/// process, always if root on the host cloned that one and it executes nothing yet. A busy host lets a runtime wait for
-/// seconds; the last look is taken whatever it shows, since the process may only imitate.
+/// When a process is looked at again: once if it still had the host's root, twice if it is called like a runtime's
+/// process or its maker on the host may still be furnishing its root, always if it is called so, root on the host cloned
+/// it, and it executes nothing yet. A busy host lets a runtime wait for seconds; the last look is taken whatever it
+/// shows, since the process may only imitate.
 const AGAIN_AFTER: [Duration; 5] = [
     Duration::from_millis(150),
     Duration::from_secs(1),
@@ -181,8 +183,8 @@ struct Later {
 /// What came of earlier looks.
 struct Earlier {
     looks: usize,
-    /// What will be told if the process ends before the next one. What a runtime's process may do says nothing about the
-    /// container.
+    /// What is reported if the process ends before the next one; `None` when the look showed an intermediate step of its
+    /// maker, which says nothing about the container.
     setup: Option<Box<Setup>>,
 }
 
@@ -240,7 +242,7 @@ impl Looker {
             Ok(look) => match again_after(&look, looks) {
                 Some(wait) => {
                     lock(&self.desk).hold(place, process);
-                    let setup = (!is_runtimes(&look)).then(|| Box::new(look.setup));
+                    let setup = (!is_unfinished(&look)).then(|| Box::new(look.setup));
                     let earlier = Earlier { looks: looks + 1, setup };
                     self.put_off(Instant::now() + wait, wanted, Some(earlier));
                 }
@@ -284,12 +286,18 @@ impl Looker {
 /// How long to wait before another look: its runtime is still at work on it, or it has yet to change its root, as those do
 /// that are made by hand. `None` when this look is the last.
 fn again_after(look: &Look, looks: usize) -> Option<Duration> {
-    let most = match (is_runtimes(look), is_made_by_host(look)) {
-        (true, true) => AGAIN_AFTER.len(),
-        (true, false) => 2,
+    let most = match (is_runtimes(look), clones_maker(look)) {
+        (true, Some(maker)) if maker.is_roots() => AGAIN_AFTER.len(),
+        (true, _) => 2,
+        (false, _) if is_furnished_later(look) => 2,
         (false, _) => usize::from(!look.setup.has_own_root),
     };
     AGAIN_AFTER[..most].get(looks).copied()
+}
+
+/// Whether this look shows an intermediate step of whoever makes the container, and nothing of the container.
+fn is_unfinished(look: &Look) -> bool {
+    is_runtimes(look) || is_furnished_later(look)
 }
 
 /// Its rights may be those of its runtime also when it executed while it was looked at.
@@ -297,10 +305,16 @@ fn is_runtimes(look: &Look) -> bool {
     look.names.iter().any(|name| RUNTIMES.contains(&name.raw()))
 }
 
-/// Whether a process of root's on the host cloned it, and it has executed nothing since.
-fn is_made_by_host(look: &Look) -> bool {
-    let maker = look.setup.makers.first().and_then(|maker| maker.executable.as_ref());
-    look.is_cloned && maker.is_some_and(|executable| executable.is_roots())
+/// Whether it is at work on its own root: it runs what its maker on the host runs, which is not there. A sandbox passes
+/// through a directory that holds nothing but the mounts it is to have.
+fn is_furnished_later(look: &Look) -> bool {
+    look.setup.has_own_root && !look.setup.runs_hosts_file && clones_maker(look).is_some()
+}
+
+/// The host's own file that it runs, if it was cloned by a process of the host and has executed nothing since.
+fn clones_maker(look: &Look) -> Option<&Executable> {
+    let maker = look.setup.makers.first().filter(|_| look.is_cloned)?;
+    maker.executable.as_deref().filter(|executable| executable.is_hosts)
 }
 
 fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {

@@ -81,7 +81,10 @@ impl Scanner {
         let scanned = self.processes.scan()?;
         self.tell_cgroups(&tree.cgroups, outlet);
         self.listeners.forget(&scanned.gone);
-        scanned.gone.iter().for_each(|&process| self.show(Sign::Ended(process)));
+        for &process in &scanned.gone {
+            self.show(Sign::Ended(process));
+            outlet.send_now(Source::Scan, Body::Vanished(process));
+        }
         for exec in scanned.found {
             self.listeners.note(&exec);
             let started = self.started(&exec, outlet);

@@ -226,6 +226,14 @@ impl Inventory {
         }
     }
 
+    /// The first process of a container without a cgroup of its own is gone, and with it the container. One with a cgroup
+    /// ends with that, or by the kernel's word.
+    pub(crate) fn process_vanished(&mut self, process: ProcessKey, at: Time, news: &mut Vec<News>) {
+        if let Some(cgroup) = self.homeless_inits.remove(&process) {
+            self.end(cgroup, at, news);
+        }
+    }
+
     /// Looks at what has waited long enough, and forgets what ended long ago.
     pub(crate) fn settle(&mut self, now: Time, views: &Views, news: &mut Vec<News>) {
         self.judge_leaving(now, views, news);

@@ -87,6 +87,10 @@ impl Enrich {
                 identity.container = self.inventory.container_of(exit.cgroup).cloned();
                 self.inventory.process_ended(exit, event.time, news);
             }
+            Body::Vanished(process) => {
+                identity.process = Some(*process);
+                self.inventory.process_vanished(*process, event.time, news);
+            }
             Body::CgroupCreated(at) => self.inventory.cgroup_made(at.cgroup, &at.path, news),
             Body::CgroupAttached(attach) => {
                 identity.process = Some(attach.process);

@@ -76,6 +76,7 @@ fn kind(body: &Body) -> &'static str {
         Body::Lost(_) => "lost",
         Body::Resumed { .. } => "resumed",
         Body::Own(_) => "own",
+        Body::Vanished(_) => "vanished",
         Body::Engine(_) => "engine",
         Body::Units(_) => "units",
         Body::Setup(_) => "setup",
@@ -91,7 +92,7 @@ fn version_1_holds_every_kind_and_is_read_as_it_was_shipped() {
     assert!(problems.is_empty() && torn.is_none(), "{problems:?}");
     assert_eq!(golden, events());
     let kinds: BTreeMap<&str, usize> = golden.iter().map(|event| (kind(&event.body), 1)).collect();
-    assert_eq!(kinds.len(), 38, "one of each kind: {kinds:?}");
+    assert_eq!(kinds.len(), 39, "one of each kind: {kinds:?}");
     let named = |event: &Event| GOLDEN.contains(&format!("\"kind\":\"{}\"", kind(&event.body)));
     assert!(golden.iter().all(named));
 }

@@ -59,6 +59,25 @@ fn a_process_that_executed_another_program_is_reported_again_and_not_gone() {
 }
 
 #[test]
+fn whose_files_a_clone_runs_is_told_once_it_executes() {
+    let host = FakeHost::v2().unwrap();
+    host.write("layers/x", b"").unwrap();
+    let set = |pid: u32, root: &str, is_cloned: bool| {
+        host.process(&FakeProcess { is_cloned, ..FakeProcess::new(pid, "sh") }).unwrap();
+        let link = host.root().join(format!("proc/{pid}/root"));
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(host.root().join(root), link).unwrap();
+    };
+    set(1, ".", false);
+    set(500, "layers", true);
+    let mut scan = new_scan(&host);
+    let confines = |scanned: &Scanned| scanned.found.last().map(|exec| exec.confines.is_some());
+    assert_eq!(confines(&scan.scan().unwrap()), Some(false));
+    set(500, "layers", false);
+    assert_eq!(confines(&scan.scan().unwrap()), Some(true), "reported again");
+}
+
+#[test]
 fn an_ended_process_that_waits_to_be_collected_is_gone() {
     let host = FakeHost::v2().unwrap();
     host.process(&FakeProcess::new(500, "sh")).unwrap();

@@ -174,16 +174,21 @@ fn whoever_only_calls_itself_a_runtime_is_told_a_second_later() {
     assert_eq!(scene.setup().program.raw(), "runc");
 }
 
+/// A process of the host, and one in the container that it has cloned.
+fn cloned(scene: &Scene, maker: &str, name: &str) {
+    scene.host.write(&format!("usr/bin/{maker}"), b"").unwrap();
+    scene.host.process(&FakeProcess::new(50, maker)).unwrap();
+    link(&scene.host, "proc/50/exe", &format!("usr/bin/{maker}"));
+    link(&scene.host, "proc/50/root", ".");
+    shares_users(&scene.host, 50);
+    let clone = FakeProcess { parent_pid: 50, is_cloned: true, ..FakeProcess::new(70, name) };
+    scene.begun(&clone, "layers");
+}
+
 #[test]
 fn a_runtime_that_a_busy_host_lets_wait_is_not_judged_for_what_it_may_do() {
     let mut scene = Scene::new();
-    scene.host.write("usr/bin/runc", b"").unwrap();
-    scene.host.process(&FakeProcess::new(50, "runc")).unwrap();
-    link(&scene.host, "proc/50/exe", "usr/bin/runc");
-    link(&scene.host, "proc/50/root", ".");
-    shares_users(&scene.host, 50);
-    let init = FakeProcess { parent_pid: 50, is_cloned: true, ..FakeProcess::new(70, "runc:[2:INIT]") };
-    scene.begun(&init, "layers");
+    cloned(&scene, "runc", "runc:[2:INIT]");
     scene.scan();
     let waits = Instant::now() + Duration::from_secs(2);
     while let Ok(event) = scene.queue.recv_deadline(waits) {
@@ -191,6 +196,36 @@ fn a_runtime_that_a_busy_host_lets_wait_is_not_judged_for_what_it_may_do() {
     }
     scene.process(70, "nginx", "layers");
     assert_eq!(scene.setup().program.raw(), "nginx");
+}
+
+#[test]
+fn a_sandbox_that_ended_while_its_root_was_furnished_is_not_told() {
+    let mut scene = Scene::new();
+    cloned(&scene, "bwrap", "bwrap");
+    scene.scan();
+    scene.pass_by();
+    scene.host.end_process(70).unwrap();
+    scene.scan();
+    assert_eq!(scene.stray(), []);
+}
+
+#[test]
+fn a_clone_that_stays_in_a_root_of_its_own_is_told_a_second_later() {
+    let mut scene = Scene::new();
+    cloned(&scene, "python3", "python3");
+    scene.scan();
+    assert_eq!(scene.stray(), []);
+    assert!(scene.setup().has_own_root);
+}
+
+#[test]
+fn a_clone_of_what_is_not_the_host_s_is_told_at_once() {
+    let mut scene = Scene::new();
+    cloned(&scene, "own", "own");
+    link(&scene.host, "proc/50/root", "layers");
+    scene.scan();
+    assert!(scene.setup().has_own_root);
+    assert_eq!(scene.stray(), []);
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn told(queue: &Receiver<Event>) -> (Vec<Event>, Vec<String>) {
             let Socket { protocol, local, remote, net_ns, .. } = socket.as_ref();
             format!("{:?} {protocol} {local} {remote} in {net_ns}", socket.state)
         }
+        Body::Vanished(process) => format!("vanished {}", process.pid),
         Body::Lost(loss) => format!("lost {} to the {}", loss.count, loss.stage),
         other => format!("{other:?}"),
     };
@@ -144,7 +145,10 @@ fn what_listens_already_is_told_once_for_each_network_namespace_but_the_host_s()
     listen(&host, 73, "udp", &[]);
     scanner.scan(&outlet).unwrap();
     let (events, lines) = told(&queue);
-    assert_eq!(lines, ["process 73 next", "Listening tcp 0.0.0.0:8080 0.0.0.0:0 in 4026532203"]);
+    assert_eq!(
+        lines,
+        ["vanished 70", "process 73 next", "Listening tcp 0.0.0.0:8080 0.0.0.0:0 in 4026532203"]
+    );
     assert_eq!(owners(&events), [other]);
 }
 

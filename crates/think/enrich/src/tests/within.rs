@@ -110,6 +110,28 @@ fn a_scan_that_meets_unshare_before_what_it_made_finds_the_container() {
 }
 
 #[test]
+fn one_that_a_scan_reports_after_its_end_is_over_when_the_scan_no_longer_finds_it() {
+    check(
+        |scene| {
+            let web = approved(scene);
+            let first = Exec { lineage: None, ..made(web, APART) };
+            let process = first.process;
+            scene.emit(Source::Scan, Body::Process(Box::new(first)));
+            scene.emit(Source::Scan, Body::Vanished(process));
+            scene.emit(Source::Scan, Body::Vanished(process));
+            scene.seconds(4, &[], 0.0);
+        },
+        &expect![[r#"
+            1.0 appeared unsettled httpd
+            1.0 settled managed web
+            2.0 appeared unsettled miner
+            2.0 ended unsettled miner
+            4.0 settled ghost miner: no container runtime claims it
+        "#]],
+    );
+}
+
+#[test]
 fn one_that_ends_before_it_is_settled_is_judged_all_the_same() {
     check(
         |scene| {

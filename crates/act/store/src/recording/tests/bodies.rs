@@ -398,6 +398,7 @@ fn later_bodies() -> Vec<Body> {
         Body::Exec(Box::new(exec_in_full())),
         Body::Integrity(Box::new(Integrity::Overdue { thread: "birth".into(), silent_ms: 4_000 })),
         Body::FirstLook { at: Time::from_secs(1) },
+        Body::Vanished(PROCESS),
     ]
 }
 

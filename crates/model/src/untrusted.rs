@@ -4,8 +4,9 @@
 
 use std::fmt;
 use std::fmt::Write;
-use std::sync::Arc;
 
+use arcstr::ArcStr;
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Longest foreign text kept, in bytes; what is cut is marked with `…` and counted nowhere else.
@@ -15,7 +16,7 @@ pub const UNTRUSTED_BYTES_MAX: usize = 512;
 /// direction-changing code points, so that showing it can neither steer a terminal nor reorder a line. Copies share the text.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct Untrusted(Arc<str>);
+pub struct Untrusted(ArcStr);
 
 impl Untrusted {
     /// Takes the text, cut to the limit on a character boundary.
@@ -78,7 +79,22 @@ impl From<&str> for Untrusted {
 // A recording is foreign too: reading one back must not bring in longer text than sensing it could.
 impl<'de> Deserialize<'de> for Untrusted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::new(&String::deserialize(deserializer)?))
+        deserializer.deserialize_str(BoundedText)
+    }
+}
+
+/// Takes text from wherever the deserializer holds it: an inventory has 100,000 of them, and each would be copied twice.
+struct BoundedText;
+
+impl Visitor<'_> for BoundedText {
+    type Value = Untrusted;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Untrusted, E> {
+        Ok(Untrusted::new(text))
     }
 }
 

@@ -2,227 +2,369 @@
 //!
 //! Not here: which containers are wanted.
 
+use std::sync::Arc;
+
 use model::approval::Approval;
 use model::fact::Fact;
 use model::inventory::{ContainerView, InventoryView, NamedIn};
-use model::privilege::Privileges;
+use model::privilege::{Capabilities, Privileges};
 use model::runtime::ContainerFacts;
 use model::setup::Setup;
 use model::time::Time;
 use model::untrusted::Untrusted;
 use model::view::{Contradiction, Row, View, Witness};
-use serde_json::{Value, json};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Version of the form; a field more is no new version.
 const VERSION: u32 = 1;
 
 /// The inventory as a document.
-pub fn inventory_json(view: &InventoryView) -> Value {
-    json!({
-        "version": VERSION,
-        "node": view.node,
-        "at": time(view.at),
-        "containers": view.containers.iter().map(container_json).collect::<Value>(),
-        "dropped": view.dropped,
-    })
+pub fn inventory_json(view: &InventoryView) -> impl Serialize {
+    Form(view)
 }
 
 /// One container of the inventory as a document.
-pub fn shown_json(view: &InventoryView, container: &ContainerView) -> Value {
-    json!({
-        "version": VERSION,
-        "node": view.node,
-        "at": time(view.at),
-        "container": container_json(container),
-    })
+pub fn shown_json<'a>(view: &'a InventoryView, container: &'a ContainerView) -> impl Serialize + 'a {
+    Form(Shown { view, container })
 }
 
-fn container_json(view: &ContainerView) -> Value {
-    let container = &view.container;
-    let contradictions = container.tally.contradictions.iter().map(contradiction_json);
-    json!({
-        "kind": container.kind,
-        "name": container.name(),
-        "id": view.facts().map_or("", |facts| facts.id.raw()),
-        "image": view.image().map_or("", Untrusted::raw),
-        "digest": view.facts().map_or("", |facts| facts.digest.raw()),
-        "root": view.root().map_or("", Untrusted::raw),
-        "pid": view.pid(),
-        "cgroup": container.cgroup_path,
-        "cgroup_id": container.key.cgroup,
-        "started": time(container.key.started),
-        "ended": container.ended.map(time),
-        "program": container.program,
-        "workload": view.workload,
-        "provenance": view.provenance,
-        "namespaces": container.namespaces,
-        "facts": fact_json(&container.facts, |facts| facts_json(facts)),
-        "others": container.others.iter().map(|facts| facts_json(facts)).collect::<Value>(),
-        "setup": fact_json(&container.setup, |setup| setup_json(setup)),
-        "tally": {
-            "rows": view.rows.iter().map(row_json).collect::<Value>(),
-            "contradictions": contradictions.collect::<Value>(),
-        },
-        "approvals": view.approvals.iter().map(approval_json).collect::<Value>(),
-        "incidents": view.incidents.iter().map(incident_json).collect::<Value>(),
-    })
+/// What has a form of its own in the document. The types of `model` already have another one, in which they are stored.
+trait Document {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error>;
+}
+
+/// Writes something in its form in the document: nothing is copied, as a host may have megabytes of labels.
+struct Form<T>(T);
+
+impl<T: Document> Serialize for Form<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.write(to)
+    }
+}
+
+impl<T: Document + ?Sized> Document for &T {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        (**self).write(to)
+    }
+}
+
+impl<T: Document + ?Sized> Document for Arc<T> {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        (**self).write(to)
+    }
+}
+
+impl<T: Document> Document for [T] {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.iter().map(Form))
+    }
+}
+
+impl<T: Document> Document for Option<T> {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Some(value) => value.write(to),
+            None => to.serialize_none(),
+        }
+    }
 }
 
 /// What is known, or why it is not.
-fn fact_json<T>(fact: &Fact<T>, known: impl FnOnce(&T) -> Value) -> Value {
-    match fact {
-        Fact::Known(value) => json!({ "known": known(value) }),
-        Fact::Pending { since } => json!({ "pending_since": time(*since) }),
-        Fact::Failed { reason } => json!({ "failed": reason }),
+impl<T: Document> Document for Fact<T> {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(1))?;
+        match self {
+            Self::Known(value) => map.serialize_entry("known", &Form(value))?,
+            Self::Pending { since } => map.serialize_entry("pending_since", &Form(since))?,
+            Self::Failed { reason } => map.serialize_entry("failed", reason)?,
+        }
+        map.end()
     }
 }
 
-fn facts_json(facts: &ContainerFacts) -> Value {
-    let labels = facts.labels.iter().map(|(key, value)| (key.raw().to_owned(), json!(value)));
-    json!({
-        "view": view_json(&facts.view),
-        "id": facts.id,
-        "name": facts.name,
-        "image": facts.image,
-        "digest": facts.digest,
-        "digests": facts.image_facts.digests,
-        "image_is_local": facts.image_facts.is_local,
-        "image_parent": facts.image_facts.parent,
-        "image_signers": facts.image_facts.signers,
-        "command": facts.command,
-        "health_check": facts.health_check,
-        "labels": labels.collect::<serde_json::Map<_, _>>(),
-        "labels_dropped": facts.labels_dropped,
-        "pid": facts.pid,
-        "state": facts.state,
-        "created": facts.created.map(time),
-        "started": facts.started.map(time),
-        "log_driver": facts.log_driver,
-        "log_path": facts.log_path,
-        "network_mode": facts.network_mode,
-        "addresses": facts.addresses,
-        "published": facts.published,
-        "root": facts.root,
-        "cgroup": facts.cgroup,
-        "privileges": facts.privileges.as_deref().map(privileges_json),
-        "orchestrated": facts.orchestrated,
-    })
+impl Document for Time {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.rfc3339())
+    }
 }
 
-fn setup_json(setup: &Setup) -> Value {
-    json!({
-        "pid": setup.process.pid,
-        "program": setup.program,
-        "cgroup": setup.cgroup_path,
-        "cgroup_id": setup.cgroup,
-        "namespaces": setup.namespaces,
-        "root": setup.root,
-        "has_own_root": setup.has_own_root,
-        "has_own_users": setup.has_own_users,
-        "privileges": privileges_json(&setup.privileges),
-        "makers": setup.makers,
-    })
+impl Document for InventoryView {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("version", &VERSION)?;
+        map.serialize_entry("node", &self.node)?;
+        map.serialize_entry("at", &Form(self.at))?;
+        map.serialize_entry("containers", &Form(&*self.containers))?;
+        map.serialize_entry("dropped", &self.dropped)?;
+        map.end()
+    }
 }
 
-fn privileges_json(privileges: &Privileges) -> Value {
-    json!({
-        "rights": privileges.rights(),
-        "is_privileged": privileges.is_privileged,
-        "capabilities": privileges.capabilities.names().collect::<Vec<_>>(),
-        "host_namespaces": privileges.host_namespaces,
-        "without_seccomp": privileges.without_seccomp,
-        "is_unconfined": privileges.is_unconfined,
-        "mounts": privileges.mounts,
-        "devices": privileges.devices,
-    })
+/// One container, and the inventory that it is in.
+struct Shown<'a> {
+    view: &'a InventoryView,
+    container: &'a ContainerView,
 }
 
-fn row_json(row: &Row) -> Value {
-    json!({
-        "witness": witness_json(&row.witness),
-        "standing": row.standing,
-        "since": row.since.map(time),
-        "says": row.says,
-    })
+impl Document for Shown<'_> {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("version", &VERSION)?;
+        map.serialize_entry("node", &self.view.node)?;
+        map.serialize_entry("at", &Form(self.view.at))?;
+        map.serialize_entry("container", &Form(self.container))?;
+        map.end()
+    }
 }
 
-fn contradiction_json(contradiction: &Contradiction) -> Value {
-    json!({
-        "about": contradiction.about,
-        "claims": witness_json(&contradiction.claims),
-        "denies": witness_json(&contradiction.denies),
-        "sentence": contradiction.sentence,
-    })
+impl Document for ContainerView {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let (container, facts) = (&self.container, self.facts());
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("kind", &container.kind)?;
+        map.serialize_entry("name", container.name())?;
+        map.serialize_entry("id", facts.map_or("", |facts| facts.id.raw()))?;
+        map.serialize_entry("image", self.image().map_or("", Untrusted::raw))?;
+        map.serialize_entry("digest", facts.map_or("", |facts| facts.digest.raw()))?;
+        map.serialize_entry("root", self.root().map_or("", Untrusted::raw))?;
+        map.serialize_entry("pid", &self.pid())?;
+        map.serialize_entry("cgroup", &container.cgroup_path)?;
+        map.serialize_entry("cgroup_id", &container.key.cgroup)?;
+        map.serialize_entry("started", &Form(container.key.started))?;
+        map.serialize_entry("ended", &Form(container.ended))?;
+        map.serialize_entry("program", &container.program)?;
+        map.serialize_entry("workload", &self.workload)?;
+        map.serialize_entry("provenance", &self.provenance)?;
+        map.serialize_entry("namespaces", &container.namespaces)?;
+        map.serialize_entry("facts", &Form(&container.facts))?;
+        map.serialize_entry("others", &Form(&*container.others))?;
+        map.serialize_entry("setup", &Form(&container.setup))?;
+        map.serialize_entry("tally", &Form(Told(self)))?;
+        map.serialize_entry("approvals", &Form(&*self.approvals))?;
+        map.serialize_entry("incidents", &Form(&*self.incidents))?;
+        map.end()
+    }
+}
+
+/// What every witness says of a container, and where they contradict each other.
+struct Told<'a>(&'a ContainerView);
+
+impl Document for Told<'_> {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("rows", &Form(&*self.0.rows))?;
+        map.serialize_entry("contradictions", &Form(&*self.0.container.tally.contradictions))?;
+        map.end()
+    }
+}
+
+impl Document for ContainerFacts {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let image = &self.image_facts;
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("view", &Form(&self.view))?;
+        map.serialize_entry("id", &self.id)?;
+        map.serialize_entry("name", &self.name)?;
+        map.serialize_entry("image", &self.image)?;
+        map.serialize_entry("digest", &self.digest)?;
+        map.serialize_entry("digests", &image.digests)?;
+        map.serialize_entry("image_is_local", &image.is_local)?;
+        map.serialize_entry("image_parent", &image.parent)?;
+        map.serialize_entry("image_signers", &image.signers)?;
+        map.serialize_entry("command", &self.command)?;
+        map.serialize_entry("health_check", &self.health_check)?;
+        map.serialize_entry("labels", &Form(Labels(&self.labels)))?;
+        map.serialize_entry("labels_dropped", &self.labels_dropped)?;
+        map.serialize_entry("pid", &self.pid)?;
+        map.serialize_entry("state", &self.state)?;
+        map.serialize_entry("created", &Form(self.created))?;
+        map.serialize_entry("started", &Form(self.started))?;
+        map.serialize_entry("log_driver", &self.log_driver)?;
+        map.serialize_entry("log_path", &self.log_path)?;
+        map.serialize_entry("network_mode", &self.network_mode)?;
+        map.serialize_entry("addresses", &self.addresses)?;
+        map.serialize_entry("published", &self.published)?;
+        map.serialize_entry("root", &self.root)?;
+        map.serialize_entry("cgroup", &self.cgroup)?;
+        map.serialize_entry("privileges", &Form(self.privileges.as_deref()))?;
+        map.serialize_entry("orchestrated", &self.orchestrated)?;
+        map.end()
+    }
+}
+
+/// Labels as an object. Keys that were cut may be equal, and an object holds a name once: the last one counts, as it does
+/// for most parsers. They are sorted, so that equal ones are side by side.
+struct Labels<'a>(&'a [(Untrusted, Untrusted)]);
+
+impl Document for Labels<'_> {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let same_key = |a: &(Untrusted, Untrusted), b: &(Untrusted, Untrusted)| a.0 == b.0;
+        to.collect_map(self.0.chunk_by(same_key).filter_map(<[_]>::last).map(|(key, value)| (key, value)))
+    }
+}
+
+impl Document for Setup {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("pid", &self.process.pid)?;
+        map.serialize_entry("program", &self.program)?;
+        map.serialize_entry("cgroup", &self.cgroup_path)?;
+        map.serialize_entry("cgroup_id", &self.cgroup)?;
+        map.serialize_entry("namespaces", &self.namespaces)?;
+        map.serialize_entry("root", &self.root)?;
+        map.serialize_entry("has_own_root", &self.has_own_root)?;
+        map.serialize_entry("has_own_users", &self.has_own_users)?;
+        map.serialize_entry("privileges", &Form(&self.privileges))?;
+        map.serialize_entry("makers", &self.makers)?;
+        map.end()
+    }
+}
+
+/// The names of capabilities.
+struct Names(Capabilities);
+
+impl Document for Names {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.names())
+    }
+}
+
+impl Document for Privileges {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("rights", &self.rights())?;
+        map.serialize_entry("is_privileged", &self.is_privileged)?;
+        map.serialize_entry("capabilities", &Form(Names(self.capabilities)))?;
+        map.serialize_entry("host_namespaces", &self.host_namespaces)?;
+        map.serialize_entry("without_seccomp", &self.without_seccomp)?;
+        map.serialize_entry("is_unconfined", &self.is_unconfined)?;
+        map.serialize_entry("mounts", &self.mounts)?;
+        map.serialize_entry("devices", &self.devices)?;
+        map.end()
+    }
+}
+
+impl Document for Row {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("witness", &Form(&self.witness))?;
+        map.serialize_entry("standing", &self.standing)?;
+        map.serialize_entry("since", &Form(self.since))?;
+        map.serialize_entry("says", &self.says)?;
+        map.end()
+    }
+}
+
+impl Document for Contradiction {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("about", &self.about)?;
+        map.serialize_entry("claims", &Form(&self.claims))?;
+        map.serialize_entry("denies", &Form(&self.denies))?;
+        map.serialize_entry("sentence", &self.sentence)?;
+        map.end()
+    }
 }
 
 /// Every kind of witness has a kind and a name; engines have a place and a namespace as well.
-fn witness_json(witness: &Witness) -> Value {
-    match witness {
-        Witness::Kernel => json!({ "kind": "kernel", "name": "kernel" }),
-        Witness::Systemd => json!({ "kind": "systemd", "name": "systemd" }),
-        Witness::Engine(view) => json!({
-            "kind": "engine",
-            "name": view.engine,
-            "place": view.place,
-            "namespace": view.namespace,
-        }),
-        Witness::Orchestrator { name } => json!({ "kind": "orchestrator", "name": name }),
-        Witness::Policy => json!({ "kind": "policy", "name": "policy" }),
+impl Document for Witness {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let (kind, name) = match self {
+            Self::Kernel => ("kernel", "kernel"),
+            Self::Systemd => ("systemd", "systemd"),
+            Self::Engine(view) => ("engine", view.engine.name()),
+            Self::Orchestrator { name } => ("orchestrator", name.raw()),
+            Self::Policy => ("policy", "policy"),
+        };
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("kind", kind)?;
+        map.serialize_entry("name", name)?;
+        if let Self::Engine(view) = self {
+            map.serialize_entry("place", &view.place)?;
+            map.serialize_entry("namespace", &view.namespace)?;
+        }
+        map.end()
     }
 }
 
-fn view_json(view: &View) -> Value {
-    json!({ "engine": view.engine, "place": view.place, "namespace": view.namespace })
+impl Document for View {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("engine", &self.engine)?;
+        map.serialize_entry("place", &self.place)?;
+        map.serialize_entry("namespace", &self.namespace)?;
+        map.end()
+    }
 }
 
-fn approval_json(approval: &Approval) -> Value {
-    json!({
-        "id": approval.id,
-        "scope": approval.scope,
-        "owner": approval.owner,
-        "at": time(approval.at),
-        "note": approval.note,
-    })
+impl Document for Approval {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("id", &self.id)?;
+        map.serialize_entry("scope", &self.scope)?;
+        map.serialize_entry("owner", &self.owner)?;
+        map.serialize_entry("at", &Form(self.at))?;
+        map.serialize_entry("note", &self.note)?;
+        map.end()
+    }
 }
 
-fn incident_json(incident: &NamedIn) -> Value {
-    json!({ "id": incident.id, "severity": incident.severity, "summary": incident.summary })
-}
-
-fn time(at: Time) -> String {
-    at.rfc3339()
+impl Document for NamedIn {
+    fn write<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("id", &self.id)?;
+        map.serialize_entry("severity", &self.severity)?;
+        map.serialize_entry("summary", &self.summary)?;
+        map.end()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use expect_test::expect_file;
+    use serde_json::{Value, json};
     use testkit::incidents::HOSTILE;
     use testkit::inventory::{hostile, sample};
 
     use super::*;
-    use crate::json::json_text;
+    use crate::json::write_json;
+
+    fn text(document: &impl Serialize) -> String {
+        let mut out = Vec::new();
+        write_json(&mut out, document).unwrap();
+        String::from_utf8(out).unwrap()
+    }
 
     #[test]
     fn the_form_is_the_documented_one() {
         let mut view = sample();
         view.containers.truncate(2);
-        expect_file!["../test-data/inventory.json"].assert_eq(&(json_text(&inventory_json(&view)) + "\n"));
+        expect_file!["../test-data/inventory.json"].assert_eq(&(text(&inventory_json(&view)) + "\n"));
     }
 
     #[test]
     fn one_container_has_the_same_form_as_among_others() {
         let view = sample();
-        let (all, one) = (inventory_json(&view), shown_json(&view, &view.containers[2]));
+        let (all, one) = (json!(inventory_json(&view)), json!(shown_json(&view, &view.containers[2])));
         assert_eq!(one["container"], all["containers"][2]);
         assert_eq!(one["version"], 1);
         assert_eq!(one["container"]["approvals"][0]["at"], "2026-01-30T08:13:20.000Z");
     }
 
     #[test]
+    fn labels_whose_keys_were_cut_to_the_same_are_one_in_the_document() {
+        let label = |key: &str, value: &str| (Untrusted::new(key), Untrusted::new(value));
+        let labels = [label("a", "1"), label("b", "1"), label("b", "2"), label("c", "1")];
+        assert_eq!(text(&Form(Labels(&labels))), "{\n  \"a\": \"1\",\n  \"b\": \"2\",\n  \"c\": \"1\"\n}");
+        assert_eq!(text(&Form(Labels(&[]))), "{}");
+    }
+
+    #[test]
     fn hostile_texts_are_raw_to_a_parser_and_ascii_to_a_terminal() {
-        let json = inventory_json(&hostile());
+        let view = hostile();
+        let json = json!(inventory_json(&view));
         assert_eq!(json["containers"][0]["cgroup"], HOSTILE);
-        let text = json_text(&json);
+        let text = text(&inventory_json(&view));
         assert!(text.chars().all(|c| c == '\n' || c == ' ' || c.is_ascii_graphic()), "{text}");
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json);
     }

@@ -3,12 +3,20 @@
 //! Not here: the form it is stored in (`store`), which follows the types of `model`. Text is as it came, unescaped,
 //! except `summary`, `claim`, `reason` and `reasons`, which were made for people. Unknown text is empty, an unknown thing is null.
 
+mod ascii;
+
+use std::io::{self, BufWriter, Write};
+
 use model::coverage::{Blind, Coverage, LostEvents};
 use model::expectation::Explanation;
 use model::finding::{ContainerRef, Evidence, Finding, Subject};
 use model::incident::{Closing, Incident};
 use model::time::Time;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+
+/// How much of a document is handed on at a time: what the kernel takes into a pipe.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Several incidents: an array of what [`incident_json`] gives.
 pub fn incidents_json(incidents: &[Incident]) -> Value {
@@ -40,26 +48,27 @@ pub fn incident_json(incident: &Incident) -> Value {
 /// JSON as indented text in ASCII: whatever is beyond it is written as `\u` escapes, which a parser undoes, so that
 /// no control, invisible or direction-changing character of an attacker's reaches a terminal.
 pub fn json_text(value: &Value) -> String {
-    in_ascii(&format!("{value:#}"))
+    text(|out| ascii::indented(out, value))
 }
 
 /// As [`json_text`], on one line.
 pub fn json_line(value: &Value) -> String {
-    in_ascii(&value.to_string())
+    text(|out| ascii::on_one_line(out, value))
 }
 
-fn in_ascii(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        // All that serde_json leaves outside strings is ASCII without DEL, so this falls within strings only.
-        if c.is_ascii() && c != '\x7f' {
-            out.push(c);
-        } else {
-            let mut units = [0; 2];
-            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
-        }
-    }
-    out
+/// Writes what [`json_text`] gives, without holding all of it in memory. Fails as the writer does.
+pub fn write_json(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(PIECE_BYTES, out);
+    ascii::indented(&mut out, document)?;
+    out.flush()
+}
+
+fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+    let mut out = Vec::new();
+    // PANIC: memory takes all that is written, and all keys of a value are text.
+    write(&mut out).expect("a value");
+    // PANIC: every character beyond ASCII was escaped.
+    String::from_utf8(out).expect("ASCII")
 }
 
 /// What it is about: `container` when exactly one took part (then that one), `workload` when several did (then the

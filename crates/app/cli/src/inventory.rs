@@ -4,6 +4,8 @@
 
 pub(crate) mod find;
 
+use std::mem;
+
 use anyhow::bail;
 use engine::control::{Answer, Request, ask};
 use model::identity::Kind;
@@ -12,14 +14,13 @@ use model::untrusted::Untrusted;
 use report::container_text::container_text;
 use report::inventory_json::{inventory_json, shown_json};
 use report::inventory_text::{Marks, inventory_text};
-use report::json::json_text;
 use report::style::Style;
 
 use crate::Outcome;
 use crate::args::DataDir;
 use crate::args::provenance::{InventoryAction, InventoryArgs};
 use crate::inventory::find::{Found, find, listed};
-use crate::output::{complain, is_terminal, say, style};
+use crate::output::{complain, is_terminal, say, say_json, style};
 
 /// Where there is no terminal, a sentence stands on one line.
 const FILE_COLUMNS: usize = 4_096;
@@ -43,13 +44,17 @@ fn list(args: &InventoryArgs) -> anyhow::Result<Outcome> {
     let mut view = asked(&args.data)?;
     let kinds: Vec<Kind> = args.kind.iter().map(|kind| (*kind).into()).collect();
     keep(&mut view, &kinds, args.all);
-    let text = match args.json {
-        true => json_text(&inventory_json(&view)),
-        false if is_terminal() => inventory_text(&view, style(), Marks::Signs),
+    if args.json {
+        say_json(&inventory_json(&view));
+    } else if is_terminal() {
+        say(inventory_text(&view, style(), Marks::Signs).trim_end());
+    } else {
         // A file or another program has room for whole names.
-        false => inventory_text(&view, Style { width: FILE_COLUMNS, ..Style::PLAIN }, Marks::Words),
-    };
-    say(text.trim_end());
+        let style = Style { width: FILE_COLUMNS, ..Style::PLAIN };
+        say(inventory_text(&view, style, Marks::Words).trim_end());
+    }
+    // The process ends next; giving back 128,000 labels one by one first took 9 ms of 100.
+    mem::forget(view);
     Ok(Outcome::Fine)
 }
 
@@ -64,7 +69,7 @@ fn keep(view: &mut InventoryView, kinds: &[Kind], is_ended_wanted: bool) {
 fn show(data: &DataDir, name: &str, json: bool) -> anyhow::Result<Outcome> {
     let view = asked(data)?;
     match find(&view, name) {
-        Found::One(one) if json => say(&json_text(&shown_json(&view, one))),
+        Found::One(one) if json => say_json(&shown_json(&view, one)),
         Found::One(one) => say(container_text(&view, one, style()).trim_end()),
         Found::Nobody => {
             complain(&format!(

@@ -8,7 +8,9 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use deadline::workers::Workers;
+use report::json::write_json;
 use report::style::Style;
+use serde::Serialize;
 
 /// How long a complaint waits for its reader.
 const COMPLAINT_MAX: Duration = Duration::from_secs(1);
@@ -17,6 +19,13 @@ const COMPLAINT_MAX: Duration = Duration::from_secs(1);
 pub(crate) fn say(text: &str) {
     let mut out = io::stdout().lock();
     let written = writeln!(out, "{text}").and_then(|()| out.flush());
+    drop(written);
+}
+
+/// Prints an answer as indented JSON, piece by piece, and a newline.
+pub(crate) fn say_json(document: &impl Serialize) {
+    let mut out = io::stdout().lock();
+    let written = write_json(&mut out, document).and_then(|()| writeln!(out)).and_then(|()| out.flush());
     drop(written);
 }
 

@@ -37,6 +37,8 @@ pub const SOCKET: &str = "control.sock";
 
 /// Longest request, in bytes: as many expectations as are kept, with a few kilobytes each.
 const REQUEST_BYTES_MAX: u64 = 4 << 20;
+/// How much of an answer is handed to the kernel or taken from it at a time: that of many containers has megabytes.
+const ANSWER_PIECE_BYTES: usize = 64 << 10;
 /// Longest wait for an answer, of a client. The engine's own deadlines are shorter; a stopped one keeps none.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
@@ -271,7 +273,7 @@ pub fn ask(dir: &Path, request: &Request) -> Result<Answer, AskError> {
     let stream = send(dir, request)?;
     stream.set_read_timeout(Some(ANSWER_WAIT))?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
+    BufReader::with_capacity(ANSWER_PIECE_BYTES, stream).read_line(&mut line)?;
     if line.is_empty() {
         return Err(AskError::Broken(io::ErrorKind::UnexpectedEof.into()));
     }

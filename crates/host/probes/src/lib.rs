@@ -1,7 +1,7 @@
 //! Kernel probes: BPF programs, their record layouts, their loader. What they see becomes `model` event bodies.
 //!
 //! Not here: sequence numbers and wall-clock time (`sources`), who a cgroup is (`enrich`), syscall tracing. There
-//! is no unsafe code: records are read as bytes, and `libbpf-rs` owns every pointer.
+//! is no unsafe code but where the ring buffer is mapped: records are read as bytes, and `libbpf-rs` owns every other pointer.
 
 mod attached;
 mod config;
@@ -12,13 +12,14 @@ mod loader;
 mod print;
 mod programs;
 mod rights;
+mod ring;
 mod script;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
 use std::time::{Duration, Instant};
 
-use libbpf_rs::{MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use model::event::Body;
 use model::ids::CgroupId;
 use model::traffic::{Crowd, FlowCounts, FlowKey};
@@ -30,15 +31,12 @@ use crate::creators::Creators;
 pub use crate::creators::{CGROUPS_MAX, Creator, Share};
 use crate::layout::{COUNTERS_BYTES, CREATOR_AT, REST_BYTES};
 pub use crate::programs::{ProgramReport, ProgramState};
+use crate::ring::Ring;
 
 /// Longest time a record waits in the ring buffer while fewer wait than wake the reader.
 const LATENCY_MAX: Duration = Duration::from_millis(20);
 /// Most records taken out of the ring buffer at once: bounds our own memory while a flood lasts.
 const BATCH_RECORDS_MAX: usize = 4096;
-/// What the ring buffer's callback returns to end a batch; any negative number does, this one is `-ECANCELED`.
-const BATCH_FULL: i32 = -125;
-/// What an interrupted wait returns (`-EINTR`).
-const INTERRUPTED: i32 = -4;
 /// Entries read from the table of counters with one system call.
 const COUNTS_PER_CALL: u32 = 1024;
 
@@ -68,7 +66,7 @@ pub enum ProbesError {
         /// The file.
         path: &'static str,
         /// Why not.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Not one program runs.
     #[error(
@@ -96,11 +94,19 @@ pub enum ProbesError {
         /// libbpf's own reason.
         source: libbpf_rs::Error,
     },
-    /// Waiting on the ring buffer failed.
-    #[error("reading the ring buffer failed: error {code}")]
+    /// The ring buffer could not be mapped.
+    #[error("mapping the ring buffer failed: {source}")]
+    Map {
+        /// What failed.
+        #[source]
+        source: io::Error,
+    },
+    /// Records could not be read, or waited for.
+    #[error("reading the ring buffer failed: {source}")]
     Poll {
-        /// The kernel's error number, negative.
-        code: i32,
+        /// What failed.
+        #[source]
+        source: io::Error,
     },
 }
 
@@ -129,8 +135,8 @@ pub struct Entry {
 pub struct Probes {
     report: Vec<ProgramReport>,
     // Before the links: an event that comes while we detach is not worth a mapping kept longer.
-    ring: RingBuffer<'static>,
-    inbox: Arc<Mutex<Inbox>>,
+    ring: Ring,
+    inbox: Inbox,
     cgroups: MapHandle,
     rest: MapHandle,
     flows: MapHandle,
@@ -140,7 +146,7 @@ pub struct Probes {
     links: Vec<Attached>,
 }
 
-/// Filled by the ring buffer's callback.
+/// Records that were taken out of the ring buffer.
 #[derive(Debug, Default)]
 struct Inbox {
     records: VecDeque<Record>,
@@ -156,13 +162,11 @@ impl Probes {
     pub fn load(config: &ProbesConfig) -> Result<Self, ProbesError> {
         rights::check()?;
         let loaded = loader::load(config)?;
-        let inbox = Arc::new(Mutex::new(Inbox::default()));
-        let ring = open_ring(&loaded.events, Arc::clone(&inbox))
-            .map_err(|source| ProbesError::Libbpf { step: "mapping the ring buffer", source })?;
+        let ring = Ring::map(loaded.events).map_err(|source| ProbesError::Map { source })?;
         Ok(Self {
             report: loaded.report,
             ring,
-            inbox,
+            inbox: Inbox::default(),
             cgroups: loaded.cgroups,
             rest: loaded.rest,
             flows: loaded.flows,
@@ -182,20 +186,17 @@ impl Probes {
     /// At most 4,096 at once: call again. A record at which `each` panics is lost; those after it are given by the next call.
     pub fn poll(&mut self, timeout: Duration, each: impl FnMut(Record)) -> Result<usize, ProbesError> {
         let start = Instant::now();
-        let mut code = self.ring.consume_raw();
+        let failed = |source| ProbesError::Poll { source };
         loop {
-            if code < 0 && code != BATCH_FULL && code != INTERRUPTED {
-                return Err(ProbesError::Poll { code });
-            }
+            self.ring.consume(|bytes| self.inbox.take(bytes)).map_err(failed)?;
             let left = timeout.saturating_sub(start.elapsed());
-            if !lock(&self.inbox).records.is_empty() || left.is_zero() {
+            if !self.inbox.records.is_empty() || left.is_zero() {
                 break;
             }
             // Few records wake nobody, so look again by ourselves; a fraction of a millisecond would be no wait.
-            self.ring.poll_raw(left.clamp(Duration::from_millis(1), LATENCY_MAX));
-            code = self.ring.consume_raw();
+            self.ring.wait(left.clamp(Duration::from_millis(1), LATENCY_MAX)).map_err(failed)?;
         }
-        Ok(hand_over(&self.inbox, each))
+        Ok(self.inbox.hand_over(each))
     }
 
     /// Counters of every cgroup that has an entry of its own (at most [`CGROUPS_MAX`] have). `CgroupId(0)` stands for
@@ -282,13 +283,12 @@ impl Probes {
 
     /// Records that were given and taken, and malformed ones.
     pub fn received(&self) -> u64 {
-        let inbox = lock(&self.inbox);
-        inbox.taken + inbox.malformed
+        self.inbox.taken + self.inbox.malformed
     }
 
     /// Records that could not be read: too short, of no known kind, or with lengths beyond their end.
     pub fn malformed(&self) -> u64 {
-        lock(&self.inbox).malformed
+        self.inbox.malformed
     }
 
     /// Programs that were detached, or replaced by others, since this was last asked; each is given once.
@@ -319,44 +319,33 @@ impl Probes {
     }
 }
 
-fn open_ring(events: &MapHandle, inbox: Arc<Mutex<Inbox>>) -> Result<RingBuffer<'static>, libbpf_rs::Error> {
-    let mut builder = RingBufferBuilder::new();
-    builder.add(events, move |bytes| lock(&inbox).take(bytes))?;
-    builder.build()
-}
-
-/// Gives all that wait, one by one: a panic of `each` leaves the rest here.
-fn hand_over(inbox: &Mutex<Inbox>, mut each: impl FnMut(Record)) -> usize {
-    let next = || lock(inbox).records.pop_front();
-    std::iter::from_fn(next)
-        .map(|record| {
-            each(record);
-            lock(inbox).taken += 1;
-        })
-        .count()
-}
-
 impl Inbox {
-    fn take(&mut self, bytes: &[u8]) -> i32 {
+    /// Keeps a record; whether there is room for more.
+    fn take(&mut self, bytes: &[u8]) -> bool {
         match layout::record(bytes) {
             Some(record) => self.records.push_back(record),
             None => self.malformed += 1,
         }
-        if self.records.len() < BATCH_RECORDS_MAX { 0 } else { BATCH_FULL }
+        self.records.len() < BATCH_RECORDS_MAX
     }
-}
 
-/// The lock is only ever held by this thread; a panic while it was held leaves plain numbers behind.
-fn lock(inbox: &Mutex<Inbox>) -> MutexGuard<'_, Inbox> {
-    inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Gives all that wait, one by one: a panic of `each` leaves the rest here.
+    fn hand_over(&mut self, mut each: impl FnMut(Record)) -> usize {
+        let mut count = 0;
+        while let Some(record) = self.records.pop_front() {
+            each(record);
+            self.taken += 1;
+            count += 1;
+        }
+        count
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::Mutex;
 
-    use super::{BATCH_FULL, BATCH_RECORDS_MAX, Inbox, Probes, hand_over};
+    use super::{BATCH_RECORDS_MAX, Inbox, Probes};
 
     #[test]
     fn probes_can_move_to_their_own_thread() {
@@ -367,26 +356,25 @@ mod tests {
     #[test]
     fn an_odd_record_is_counted_and_the_next_one_read() {
         let mut inbox = Inbox::default();
-        assert_eq!(inbox.take(&[1, 2, 3]), 0);
-        assert_eq!(inbox.take(&crate::layout::tests::exit_bytes(0)), 0);
+        assert!(inbox.take(&[1, 2, 3]));
+        assert!(inbox.take(&crate::layout::tests::exit_bytes(0)));
         assert_eq!((inbox.malformed, inbox.records.len()), (1, 1));
     }
 
     #[test]
     fn a_panic_at_one_record_loses_that_one_and_counts_only_what_was_taken() {
         let mut inbox = Inbox::default();
-        (0..3).for_each(|_| assert_eq!(inbox.take(&crate::layout::tests::exit_bytes(0)), 0));
-        let inbox = Mutex::new(inbox);
-        let fails = catch_unwind(AssertUnwindSafe(|| hand_over(&inbox, |_| panic!("on purpose"))));
+        (0..3).for_each(|_| assert!(inbox.take(&crate::layout::tests::exit_bytes(0))));
+        let fails = catch_unwind(AssertUnwindSafe(|| inbox.hand_over(|_| panic!("on purpose"))));
         assert!(fails.is_err());
-        assert_eq!(hand_over(&inbox, drop), 2);
-        assert_eq!(inbox.into_inner().unwrap().taken, 2, "three were received: one is lost");
+        assert_eq!(inbox.hand_over(drop), 2);
+        assert_eq!(inbox.taken, 2, "three were received: one is lost");
     }
 
     #[test]
     fn a_batch_ends_when_it_is_full() {
         let mut inbox = Inbox::default();
         let last = (0..BATCH_RECORDS_MAX).map(|_| inbox.take(&crate::layout::tests::exit_bytes(0))).last();
-        assert_eq!(last, Some(BATCH_FULL));
+        assert_eq!(last, Some(false));
     }
 }

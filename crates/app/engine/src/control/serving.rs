@@ -14,7 +14,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
 use store::recording::RecordingWriter;
 
 use super::places::{Doing, PLACES_MAX, Place, Places, RECORDINGS_MAX};
-use super::{Answer, Asked, REQUEST_BYTES_MAX, Recording, Reply, Request};
+use super::{ANSWER_PIECE_BYTES, Answer, Asked, REQUEST_BYTES_MAX, Recording, Reply, Request};
 
 /// How often the thread that takes clients in beats.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -152,7 +152,7 @@ fn put(request: Request, to_engine: &Sender<Asked>) -> Reply {
 }
 
 fn send_reply(stream: &UnixStream, reply: &Reply, limit: Duration) -> io::Result<()> {
-    let mut out = BufWriter::new(Timed::until(stream, limit));
+    let mut out = BufWriter::with_capacity(ANSWER_PIECE_BYTES, Timed::until(stream, limit));
     serde_json::to_writer(&mut out, reply)?;
     out.write_all(b"\n")?;
     out.flush()

@@ -21,6 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SILENT_MAX: Duration = Duration::from_secs(10);
 /// Things noticed that may wait for the loop; more at once say nothing new.
 const NOTICED_MAX: usize = 64;
+/// Looks between two moments at which code that was run once is given back, and the first of them: the start is over then.
+const RELEASE_LOOKS: u64 = 600;
+const FIRST_RELEASE: u64 = 30;
 /// Ticks between two notes about clients turned away.
 const REFUSED_TICKS: u64 = 20;
 
@@ -83,8 +86,15 @@ impl Guard {
 fn watch_from_a_thread(mut watch: Watch, pulses: &Pulses) -> Receiver<Tampering> {
     let (found, noticed) = bounded(NOTICED_MAX);
     let look = move |pulse: &Pulse| {
+        let mut looks: u64 = 0;
         while watch.look().into_iter().all(|one| hand_over(&found, one)) {
             pulse.beat();
+            looks += 1;
+            if looks % RELEASE_LOOKS == FIRST_RELEASE
+                && let Err(error) = hardening::release_code()
+            {
+                tracing::debug!(%error, "code that was run once stays resident");
+            }
             std::thread::park_timeout(LOOK_EVERY);
         }
         pulse.retire();

@@ -100,9 +100,11 @@ fn what_a_user_makes_in_namespaces_of_its_own_is_the_users() {
     let uid = 54_321;
     for dir in &crowd.dirs {
         // Its shell is root's and acts elsewhere; the first to act there is the user's, root in its own namespaces.
+        let waits = "until grep -q probes-test /proc/self/cgroup; do sleep 0.02; done";
         let script = format!(
             "setpriv --reuid {uid} --clear-groups unshare --user --map-root-user --pid --fork \
-             bash -c 'sleep 0.3; /bin/true; :' & sleep 0.1; echo $(pgrep -P $!) > {}/cgroup.procs; wait",
+             bash -c '{waits}; /bin/true; :' & until inner=$(pgrep -P $!); do sleep 0.02; done; \
+             echo $inner > {}/cgroup.procs; wait",
             dir.display()
         );
         Command::new("bash").args(["-c", &script]).status().unwrap();

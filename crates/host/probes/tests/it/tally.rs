@@ -55,6 +55,27 @@ fn a_full_ring_buffer_is_counted_on_whoever_found_it_full() {
 }
 
 #[test]
+fn records_are_whole_wherever_they_lie_in_the_ring_buffer() {
+    let config = ProbesConfig { ring_bytes: 1 << 16, ..config() };
+    let mut probes = load_with(&config);
+    let cgroup = TestCgroup::new();
+    // Of lengths that shift where records lie; together several times what the ring holds.
+    let long = "x".repeat(133);
+    for round in 0..20 {
+        cgroup.run(&format!("for i in {{1..20}}; do /bin/true {round} {long}; done"));
+        let records = settle(&mut probes);
+        let args = |record: &Record| match &record.body {
+            Body::Exec(exec) if exec.cgroup == cgroup.id => Some(exec.args.raw().to_owned()),
+            _ => None,
+        };
+        let told: Vec<String> = records.iter().filter_map(args).collect();
+        let expected = vec![format!("/bin/true {round} {long}"); 20];
+        assert!(told == expected, "round {round}: {} records, the last {:?}", told.len(), told.last());
+    }
+    assert_eq!((counts_of(&probes, cgroup.id).no_room, probes.malformed()), (0, 0));
+}
+
+#[test]
 fn what_was_submitted_is_received_even_after_its_cgroup_is_forgotten() {
     let mut probes = load();
     let cgroup = TestCgroup::new();

@@ -17,7 +17,7 @@ use crate::{host, wait};
 
 /// Containers that come and go.
 const FLEETING: usize = 200;
-/// Within which they do, in seconds, on a host that is not shared. One that takes more than twice as long is no test of this.
+/// Within which they do, in seconds, on a host that is not shared. One that takes three times as long is not a test of this.
 const SPAN: f64 = 20.0;
 /// Clients at once: more than one, and no more than an engine starts side by side.
 const CLIENTS: usize = 8;
@@ -53,7 +53,7 @@ pub(crate) fn fleeting(room: &Room) -> Result<Outcome> {
     let (took, mut seen) = passed?;
     look(&scene.tidewatch, &mut seen)?;
     ensure!(
-        took <= 2.0 * SPAN,
+        took <= 3.0 * SPAN,
         "{FLEETING} containers took {took:.0} s: this host is too slow for this test"
     );
     let (mut missing, mut unresolved) = (Vec::new(), Vec::new());

@@ -242,7 +242,7 @@ impl Looker {
             Ok(look) => match again_after(&look, looks) {
                 Some(wait) => {
                     lock(&self.desk).hold(place, process);
-                    let setup = (!is_unfinished(&look)).then(|| Box::new(look.setup));
+                    let setup = (!is_unfinished(&look, looks)).then(|| Box::new(look.setup));
                     let earlier = Earlier { looks: looks + 1, setup };
                     self.put_off(Instant::now() + wait, wanted, Some(earlier));
                 }
@@ -295,9 +295,10 @@ fn again_after(look: &Look, looks: usize) -> Option<Duration> {
     AGAIN_AFTER[..most].get(looks).copied()
 }
 
-/// Whether this look shows an intermediate step of whoever makes the container, and nothing of the container.
-fn is_unfinished(look: &Look) -> bool {
-    is_runtimes(look) || is_furnished_later(look)
+/// Whether this look shows an intermediate step of whoever makes the container, and nothing of the container. What still
+/// runs there at the second look has begun its work.
+fn is_unfinished(look: &Look, looks: usize) -> bool {
+    is_runtimes(look) || (looks == 0 && is_furnished_later(look))
 }
 
 /// Its rights may be those of its runtime also when it executed while it was looked at.

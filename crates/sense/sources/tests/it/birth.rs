@@ -210,6 +210,18 @@ fn a_sandbox_that_ended_while_its_root_was_furnished_is_not_told() {
 }
 
 #[test]
+fn a_clone_that_works_in_a_root_of_its_own_and_ends_is_told() {
+    let mut scene = Scene::new();
+    cloned(&scene, "python3", "python3");
+    scene.scan();
+    // The second look has been made, the third has not.
+    assert_eq!(scene.stray(), []);
+    scene.host.end_process(70).unwrap();
+    scene.scan();
+    assert!(scene.setup().has_own_root);
+}
+
+#[test]
 fn a_clone_that_stays_in_a_root_of_its_own_is_told_a_second_later() {
     let mut scene = Scene::new();
     cloned(&scene, "python3", "python3");

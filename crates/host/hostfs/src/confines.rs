@@ -18,8 +18,9 @@ use crate::text::{lines, number};
 
 /// Where a process lives; `None` where the kernel does not show its root.
 pub(crate) fn confines(root: &HostRoot, pid: u32, status: &[u8]) -> Option<Confines> {
-    let own = seen(&pid_path(root, pid, "root"))?;
     let host = seen(&pid_path(root, 1, "root")).or_else(|| seen(root.path()))?;
+    // That of pid 1, which may be closed to us, is the host's by definition.
+    let own = if pid == 1 { host } else { seen(&pid_path(root, pid, "root"))? };
     // Browsers lock themselves into an empty directory without executing anything in it, as the probes know as well.
     let has_own_root =
         identity(&own) != identity(&host) && (executed_inside(root, pid) || holds_directories(&own));

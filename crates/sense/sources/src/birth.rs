@@ -29,10 +29,10 @@ use crate::outlet::{Outlet, Stop};
 const QUEUE_MAX: usize = 1024;
 /// Looks in one second, of all containers together: a tenth of a core.
 const LOOKS_PER_SECOND_MAX: u32 = 500;
-/// When a process is looked at again: once if it still had the host's root, twice if it is called like a runtime's
-/// process or its maker on the host may still be furnishing its root, always if it is called so, root on the host cloned
-/// it, and it executes nothing yet. A busy host lets a runtime wait for seconds; the last look is taken whatever it
-/// shows, since the process may only imitate.
+/// When a process is looked at again: twice if it is called like a runtime's process or its maker on the host may still be
+/// furnishing its root; always if it still has the host's root, or is called so, root on the host cloned it, and it
+/// executes nothing yet. A busy host lets a runtime wait for seconds; the last look is taken whatever it shows, since the
+/// process may only imitate.
 const AGAIN_AFTER: [Duration; 5] = [
     Duration::from_millis(150),
     Duration::from_secs(1),
@@ -107,6 +107,17 @@ impl Births {
                     desk.forget(process);
                     desk.lose(source, cgroup, FULL);
                 }
+            }
+        }
+    }
+
+    /// Has those looked at again that still had the host's root: they can change it at any time, and no event says so.
+    pub(crate) fn review(&self, source: Source) {
+        let mut desk = lock(&self.desk);
+        for (place, process) in desk.with_hosts_root() {
+            if desk.admit(place, process) && self.queue.try_send(Wanted { source, process, place }).is_err() {
+                // The next scan asks again.
+                desk.put_back(place);
             }
         }
     }
@@ -242,7 +253,7 @@ impl Looker {
             Ok(look) => match again_after(&look, looks) {
                 Some(wait) => {
                     lock(&self.desk).hold(place, process);
-                    let setup = (!is_unfinished(&look, looks)).then(|| Box::new(look.setup));
+                    let setup = self.worth_keeping(wanted, look, looks);
                     let earlier = Earlier { looks: looks + 1, setup };
                     self.put_off(Instant::now() + wait, wanted, Some(earlier));
                 }
@@ -250,6 +261,18 @@ impl Looker {
             },
             Err(error) => self.fail(wanted, earlier, &error),
         }
+    }
+
+    /// What is to be reported if the process ends before the next look. That it has the host's root is reported at the second
+    /// look: its next root may come at any time, and is reported then.
+    fn worth_keeping(&self, wanted: Wanted, look: Look, looks: usize) -> Option<Box<Setup>> {
+        let is_reported = looks > 0 && !is_runtimes(&look) && !look.setup.has_own_root;
+        let is_kept = !is_reported && !is_unfinished(&look, looks);
+        if is_reported {
+            self.tell(wanted, look.setup);
+            return None;
+        }
+        is_kept.then(|| Box::new(look.setup))
     }
 
     /// What was seen of a process that ended before the second look is all that there will ever be.
@@ -290,7 +313,8 @@ fn again_after(look: &Look, looks: usize) -> Option<Duration> {
         (true, Some(maker)) if maker.is_roots() => AGAIN_AFTER.len(),
         (true, _) => 2,
         (false, _) if is_furnished_later(look) => 2,
-        (false, _) => usize::from(!look.setup.has_own_root),
+        (false, _) if !look.setup.has_own_root => AGAIN_AFTER.len(),
+        (false, _) => 0,
     };
     AGAIN_AFTER[..most].get(looks).copied()
 }

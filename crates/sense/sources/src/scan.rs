@@ -92,6 +92,9 @@ impl Scanner {
             outlet.send(Source::Scan, started, Body::Process(Box::new(exec)));
             self.show(sign);
         }
+        if let Some(births) = &self.births {
+            births.review(Source::Scan);
+        }
         self.catch_up(outlet);
         let unlisted = scanned.left_out + scanned.unreadable;
         let left_out = tree.left_out + tree.unreadable + unlisted + self.listeners.left_out();

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
+use model::confines::RootId;
 use model::event::{Event, Exec, Exit};
 use model::fact::Fact;
 use model::identity::{Container, Kind, News};
@@ -74,6 +75,8 @@ pub(crate) struct Inventory {
 struct Host {
     namespaces: Namespaces,
     cgroup: CgroupId,
+    #[serde(default)]
+    root: Option<RootId>,
 }
 
 impl Inventory {
@@ -112,8 +115,9 @@ impl Inventory {
         cgroup == container.key.cgroup || self.cgroups.around(cgroup) == Some(container.key.cgroup)
     }
 
-    pub(crate) fn host_is(&mut self, namespaces: Namespaces, cgroup: CgroupId) {
-        self.host = Some(Host { namespaces, cgroup });
+    pub(crate) fn host_is(&mut self, init: &Exec) {
+        let root = init.confines.map(|confines| confines.root);
+        self.host = Some(Host { namespaces: init.namespaces, cgroup: init.cgroup, root });
     }
 
     pub(crate) fn own_is(&mut self, cgroup: CgroupId) {
@@ -203,13 +207,24 @@ impl Inventory {
         {
             return;
         }
+        // It executed with the host's root and changed it: the file that it runs then says nothing about what it does there.
+        let executed_outside =
+            self.host.is_some_and(|host| host.root.is_some() && host.root == container.root);
+        let is_unclaimed = container.facts.known().is_none();
+        let has_left =
+            lives_apart && executed_outside && is_unclaimed && container.has_own_files != Some(true);
         let changed = Arc::make_mut(container);
         changed.setup = Fact::Known(Arc::new(setup.clone()));
+        if has_left {
+            changed.has_own_files = Some(true);
+        }
         if changed.cgroup_path.is_empty() {
             changed.cgroup_path.clone_from(&setup.cgroup_path);
         }
         if changed.facts.is_pending() {
             self.schedule(cgroup);
+        } else if has_left {
+            self.judge_again(cgroup, event);
         } else {
             news.push(News::Settled(Arc::clone(container)));
         }

@@ -163,7 +163,7 @@ impl Enrich {
 
     fn runs(&mut self, exec: &Exec, event: &Event, news: &mut Vec<News>) {
         if exec.process.pid == 1 {
-            self.inventory.host_is(exec.namespaces, exec.cgroup);
+            self.inventory.host_is(exec);
             self.traffic.host_is(exec.namespaces.net);
         }
         self.inventory.runs(exec, event, news);

@@ -49,6 +49,8 @@ struct Entry {
     process: ProcessKey,
     state: State,
     looked: Option<Instant>,
+    /// Whether it had the host's root when that was told last.
+    has_hosts_root: bool,
     /// Of the setup that was told last.
     told: Option<u64>,
     used: u64,
@@ -91,7 +93,10 @@ impl Desk {
         {
             self.by_process.remove(&entry.process);
         }
-        self.places.insert(place, Entry { process, state: State::Queued, looked: None, told: None, used });
+        self.places.insert(
+            place,
+            Entry { process, state: State::Queued, looked: None, has_hosts_root: false, told: None, used },
+        );
         self.by_process.insert(process, place);
         self.by_use.insert(used, place);
         true
@@ -132,7 +137,25 @@ impl Desk {
         let told = Some(hasher.finish());
         // Forgotten meanwhile: told once too often rather than never.
         let Some(entry) = self.entry(place, setup.process) else { return true };
+        entry.has_hosts_root = !setup.has_own_root;
         std::mem::replace(&mut entry.told, told) != told
+    }
+
+    /// Those that wait for no look and had the host's root at the last.
+    pub(super) fn with_hosts_root(&self) -> Vec<(Place, ProcessKey)> {
+        let is_one = |entry: &Entry| entry.has_hosts_root && entry.state == State::Looked;
+        self.places
+            .iter()
+            .filter(|(_, entry)| is_one(entry))
+            .map(|(place, entry)| (*place, entry.process))
+            .collect()
+    }
+
+    /// There was no room for a further look.
+    pub(super) fn put_back(&mut self, place: Place) {
+        if let Some(entry) = self.places.get_mut(&place) {
+            entry.state = State::Looked;
+        }
     }
 
     /// A process ended.
@@ -200,6 +223,24 @@ mod tests {
         assert!(desk.admit(PLACE, INIT), "it executed");
         assert_eq!(desk.begin(PLACE, INIT, false, now + PAUSE * 2), Admission::Now);
         assert_eq!(desk.begin(PLACE, INIT, true, now + PAUSE * 9), Admission::Needless);
+    }
+
+    #[test]
+    fn those_with_the_hosts_root_are_looked_at_again_and_others_are_not() {
+        let (mut desk, now) = (Desk::default(), Instant::now());
+        let scene = testkit::scene::Scene::new(1);
+        let any = testkit::provenance::setup(scene.next_actor());
+        let setup = |has_own_root| Setup { process: INIT, has_own_root, ..any.clone() };
+        desk.admit(PLACE, INIT);
+        desk.begin(PLACE, INIT, false, now);
+        assert!(desk.is_news(PLACE, &setup(false)));
+        assert_eq!(desk.with_hosts_root(), [(PLACE, INIT)]);
+        assert!(desk.admit(PLACE, INIT));
+        assert_eq!(desk.with_hosts_root(), [], "it waits for a look");
+        desk.put_back(PLACE);
+        assert_eq!(desk.with_hosts_root(), [(PLACE, INIT)], "there was no room for it");
+        assert!(desk.is_news(PLACE, &setup(true)));
+        assert_eq!(desk.with_hosts_root(), []);
     }
 
     #[test]

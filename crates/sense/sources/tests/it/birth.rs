@@ -273,6 +273,18 @@ fn a_process_that_keeps_the_host_s_root_is_told_after_the_second_look() {
 }
 
 #[test]
+fn a_process_that_changes_its_root_after_that_was_told_is_told_again() {
+    let mut scene = Scene::new();
+    scene.process(70, "patient", "");
+    scene.scan();
+    assert!(!scene.setup().has_own_root);
+    assert_eq!(scene.stray(), []);
+    scene.process(70, "patient", "layers");
+    assert!(scene.setup().has_own_root, "within a few seconds");
+    assert_eq!(scene.stray(), []);
+}
+
+#[test]
 fn the_first_process_is_looked_at_again_when_it_executes_and_told_when_something_changed() {
     let mut scene = Scene::new();
     scene.process(70, "entrypoint", "layers");

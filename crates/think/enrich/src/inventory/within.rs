@@ -180,7 +180,7 @@ impl Inventory {
     }
 
     /// What was settled without a claim is settled anew: there is more to it.
-    fn judge_again(&mut self, cgroup: CgroupId, event: &Event) {
+    pub(super) fn judge_again(&mut self, cgroup: CgroupId, event: &Event) {
         let Some(container) = self.containers.get_mut(&cgroup) else { return };
         if container.facts.is_pending() {
             return;

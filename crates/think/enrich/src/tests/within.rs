@@ -109,6 +109,67 @@ fn a_scan_that_meets_unshare_before_what_it_made_finds_the_container() {
     );
 }
 
+/// The root of the host, and that of whoever executed there.
+const OUTSIDE: RootId = RootId { device: 1, inode: 2 };
+
+/// A program of the host in namespaces and a cgroup of its own, which then gives itself a root that holds `hosts_file`.
+fn changes_its_root(scene: &mut Scene, after_seconds: u32, hosts_file: bool) {
+    let lives_outside = Some(Confines { root: OUTSIDE, ..Confines::default() });
+    let init = ProcessKey { pid: 1, start_ns: 0 };
+    let host = Exec {
+        process: init,
+        namespaces: HOST,
+        cgroup: CgroupId(1),
+        confines: lives_outside,
+        ..made(scene.next_actor(), HOST)
+    };
+    scene.emit(Source::Scan, Body::Process(Box::new(Exec { lineage: None, ..host })));
+    let apart = scene.appear_with("/made", "python3 it.py", |exec| {
+        exec.namespaces = APART;
+        exec.confines = lives_outside;
+    });
+    scene.seconds(after_seconds, &[], 0.0);
+    scene.set_up(apart, |setup| {
+        setup.namespaces = APART;
+        setup.runs_hosts_file = hosts_file;
+    });
+    scene.seconds(4, &[], 0.0);
+}
+
+#[test]
+fn one_that_changes_its_root_and_executes_nothing_lives_apart() {
+    check(
+        |scene| changes_its_root(scene, 0, false),
+        &expect![[r#"
+        1.0 appeared unsettled python3 it.py
+        3.0 settled ghost python3 it.py: no container runtime claims it
+    "#]],
+    );
+}
+
+#[test]
+fn one_that_changes_its_root_after_it_was_settled_is_judged_again() {
+    check(
+        |scene| changes_its_root(scene, 4, false),
+        &expect![[r#"
+            1.0 appeared unsettled python3 it.py
+            3.0 settled ghost python3 it.py: no container runtime claims it
+            7.0 settled ghost python3 it.py: no container runtime claims it
+        "#]],
+    );
+}
+
+#[test]
+fn a_sandbox_whose_root_holds_the_hosts_file_stays_one() {
+    check(
+        |scene| changes_its_root(scene, 0, true),
+        &expect![[r#"
+        1.0 appeared unsettled python3 it.py
+        3.0 settled sandbox python3 it.py: it has namespaces of its own and the files of the host
+    "#]],
+    );
+}
+
 #[test]
 fn one_that_a_scan_reports_after_its_end_is_over_when_the_scan_no_longer_finds_it() {
     check(

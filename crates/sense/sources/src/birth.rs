@@ -90,6 +90,8 @@ struct Wanted {
     source: Source,
     process: ProcessKey,
     place: Place,
+    /// Whether it was reported before, and one look says whether that still holds.
+    is_review: bool,
 }
 
 impl Births {
@@ -101,9 +103,8 @@ impl Births {
             Sign::Runs(process, namespaces, cgroup) => {
                 let place = Place { pid_ns: namespaces.pid, mnt_ns: namespaces.mnt, cgroup };
                 let mut desk = lock(&self.desk);
-                if desk.admit(place, process)
-                    && self.queue.try_send(Wanted { source, process, place }).is_err()
-                {
+                let wanted = Wanted { source, process, place, is_review: false };
+                if desk.admit(place, process) && self.queue.try_send(wanted).is_err() {
                     desk.forget(process);
                     desk.lose(source, cgroup, FULL);
                 }
@@ -115,7 +116,8 @@ impl Births {
     pub(crate) fn review(&self, source: Source) {
         let mut desk = lock(&self.desk);
         for (place, process) in desk.with_hosts_root() {
-            if desk.admit(place, process) && self.queue.try_send(Wanted { source, process, place }).is_err() {
+            let wanted = Wanted { source, process, place, is_review: true };
+            if desk.admit(place, process) && self.queue.try_send(wanted).is_err() {
                 // The next scan asks again.
                 desk.put_back(place);
             }
@@ -250,7 +252,7 @@ impl Looker {
         self.looks += 1;
         let looks = earlier.as_ref().map_or(0, |earlier| earlier.looks);
         match self.reader.look(process) {
-            Ok(look) => match again_after(&look, looks) {
+            Ok(look) => match again_after(&look, looks).filter(|_| !wanted.is_review) {
                 Some(wait) => {
                     lock(&self.desk).hold(place, process);
                     let setup = self.worth_keeping(wanted, look, looks);

@@ -285,6 +285,22 @@ fn a_process_that_changes_its_root_after_that_was_told_is_told_again() {
 }
 
 #[test]
+fn a_root_that_is_changed_when_all_looks_were_made_is_seen_by_the_next_scan() {
+    let mut scene = Scene::new();
+    scene.process(70, "patient", "");
+    scene.scan();
+    assert!(!scene.setup().has_own_root);
+    // All five looks take this long.
+    std::thread::sleep(Duration::from_millis(10_500));
+    scene.scan();
+    assert_eq!(scene.stray(), [], "nothing has changed");
+    scene.process(70, "patient", "layers");
+    assert_eq!(scene.stray(), [], "no look is due");
+    scene.scan();
+    assert!(scene.setup().has_own_root);
+}
+
+#[test]
 fn the_first_process_is_looked_at_again_when_it_executes_and_told_when_something_changed() {
     let mut scene = Scene::new();
     scene.process(70, "entrypoint", "layers");

@@ -290,10 +290,9 @@ fn a_root_that_is_changed_when_all_looks_were_made_is_seen_by_the_next_scan() {
     scene.process(70, "patient", "");
     scene.scan();
     assert!(!scene.setup().has_own_root);
-    // All five looks take this long.
-    std::thread::sleep(Duration::from_millis(10_500));
-    scene.scan();
-    assert_eq!(scene.stray(), [], "nothing has changed");
+    // All five looks take this long, and nothing changes meanwhile.
+    let looks = Instant::now() + Duration::from_millis(10_500);
+    assert!(scene.queue.recv_deadline(looks).is_err());
     scene.process(70, "patient", "layers");
     assert_eq!(scene.stray(), [], "no look is due");
     scene.scan();

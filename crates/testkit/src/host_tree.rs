@@ -127,6 +127,21 @@ impl FakeHost {
         fs::write(&path, content).with_context(|| path.display().to_string())
     }
 
+    /// Makes a link below the root, in place of one that is there, with the directories above it.
+    pub fn link(&self, path: &str, target: impl AsRef<Path>) -> Result<()> {
+        let path = self.at(path);
+        fs::create_dir_all(path.parent().context("a link has a parent")?)?;
+        if path.is_symlink() {
+            fs::remove_file(&path)?;
+        }
+        symlink(target, &path).with_context(|| path.display().to_string())
+    }
+
+    /// The same, to a path below the root.
+    pub fn link_within(&self, path: &str, target: &str) -> Result<()> {
+        self.link(path, self.at(target))
+    }
+
     /// Removes a file, or a directory and all below it.
     pub fn remove(&self, path: &str) -> Result<()> {
         let path = self.at(path);
@@ -179,7 +194,7 @@ impl FakeHost {
         let cgroup = proc_text::cgroup_lines(self.layout.hierarchies(), &process.cgroup);
         self.write(&format!("{directory}/cgroup"), cgroup.as_bytes())?;
         for (kind, inode) in process.namespace_inodes() {
-            self.link(&format!("{directory}/ns/{kind}"), &format!("{kind}:[{inode}]"))?;
+            self.link(&format!("{directory}/ns/{kind}"), format!("{kind}:[{inode}]"))?;
         }
         if process.exe.is_empty() { Ok(()) } else { self.link(&format!("{directory}/exe"), &process.exe) }
     }
@@ -223,15 +238,6 @@ impl FakeHost {
 
     fn at(&self, below: &str) -> PathBuf {
         self.root().join(below.trim_start_matches('/'))
-    }
-
-    fn link(&self, path: &str, target: &str) -> Result<()> {
-        let path = self.at(path);
-        fs::create_dir_all(path.parent().context("a link has a parent")?)?;
-        if path.is_symlink() {
-            fs::remove_file(&path)?;
-        }
-        symlink(target, &path).with_context(|| path.display().to_string())
     }
 }
 

@@ -91,7 +91,17 @@ impl Scene {
 
     /// Waits for the one incident that an attack which began at `started` (Unix seconds) must lead to, and checks it.
     pub(crate) fn one_incident(&mut self, expected: &Expected, started: f64) -> Result<Found> {
-        let incident = self.wait_for(expected, started)?;
+        self.one_incident_of(&[expected.container], expected, started)
+    }
+
+    /// The same, when any of several containers may be named.
+    pub(crate) fn one_incident_of(
+        &mut self,
+        names: &[&str],
+        expected: &Expected,
+        started: f64,
+    ) -> Result<Found> {
+        let incident = self.wait_for(names, expected, started)?;
         let delay = incident.opened - started;
         ensure!(
             (-0.1..=expected.within).contains(&delay),
@@ -100,7 +110,7 @@ impl Scene {
             incident.summary
         );
         wait::pause(SETTLING)?;
-        let incident = self.check_only(expected.container)?;
+        let incident = self.check_only_of(names)?;
         let finding = incident.latest(expected.judge)?.clone();
         self.tidewatch.check_alive()?;
         Ok(Found { delay, finding })
@@ -134,11 +144,12 @@ impl Scene {
         Ok(all.into_iter().filter(|incident| incident.state == "open").collect())
     }
 
-    fn wait_for(&self, expected: &Expected, started: f64) -> Result<Incident> {
+    fn wait_for(&self, names: &[&str], expected: &Expected, started: f64) -> Result<Incident> {
         let left = started + expected.within + GRACE - host::unix_now();
         let what = format!("judge {} speaks in an incident about {}", expected.judge, expected.container);
         wait::until(Duration::from_secs_f64(left.max(1.0)), &what, || {
-            let about = self.tidewatch.incidents_about(expected.container)?;
+            let about = names.iter().map(|name| self.tidewatch.incidents_about(name));
+            let about = about.collect::<Result<Vec<_>>>()?.into_iter().flatten();
             let is_it =
                 |incident: &Incident| incident.state == "open" && incident.latest(expected.judge).is_ok();
             Ok(about.into_iter().find(is_it))
@@ -155,12 +166,16 @@ impl Scene {
 
     /// The only open incident, which must be about that container.
     pub(crate) fn check_only(&self, container: &str) -> Result<Incident> {
+        self.check_only_of(&[container])
+    }
+
+    fn check_only_of(&self, names: &[&str]) -> Result<Incident> {
         let mut open = self.open_incidents()?;
         if open.len() != 1 {
             bail!("{} open incidents instead of one:\n{}", open.len(), told(&open));
         }
         let incident = open.pop().context("just counted")?;
-        ensure!(incident.subject.container == container, "it names {:?}", incident.subject);
+        ensure!(names.contains(&&*incident.subject.container), "it names {:?}", incident.subject);
         Ok(incident)
     }
 

@@ -105,7 +105,7 @@ fn without_asking(path: &Path) -> Option<Statx> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::PermissionsExt;
 
     use testkit::host_tree::{FakeHost, FakeProcess};
 
@@ -133,16 +133,11 @@ mod tests {
         }
 
         fn link(&self, from: &str, to: &str) {
-            let from = self.host.root().join(from);
-            let _ = std::fs::remove_file(&from);
-            symlink(self.host.root().join(to), from).unwrap();
+            self.host.link_within(from, to).unwrap();
         }
 
         fn namespace(&self, pid: u32, number: u32) {
-            let path = self.host.root().join(format!("proc/{pid}/ns/user"));
-            let _ = std::fs::remove_file(&path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            symlink(format!("user:[{number}]"), path).unwrap();
+            self.host.link(&format!("proc/{pid}/ns/user"), format!("user:[{number}]")).unwrap();
         }
 
         fn is_hosts(&self) -> bool {

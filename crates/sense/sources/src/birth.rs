@@ -255,7 +255,7 @@ impl Looker {
             Ok(look) => match again_after(&look, looks).filter(|_| !wanted.is_review) {
                 Some(wait) => {
                     lock(&self.desk).hold(place, process);
-                    let setup = self.worth_keeping(wanted, look, looks);
+                    let setup = self.report_or_keep(wanted, look, looks);
                     let earlier = Earlier { looks: looks + 1, setup };
                     self.put_off(Instant::now() + wait, wanted, Some(earlier));
                 }
@@ -267,14 +267,15 @@ impl Looker {
 
     /// What is to be reported if the process ends before the next look. That it has the host's root is reported at the second
     /// look: its next root may come at any time, and is reported then.
-    fn worth_keeping(&self, wanted: Wanted, look: Look, looks: usize) -> Option<Box<Setup>> {
-        let is_reported = looks > 0 && !is_runtimes(&look) && !look.setup.has_own_root;
-        let is_kept = !is_reported && !is_unfinished(&look, looks);
-        if is_reported {
+    fn report_or_keep(&self, wanted: Wanted, look: Look, looks: usize) -> Option<Box<Setup>> {
+        if is_unfinished(&look, looks) {
+            return None;
+        }
+        if looks > 0 && !look.setup.has_own_root {
             self.tell(wanted, look.setup);
             return None;
         }
-        is_kept.then(|| Box::new(look.setup))
+        Some(Box::new(look.setup))
     }
 
     /// What was seen of a process that ended before the second look is all that there will ever be.

@@ -208,8 +208,8 @@ impl Inventory {
             return;
         }
         // It executed with the host's root and changed it: the file that it runs then says nothing about what it does there.
-        let executed_outside =
-            self.host.is_some_and(|host| host.root.is_some() && host.root == container.root);
+        let hosts_root = self.host.and_then(|host| host.root);
+        let executed_outside = hosts_root.is_some() && container.root == hosts_root;
         let is_unclaimed = container.facts.known().is_none();
         let has_left =
             lives_apart && executed_outside && is_unclaimed && container.has_own_files != Some(true);
@@ -236,16 +236,8 @@ impl Inventory {
             self.containers.get(&exit.cgroup).is_some_and(|container| container.init == Some(exit.process));
         if is_init {
             self.end(exit.cgroup, at, news);
-        } else if let Some(cgroup) = self.homeless_inits.remove(&exit.process) {
-            self.end(cgroup, at, news);
-        }
-    }
-
-    /// The first process of a container without a cgroup of its own is gone, and with it the container. One with a cgroup
-    /// ends with that, or by the kernel's word.
-    pub(crate) fn process_vanished(&mut self, process: ProcessKey, at: Time, news: &mut Vec<News>) {
-        if let Some(cgroup) = self.homeless_inits.remove(&process) {
-            self.end(cgroup, at, news);
+        } else {
+            self.end_homeless_of(exit.process, at, news);
         }
     }
 

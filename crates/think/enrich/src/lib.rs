@@ -89,7 +89,7 @@ impl Enrich {
             }
             Body::Vanished(process) => {
                 identity.process = Some(*process);
-                self.inventory.process_vanished(*process, event.time, news);
+                self.inventory.end_homeless_of(*process, event.time, news);
             }
             Body::CgroupCreated(at) => self.inventory.cgroup_made(at.cgroup, &at.path, news),
             Body::CgroupAttached(attach) => {

@@ -14,10 +14,8 @@ use crate::cgroups::{self, Group};
 use crate::docker::Container;
 use crate::host;
 use crate::images::{BUSYBOX, SERVE, WEB, service_tree};
-use crate::incident::Incident;
 use crate::outside::{HOSTS, Outside, PORT};
 use crate::scene::{Expected, Scene, start_of};
-use crate::stage::GIVE_UP;
 use crate::tidewatch::Room;
 use crate::wait;
 
@@ -37,8 +35,6 @@ const PIECE: &str = "30";
 const PIECES: usize = 6;
 /// From the beginning of an upload to the finding about it, in seconds.
 const UPLOAD_FOUND_WITHIN: f64 = 10.0;
-/// How long a second incident about the same thing may take.
-const SETTLING: Duration = Duration::from_secs(3);
 
 /// Containers of one image, one after the other, each of which sends a piece. A variable and a comment make each command
 /// another one.
@@ -56,21 +52,13 @@ fn in_pieces(room: &Room) -> Result<Outcome> {
     // There is something to tell once the second has begun.
     let started = start_of(&pieces[1])?;
     // Which of them is named depends on whose sums are complete first.
-    let is_it = |incident: &Incident| {
-        incident.subject.container.starts_with("tw-live-piece-") && incident.latest("volume").is_ok()
-    };
-    let open = wait::until(GIVE_UP, "volume speaks about a piece", || {
-        Ok(scene.open_incidents()?.into_iter().find(is_it))
-    })
-    .with_context(|| scene.told_so_far())?;
-    let delay = open.opened - started;
-    ensure!((-0.1..=UPLOAD_FOUND_WITHIN).contains(&delay), "found after {delay:.1} s: {}", open.summary);
-    wait::pause(SETTLING)?;
-    scene.tidewatch.check_alive()?;
-    let found = scene.check_only(&open.subject.container)?;
-    let note = found.latest("volume")?.claim.clone();
+    let names: Vec<String> = (0..PIECES).map(first).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let expected = Expected { container: names[0], judge: "volume", within: UPLOAD_FOUND_WITHIN };
+    let found = scene.one_incident_of(&names, &expected, started)?;
+    let note = found.finding.claim;
     drop((pieces, outside));
-    Ok(Outcome { delays: vec![delay], note })
+    Ok(Outcome { delays: vec![found.delay], note })
 }
 
 /// Whose many lines are deleted after ten seconds, so that the test need not wait a minute.

@@ -64,9 +64,7 @@ fn whose_files_a_clone_runs_is_told_once_it_executes() {
     host.write("layers/x", b"").unwrap();
     let set = |pid: u32, root: &str, is_cloned: bool| {
         host.process(&FakeProcess { is_cloned, ..FakeProcess::new(pid, "sh") }).unwrap();
-        let link = host.root().join(format!("proc/{pid}/root"));
-        let _ = std::fs::remove_file(&link);
-        std::os::unix::fs::symlink(host.root().join(root), link).unwrap();
+        host.link_within(&format!("proc/{pid}/root"), root).unwrap();
     };
     set(1, ".", false);
     set(500, "layers", true);

@@ -63,9 +63,7 @@ impl Scene {
     }
 
     fn link(&self, path: &str, target: &str) {
-        let path = self.host.root().join(path);
-        let _ = std::fs::remove_file(&path);
-        symlink(target, path).unwrap();
+        self.host.link(path, target).unwrap();
     }
 
     fn rooted(&self, directory: &str) {

@@ -1,6 +1,5 @@
 //! What is looked at when containers begin, on made-up hosts.
 
-use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
@@ -42,7 +41,7 @@ impl Scene {
         for directory in ["layers", "proc/1"] {
             host.write(&format!("{directory}/x"), b"").unwrap();
         }
-        symlink(host.root(), host.root().join("proc/1/root")).unwrap();
+        host.link_within("proc/1/root", ".").unwrap();
         shares_users(&host, 1);
         let root = HostRoot::new(host.root());
         let layout = CgroupLayout::detect(&root).unwrap();
@@ -64,12 +63,18 @@ impl Scene {
         let status = "Name:\tx\nUid:\t0\t0\t0\t0\nCapBnd:\t00000000a80425fb\nSeccomp:\t2\n";
         self.host.write(&format!("proc/{pid}/status"), status.as_bytes()).unwrap();
         self.host.write(&format!("proc/{pid}/mountinfo"), b"75 49 0:39 / / rw - overlay o rw\n").unwrap();
-        link(&self.host, &format!("proc/{pid}/root"), root);
+        self.host.link_within(&format!("proc/{pid}/root"), root).unwrap();
         shares_users(&self.host, pid);
     }
 
     fn scan(&mut self) {
         self.scanner.scan(&self.outlet).unwrap();
+    }
+
+    /// A process ends, and a scan notices it.
+    fn end(&mut self, pid: u32) {
+        self.host.end_process(pid).unwrap();
+        self.scan();
     }
 
     /// Everything until an event fits, that one included.
@@ -122,17 +127,8 @@ impl Drop for Scene {
     }
 }
 
-/// A link of `/proc` to a file of the made-up host.
-fn link(host: &FakeHost, from: &str, to: &str) {
-    let from = host.root().join(from);
-    let _ = std::fs::remove_file(&from);
-    symlink(host.root().join(to), from).unwrap();
-}
-
 fn shares_users(host: &FakeHost, pid: u32) {
-    let from = host.root().join(format!("proc/{pid}/ns/user"));
-    let _ = std::fs::remove_file(&from);
-    symlink("user:[4026531837]", from).unwrap();
+    host.link(&format!("proc/{pid}/ns/user"), "user:[4026531837]").unwrap();
 }
 
 #[test]
@@ -178,8 +174,8 @@ fn whoever_only_calls_itself_a_runtime_is_told_a_second_later() {
 fn cloned(scene: &Scene, maker: &str, name: &str) {
     scene.host.write(&format!("usr/bin/{maker}"), b"").unwrap();
     scene.host.process(&FakeProcess::new(50, maker)).unwrap();
-    link(&scene.host, "proc/50/exe", &format!("usr/bin/{maker}"));
-    link(&scene.host, "proc/50/root", ".");
+    scene.host.link_within("proc/50/exe", &format!("usr/bin/{maker}")).unwrap();
+    scene.host.link_within("proc/50/root", ".").unwrap();
     shares_users(&scene.host, 50);
     let clone = FakeProcess { parent_pid: 50, is_cloned: true, ..FakeProcess::new(70, name) };
     scene.begun(&clone, "layers");
@@ -204,8 +200,7 @@ fn a_sandbox_that_ended_while_its_root_was_furnished_is_not_told() {
     cloned(&scene, "bwrap", "bwrap");
     scene.scan();
     scene.pass_by();
-    scene.host.end_process(70).unwrap();
-    scene.scan();
+    scene.end(70);
     assert_eq!(scene.stray(), []);
 }
 
@@ -216,8 +211,7 @@ fn a_clone_that_works_in_a_root_of_its_own_and_ends_is_told() {
     scene.scan();
     // The second look has been made, the third has not.
     assert_eq!(scene.stray(), []);
-    scene.host.end_process(70).unwrap();
-    scene.scan();
+    scene.end(70);
     assert!(scene.setup().has_own_root);
 }
 
@@ -234,7 +228,7 @@ fn a_clone_that_stays_in_a_root_of_its_own_is_told_a_second_later() {
 fn a_clone_of_what_is_not_the_host_s_is_told_at_once() {
     let mut scene = Scene::new();
     cloned(&scene, "own", "own");
-    link(&scene.host, "proc/50/root", "layers");
+    scene.host.link_within("proc/50/root", "layers").unwrap();
     scene.scan();
     assert!(scene.setup().has_own_root);
     assert_eq!(scene.stray(), []);
@@ -246,8 +240,7 @@ fn a_runtime_s_process_that_came_to_nothing_is_not_told() {
     scene.process(70, "runc:[2:INIT]", "layers");
     scene.scan();
     scene.pass_by();
-    scene.host.end_process(70).unwrap();
-    scene.scan();
+    scene.end(70);
     assert_eq!(scene.stray(), []);
 }
 
@@ -339,8 +332,7 @@ fn what_was_seen_of_a_process_that_ended_before_the_second_look_is_told() {
     scene.process(70, "sandboxed", "");
     scene.scan();
     scene.pass_by();
-    scene.host.end_process(70).unwrap();
-    scene.scan();
+    scene.end(70);
     assert_eq!(scene.setup().program.raw(), "sandboxed");
 }
 

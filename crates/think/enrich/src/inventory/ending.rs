@@ -54,9 +54,9 @@ impl Inventory {
         gone.into_iter().for_each(|cgroup| self.end(cgroup, at, news));
     }
 
-    /// The first process of a container without a cgroup makes itself another one by a namespace of its own: the first
-    /// container is over with that.
-    pub(super) fn end_homeless_of(&mut self, init: ProcessKey, at: Time, news: &mut Vec<News>) {
+    /// The first process of a container without a cgroup of its own is gone, or makes itself another one by a namespace of its
+    /// own: the container is over with that. One with a cgroup ends with that, or by the kernel's word.
+    pub(crate) fn end_homeless_of(&mut self, init: ProcessKey, at: Time, news: &mut Vec<News>) {
         if let Some(cgroup) = self.homeless_inits.remove(&init) {
             self.end(cgroup, at, news);
         }
